@@ -1,0 +1,66 @@
+"""What can be known of a Kubernetes object without a cluster: its reference and whether its kind has a namespace."""
+
+from __future__ import annotations
+
+from shared.errors import DocumentError
+from shared.model import Manifest, ObjectRef
+
+CLUSTER_SCOPED = frozenset(
+    {
+        "Namespace", "Node", "PersistentVolume", "ComponentStatus",
+        "CustomResourceDefinition.apiextensions.k8s.io", "APIService.apiregistration.k8s.io",
+        "ClusterRole.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io",
+        "StorageClass.storage.k8s.io", "CSIDriver.storage.k8s.io", "CSINode.storage.k8s.io",
+        "VolumeAttachment.storage.k8s.io", "VolumeAttributesClass.storage.k8s.io",
+        "PriorityClass.scheduling.k8s.io", "RuntimeClass.node.k8s.io", "IngressClass.networking.k8s.io",
+        "IPAddress.networking.k8s.io", "ServiceCIDR.networking.k8s.io", "GatewayClass.gateway.networking.k8s.io",
+        "MutatingWebhookConfiguration.admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration.admissionregistration.k8s.io",
+        "ValidatingAdmissionPolicy.admissionregistration.k8s.io",
+        "ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io",
+        "MutatingAdmissionPolicy.admissionregistration.k8s.io",
+        "MutatingAdmissionPolicyBinding.admissionregistration.k8s.io",
+        "CertificateSigningRequest.certificates.k8s.io", "ClusterTrustBundle.certificates.k8s.io",
+        "FlowSchema.flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration.flowcontrol.apiserver.k8s.io",
+        "ClusterIssuer.cert-manager.io",
+    }
+)  # fmt: skip
+"""Built-in kinds without a namespace, as `Kind.group`. Only for what happens before a cluster is asked; the agent
+goes by discovery."""
+
+
+def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
+    """The reference of a manifest; a namespaced object without a namespace gets `default_namespace`.
+
+    Raises:
+        DocumentError: apiVersion, kind or metadata.name is missing or not a string.
+    """
+    metadata = manifest.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
+    parts = {
+        "apiVersion": manifest.get("apiVersion"),
+        "kind": manifest.get("kind"),
+        "metadata.name": metadata.get("name"),
+    }
+    for field, value in parts.items():
+        if not isinstance(value, str) or not value:
+            raise DocumentError(_missing(field, value, manifest))
+    namespace = metadata.get("namespace") or ""
+    if not isinstance(namespace, str):
+        raise DocumentError(f"metadata.namespace must be a string, not {namespace!r}")
+    ref = ObjectRef(parts["apiVersion"], parts["kind"], namespace, parts["metadata.name"])  # type: ignore[arg-type]
+    if ref.group_kind in CLUSTER_SCOPED:
+        return ObjectRef(ref.api_version, ref.kind, "", ref.name)
+    if not ref.namespace:
+        return ObjectRef(ref.api_version, ref.kind, default_namespace, ref.name)
+    return ref
+
+
+def _missing(field: str, value: object, manifest: Manifest) -> str:
+    metadata = manifest.get("metadata")
+    if field == "metadata.name" and isinstance(metadata, dict) and metadata.get("generateName"):
+        return "metadata.generateName cannot be kept in line with Git: give the object a metadata.name"
+    what = "is missing" if value is None else f"must be a non-empty string, not {value!r}"
+    kind = manifest.get("kind")
+    return f"{field} {what}" + (f" in this {kind}" if isinstance(kind, str) and kind else "")
