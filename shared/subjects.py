@@ -16,6 +16,8 @@ BLOBS_ALL = "blob.>"
 REPORTS_ALL = "report.>"
 EVENTS_ALL = "events.>"
 NOTIFY_PREFIX = "notify."
+TENANT = "default"
+"""Whose blobs are shared with whom: agents of one tenant can fetch each other's packs by digest, no others."""
 
 
 def token(text: str) -> str:

@@ -1,0 +1,116 @@
+"""Time and tasks: the clock everybody is handed, newest-wins mailboxes, backoff, and supervision.
+
+Nothing else in Yardarm reads the time or starts an unowned task; lint holds that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from shared.errors import YardarmError
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Clock:
+    """Real time. Tests hand in one they can move."""
+
+    def now(self) -> float:
+        """Unix seconds; may jump."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only go forward, for durations."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
+
+
+class Backoff:
+    """Delays that double from `first` to `limit` seconds, each drawn between half and whole ("equal jitter")."""
+
+    def __init__(self, first: float = 1.0, limit: float = 60.0) -> None:
+        self._first = first
+        self._limit = limit
+        self.failures = 0
+
+    def next(self, at_least: float | None = None) -> float:
+        """Counts a failure and returns how long to wait; never less than `at_least` (a Retry-After)."""
+        ceiling = min(self._limit, self._first * 2 ** min(self.failures, 32))
+        self.failures += 1
+        return max(at_least or 0.0, random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter, not a secret
+
+    def reset(self) -> None:
+        """Counts a success."""
+        self.failures = 0
+
+
+class Mailbox(Generic[K, V]):
+    """A queue in which a newer value for a key replaces the older one: bounded by the number of keys.
+
+    Keys come out in the order in which they first became pending.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[K, V] = {}
+        self._arrived = asyncio.Event()
+        self.replaced = 0
+        """How many values never came out because a newer one took their place."""
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def put(self, key: K, value: V) -> None:
+        """Never blocks."""
+        if key in self._pending:
+            self.replaced += 1
+        self._pending[key] = value
+        self._arrived.set()
+
+    async def get(self) -> tuple[K, V]:
+        """The oldest pending key with its newest value; waits for one."""
+        while not self._pending:
+            self._arrived.clear()
+            await self._arrived.wait()
+        key = next(iter(self._pending))
+        return key, self._pending.pop(key)
+
+    async def drain(self) -> dict[K, V]:
+        """All that is pending; waits for at least one."""
+        while not self._pending:
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken, self._pending = self._pending, {}
+        return taken
+
+
+async def supervise(
+    name: str, run: Callable[[], Awaitable[None]], clock: Clock, *, first: float = 0.5, limit: float = 30.0
+) -> None:
+    """Runs `run` for ever: when it fails or ends, says so and starts it again after a growing delay.
+
+    For loops whose failure must not take the process down. Cancellation goes through.
+    """
+    backoff = Backoff(first, limit)
+    while True:
+        started = clock.monotonic()
+        try:
+            await run()
+            log.warning("a task that should not end has ended", extra={"task": name})
+        except YardarmError as error:
+            log.warning("a task failed", extra={"task": name, "error": str(error)})
+        except Exception:
+            log.exception("a task crashed", extra={"task": name})
+        if clock.monotonic() - started > limit:
+            backoff.reset()
+        await clock.sleep(backoff.next())
