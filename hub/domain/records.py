@@ -1,0 +1,96 @@
+"""What the hub knows of the fleet, as values: the planning loop writes them, the read model and the API show them.
+
+Kept apart from the documents people write (`hub.domain.documents`) because these carry results: which commit, which
+problems, when each step of its path was reached.
+"""
+
+from __future__ import annotations
+
+from shared.model import Problem, Value
+
+
+class Commit(Value, frozen=True):
+    """A commit as far as people want to see it. `at` is unix seconds."""
+
+    sha: str
+    subject: str = ""
+    author: str = ""
+    at: float = 0.0
+
+
+class ClusterInfo(Value, frozen=True):
+    """A cluster of the fleet. `environment` is the first by order that selects it, empty if none does."""
+
+    name: str
+    labels: dict[str, str] = {}
+    environment: str = ""
+    environments: tuple[str, ...] = ()
+    paused: bool = False
+    origin: str = "git"
+    """`git` for a Cluster document, `registered` for one that joined or came with --clusters."""
+
+
+class EnvironmentInfo(Value, frozen=True):
+    """An environment and its place in the order of promotion."""
+
+    name: str
+    order: int
+    clusters: int = 0
+
+
+class SourceInfo(Value, frozen=True):
+    """Where an application comes from. `repo` has no credentials in it."""
+
+    repo: str
+    ref: str = ""
+    path: str = ""
+
+
+class PathTimes(Value, frozen=True, omit_defaults=True):
+    """When a revision passed each step in the hub, unix seconds; what follows is in the units' reports."""
+
+    committed: float | None = None
+    detected: float | None = None
+    planned: float | None = None
+    rendered: float | None = None
+    published: float | None = None
+
+
+class Revision(Value, frozen=True, omit_defaults=True):
+    """One revision of an application: what was published, why, and when."""
+
+    revision: str
+    commit: Commit
+    traceparent: str = ""
+    times: PathTimes = PathTimes()
+    published: int = 0
+    """Units that got a new assignment."""
+
+
+class ApplicationInfo(Value, frozen=True):
+    """An application with the result of its last evaluation. `history` is newest first, its head is current."""
+
+    name: str
+    namespace: str
+    project: str = "default"
+    labels: dict[str, str] = {}
+    source: SourceInfo = SourceInfo("")
+    clusters: tuple[str, ...] = ()
+    """Where it is placed now."""
+    problems: tuple[Problem, ...] = ()
+    """Why its newest commit is not (wholly) in effect; warnings too."""
+    commit: Commit | None = None
+    """The newest commit that was evaluated, whether or not it changed anything."""
+    history: tuple[Revision, ...] = ()
+    timeout: float = 300.0
+
+
+class Fleet(Value, frozen=True):
+    """The fleet as the planning loop last saw it."""
+
+    commit: Commit | None = None
+    repo: str = ""
+    clusters: tuple[ClusterInfo, ...] = ()
+    environments: tuple[EnvironmentInfo, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """Of fleet documents and sources as a whole; an application's own are on the application."""
