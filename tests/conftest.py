@@ -1,0 +1,19 @@
+"""Fixtures that more than one folder uses. Fakes and real servers to start live in tests/fakes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.fakes.natsserver import NatsServer
+
+# Two cores are shared with real servers here: a slow example is no fault, so there is no deadline.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
+
+
+@pytest.fixture
+async def nats_server(tmp_path):
+    """A real nats-server with JetStream, without authentication, on a free loopback port."""
+    async with NatsServer(tmp_path / "nats") as server:
+        yield server
