@@ -1,0 +1,98 @@
+"""The inventory of a unit as kubectl's ApplySet defines it (KEP-3659), so that kubectl can read what Yardarm manages.
+
+One parent ConfigMap per unit says which kinds and namespaces may hold members; a label on each object makes it a
+member. The parent is written ahead: before anything is applied it lists the union of old and new, and it shrinks
+only when every prune has succeeded, so that dying at any point leaves nothing unlisted.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+
+from shared.model import Manifest, ObjectRef, UnitKey, Value
+
+NAMESPACE = "yardarm-system"
+"""Where the parents live unless configured otherwise."""
+
+TOOLING = "yardarm/v1"
+ID_LABEL = "applyset.kubernetes.io/id"
+PART_OF = "applyset.kubernetes.io/part-of"
+_TOOLING = "applyset.kubernetes.io/tooling"
+_KINDS = "applyset.kubernetes.io/contains-group-kinds"
+_NAMESPACES = "applyset.kubernetes.io/additional-namespaces"
+_UNIT = "yardarm.dev/unit"
+
+
+class Scope(Value, frozen=True):
+    """Where members may be: `Kind.group` names, and namespaces besides the parent's own."""
+
+    kinds: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+
+    def __or__(self, other: Scope) -> Scope:
+        """Everything that either covers."""
+        return Scope(self.kinds | other.kinds, self.namespaces | other.namespaces)
+
+
+def parent_ref(unit: UnitKey, namespace: str = NAMESPACE) -> ObjectRef:
+    """The parent of a unit. Neither token holds a dot, so that the name is unambiguous."""
+    return ObjectRef("v1", "ConfigMap", namespace, f"{unit.namespace}.{unit.application}")
+
+
+def set_id(parent: ObjectRef) -> str:
+    """The ApplySet's id: derived from the parent, so that no other parent can claim its members."""
+    text = f"{parent.name}.{parent.namespace}.{parent.kind}.{parent.group}"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    return f"applyset-{digest}-v1"
+
+
+def scope_of(refs: Iterable[ObjectRef], parent: ObjectRef) -> Scope:
+    """The scope that just covers these members."""
+    members = list(refs)
+    return Scope(
+        kinds=frozenset(ref.group_kind for ref in members),
+        namespaces=frozenset(ref.namespace for ref in members) - {"", parent.namespace},
+    )
+
+
+def parent_manifest(unit: UnitKey, parent: ObjectRef, scope: Scope) -> Manifest:
+    """The parent as it is applied."""
+    return {
+        "apiVersion": parent.api_version,
+        "kind": parent.kind,
+        "metadata": {
+            "name": parent.name,
+            "namespace": parent.namespace,
+            "labels": {ID_LABEL: set_id(parent), "app.kubernetes.io/managed-by": "yardarm"},
+            "annotations": {
+                _TOOLING: TOOLING,
+                _KINDS: ",".join(sorted(scope.kinds)),
+                _NAMESPACES: ",".join(sorted(scope.namespaces)),
+                _UNIT: str(unit),
+            },
+        },
+    }
+
+
+def read_scope(parent: Manifest) -> Scope:
+    """The scope a live parent lists."""
+    annotations = (parent.get("metadata") or {}).get("annotations") or {}
+    return Scope(_split(annotations.get(_KINDS)), _split(annotations.get(_NAMESPACES)))
+
+
+def part_of(manifest: Manifest) -> str:
+    """The id of the ApplySet an object belongs to, empty when to none."""
+    return str(((manifest.get("metadata") or {}).get("labels") or {}).get(PART_OF) or "")
+
+
+def as_member(manifest: Manifest, applyset: str) -> Manifest:
+    """A copy of the manifest that makes the object a member."""
+    metadata = manifest.get("metadata") or {}
+    labels = {**(metadata.get("labels") or {}), PART_OF: applyset}
+    return {**manifest, "metadata": {**metadata, "labels": labels}}
+
+
+def _split(listed: object) -> frozenset[str]:
+    return frozenset(part for part in str(listed or "").split(",") if part)

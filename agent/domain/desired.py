@@ -1,0 +1,109 @@
+"""The objects of a bundle as they are applied to one cluster: placed in a namespace, cleaned, labelled, named by digest.
+
+Pure: what only the cluster knows (whether a kind has namespaces) comes in as a function.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable
+
+import orjson
+
+from agent.domain import applyset
+from shared.errors import DocumentError
+from shared.manifests import ref_of
+from shared.model import Manifest, ObjectRef, UnitKey, Value
+
+Key = tuple[str, str, str, str]
+"""`ObjectRef.key`: (group, kind, namespace, name)."""
+
+_SERVER_SIDE = frozenset(
+    {"managedFields", "uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "deletionTimestamp",
+     "deletionGracePeriodSeconds"}
+)  # fmt: skip
+
+
+class Desired(Value, frozen=True):
+    """One object as it is sent to the API server; `digest` names its content."""
+
+    ref: ObjectRef
+    manifest: Manifest
+    digest: str
+
+
+class Refused(Value, frozen=True):
+    """An object that is left alone, and why. Without a readable name, `ref` holds what is known."""
+
+    ref: ObjectRef
+    reason: str
+
+
+def prepare(
+    manifests: Iterable[Manifest], unit: UnitKey, set_id: str, namespaced: Callable[[ObjectRef], bool | None]
+) -> tuple[list[Desired], list[Refused]]:
+    """The objects to keep on the cluster, and those that cannot be.
+
+    `namespaced` says whether a kind has namespaces, None when the cluster does not know it (yet): then a definition
+    in the same bundle decides, else what is known of built-in kinds.
+    """
+    bundle = list(manifests)
+    scopes = _defined_scopes(bundle)
+    found: dict[Key, Desired] = {}
+    refused: list[Refused] = []
+    for manifest in bundle:
+        try:
+            ref = ref_of(manifest, unit.namespace)
+        except DocumentError as error:
+            refused.append(Refused(_vague_ref(manifest), str(error)))
+            continue
+        has_namespace = namespaced(ref)
+        if has_namespace is None:
+            has_namespace = scopes.get(ref.group_kind, bool(ref.namespace))
+        namespace = (ref.namespace or unit.namespace) if has_namespace else ""
+        ref = ObjectRef(ref.api_version, ref.kind, namespace, ref.name)
+        if ref.key in found:
+            refused.append(Refused(ref, "is in the bundle more than once: the first one counts"))
+            continue
+        content = applyset.as_member(_cleaned(manifest, namespace), set_id)
+        found[ref.key] = Desired(ref, content, digest(content))
+    return list(found.values()), refused
+
+
+def digest(manifest: Manifest) -> str:
+    """Names the content of one object; independent of the order of keys."""
+    return hashlib.blake2b(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def _cleaned(manifest: Manifest, namespace: str) -> Manifest:
+    """Without what only the server may write; Secrets without `stringData`, which is never read back."""
+    metadata = {name: value for name, value in manifest["metadata"].items() if name not in _SERVER_SIDE}
+    metadata.pop("namespace", None)
+    if namespace:
+        metadata["namespace"] = namespace
+    clean = {name: value for name, value in manifest.items() if name not in ("status", "metadata")}
+    clean["metadata"] = metadata
+    if manifest.get("kind") == "Secret" and isinstance(clean.get("stringData"), dict):
+        plain = {name: base64.b64encode(str(text).encode()).decode() for name, text in clean.pop("stringData").items()}
+        clean["data"] = {**(clean.get("data") or {}), **plain}
+    return clean
+
+
+def _defined_scopes(bundle: Iterable[Manifest]) -> dict[str, bool]:
+    """`Kind.group` → has namespaces, from the definitions in the bundle itself."""
+    scopes = {}
+    for manifest in bundle:
+        if manifest.get("kind") == "CustomResourceDefinition" and isinstance(manifest.get("spec"), dict):
+            spec = manifest["spec"]
+            kind = (spec.get("names") or {}).get("kind")
+            scopes[f"{kind}.{spec.get('group')}"] = spec.get("scope") != "Cluster"
+    return scopes
+
+
+def _vague_ref(manifest: Manifest) -> ObjectRef:
+    metadata = manifest.get("metadata")
+    name = metadata.get("name") or metadata.get("generateName") if isinstance(metadata, dict) else None
+    return ObjectRef(
+        str(manifest.get("apiVersion") or "?"), str(manifest.get("kind") or "?"), "", str(name or "(no name)")
+    )

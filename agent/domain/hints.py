@@ -1,0 +1,115 @@
+"""What annotations on an object ask of the one who applies it, in the dialects of Argo CD, Flux, Helm and kubectl.
+
+Only reading: what follows from a hint is for plan and applier to decide.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from shared.model import Manifest
+
+SSA = "kustomize.toolkit.fluxcd.io/ssa"
+_WAVE = "argocd.argoproj.io/sync-wave"
+_OPTIONS = "argocd.argoproj.io/sync-options"
+_ARGO_HOOK = "argocd.argoproj.io/hook"
+_HELM_HOOK = "helm.sh/hook"
+_HELM_WEIGHT = "helm.sh/hook-weight"
+
+
+class Stage(enum.IntEnum):
+    """When an object has its turn: most are in the middle, hooks before or after."""
+
+    BEFORE = -1
+    MAIN = 0
+    AFTER = 1
+
+
+_HOOKS = {
+    "presync": Stage.BEFORE, "sync": Stage.MAIN, "postsync": Stage.AFTER,
+    "pre-install": Stage.BEFORE, "pre-upgrade": Stage.BEFORE, "crd-install": Stage.BEFORE,
+    "post-install": Stage.AFTER, "post-upgrade": Stage.AFTER,
+}  # fmt: skip
+
+
+def annotations(manifest: Manifest) -> dict[str, str]:
+    """The annotations, empty when there are none."""
+    found = (manifest.get("metadata") or {}).get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
+def hooks(manifest: Manifest) -> tuple[str, ...]:
+    """The hook names an object carries; those of Argo CD win over those of Helm, as they do there."""
+    noted = annotations(manifest)
+    text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK) or ""
+    return tuple(part.strip() for part in str(text).split(",") if part.strip())
+
+
+def is_hook(manifest: Manifest) -> bool:
+    """Whether the object is a step that is run rather than a state that is kept."""
+    return bool(hooks(manifest))
+
+
+def stage(manifest: Manifest) -> Stage:
+    """The stage an object belongs to."""
+    known = [_HOOKS[name.lower()] for name in hooks(manifest) if name.lower() in _HOOKS]
+    return min(known, default=Stage.MAIN)
+
+
+def not_applied(manifest: Manifest) -> str:
+    """Why the object is not applied at all, empty when it is."""
+    named = hooks(manifest)
+    if named and not any(name.lower() in _HOOKS for name in named):
+        return f"it is a hook for {', '.join(named)}, which is not run on apply"
+    if annotations(manifest).get(SSA, "").lower() == "ignore":
+        return f"its annotation {SSA} says Ignore"
+    return ""
+
+
+def wave(manifest: Manifest) -> int:
+    """The sync wave (Argo CD) or hook weight (Helm); 0 when absent or no number."""
+    noted = annotations(manifest)
+    text = noted.get(_WAVE) or (noted.get(_HELM_WEIGHT) if is_hook(manifest) else None) or "0"
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+
+
+def create_only(manifest: Manifest) -> bool:
+    """Whether an object that exists is left as it is."""
+    return annotations(manifest).get(SSA, "").lower() == "ifnotpresent"
+
+
+def recreate(manifest: Manifest) -> bool:
+    """Whether it may be deleted and created anew when a change is refused because a field is immutable."""
+    enabled = annotations(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
+    return enabled or bool({"Force=true", "Replace=true"} & _options(manifest)) or is_hook(manifest)
+
+
+def keep(manifest: Manifest) -> str:
+    """Why the object is never deleted, empty when it may be."""
+    noted = annotations(manifest)
+    asked = {
+        "kustomize.toolkit.fluxcd.io/prune": ("disabled",),
+        "helm.sh/resource-policy": ("keep",),
+        "client.lifecycle.config.k8s.io/deletion": ("detach",),
+        "cli-utils.sigs.k8s.io/on-remove": ("keep",),
+    }
+    for name, values in asked.items():
+        if noted.get(name, "").lower() in values:
+            return f"its annotation {name} says {noted[name]}"
+    if {"Prune=false", "Delete=false"} & _options(manifest):
+        return f"its annotation {_OPTIONS} says {noted[_OPTIONS]}"
+    return ""
+
+
+def vanishes(manifest: Manifest) -> bool:
+    """Whether its absence is no drift once it was applied: hooks, and Jobs that clean up after themselves."""
+    spec = manifest.get("spec")
+    own_end = isinstance(spec, dict) and spec.get("ttlSecondsAfterFinished") is not None
+    return is_hook(manifest) or (manifest.get("kind") == "Job" and own_end)
+
+
+def _options(manifest: Manifest) -> set[str]:
+    return {part.strip() for part in annotations(manifest).get(_OPTIONS, "").split(",")}
