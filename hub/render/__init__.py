@@ -1,1 +1,1 @@
-""""""
+"""Files and options to Kubernetes objects, in killable workers."""

@@ -1,1 +1,1 @@
-""""""
+"""Where input comes from: Git mirrors, webhooks, polling."""

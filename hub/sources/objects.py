@@ -1,0 +1,278 @@
+"""Reading commits, trees and blobs of one bare repository, without a working tree.
+
+Everything here is synchronous and belongs to one thread (`Mirror.read`). Tree objects are parsed here rather than
+through pygit2's Tree, because names may be hostile: not UTF-8, `..`, `.git`, or repeated. Results are memoised by
+object id; an id names its content, so nothing memoised ever goes stale.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import ObjectType, RepositoryOpenFlag
+
+from hub.sources import semver
+from hub.sources.memo import Memo
+from shared.errors import DocumentError, Unavailable
+from shared.model import Place
+
+FILE = 0o100644
+EXECUTABLE = 0o100755
+LINK = 0o120000
+SUBMODULE = 0o160000
+TREE = 0o040000
+
+HEAD = "refs/yardarm/HEAD"
+"""Where a mirror keeps the commit its remote's HEAD points at, also when that is no branch."""
+
+_SHA = re.compile(r"[0-9a-f]{7,40}")
+
+
+class Damaged(Unavailable):
+    """An object that must be there is missing or unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a tree. `path` is relative to the tree that was asked for; `name` may be hostile, see `problem`."""
+
+    path: str
+    oid: str
+    mode: int
+
+    @property
+    def is_file(self) -> bool:
+        """A regular file, executable or not."""
+        return self.mode & 0o170000 == 0o100000
+
+    @property
+    def problem(self) -> str:
+        """Why this name cannot be used as a path, '' when it can."""
+        name = self.path.rpartition("/")[2]
+        if name in ("", ".", "..") or name.lower() == ".git" or "\\" in name or "\0" in name:
+            return f"the name {name!r} is not safe in a path"
+        if any(0xDC80 <= ord(char) <= 0xDCFF for char in name):
+            return f"the name {name.encode(errors='surrogateescape')!r} is not UTF-8"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """A commit. `time` is the committer's, in unix seconds."""
+
+    sha: str
+    tree: str
+    author: str
+    email: str
+    subject: str
+    time: float
+    parents: tuple[str, ...]
+
+
+class Objects:
+    """One open repository."""
+
+    def __init__(self, path: Path, memo: int = 200_000) -> None:
+        self._repository = pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH)
+        self._odb = self._repository.odb
+        self._trees: Memo[tuple[Entry, ...]] = Memo(memo)
+
+    def refs(self) -> dict[str, str]:
+        """All refs of the mirror with the commit each leads to; tags of something else are left out.
+
+        Raises:
+            Damaged: the commit of a branch is missing.
+        """
+        found: dict[str, str] = {}
+        for name in self._repository.references:
+            sha = self._commit_of(name)
+            if sha is not None:
+                found[name] = sha
+            elif not name.startswith("refs/tags/"):
+                raise Damaged(f"the commit of {name} is missing or damaged in the mirror")
+        return found
+
+    def default_branch(self) -> str:
+        """The full name of the branch that the remote's HEAD names, '' when it is detached or there is none."""
+        target = self._repository.references["HEAD"].target
+        return target if isinstance(target, str) and not self._repository.is_empty else ""
+
+    def resolve(self, ref: str) -> str:
+        """The commit that `ref` means: '' or HEAD, a full ref name, branch, tag, commit, or a range over tags.
+
+        Raises:
+            DocumentError: there is no such thing in this repository.
+        """
+        ref = ref.strip()
+        names = [HEAD] if ref in ("", "HEAD") else [ref] if ref.startswith("refs/") else []
+        for name in names or [f"refs/heads/{ref}", f"refs/tags/{ref}"]:
+            if (sha := self._commit_of(name)) is not None:
+                return sha
+        if _SHA.fullmatch(ref.lower()) and (sha := self._commit_id(ref.lower())) is not None:
+            return sha
+        if semver.is_range(ref):
+            return self._resolve_range(ref)
+        raise self._no_such_ref(ref)
+
+    def commit(self, sha: str) -> CommitInfo:
+        """What is known of a commit.
+
+        Raises:
+            Unavailable: it is not in the mirror.
+        """
+        try:
+            commit = self._repository[sha].peel(pygit2.Commit)
+        except (KeyError, ValueError, pygit2.GitError) as error:
+            self.refs()  # tells a damaged mirror from a commit that it never had
+            raise Unavailable(f"there is no commit {sha[:12]} in the mirror: {error}") from None
+        author = commit.author
+        return CommitInfo(
+            sha=str(commit.id),
+            tree=str(commit.tree_id),
+            author=author.raw_name.decode(errors="replace"),
+            email=author.raw_email.decode(errors="replace"),
+            subject=commit.raw_message.decode(errors="replace").strip().partition("\n")[0][:200],
+            time=float(commit.commit_time),
+            parents=tuple(str(parent) for parent in commit.parent_ids),
+        )
+
+    def descends(self, new: str, old: str) -> bool:
+        """Whether `old` is in the history of `new`."""
+        return new == old or self._repository.descendant_of(new, old)
+
+    def related(self, one: str, other: str) -> bool:
+        """Whether two commits have history in common."""
+        return self._repository.merge_base(one, other) is not None
+
+    def entries(self, tree: str) -> tuple[Entry, ...]:
+        """The names in one tree, not recursive, in Git's order.
+
+        Raises:
+            Damaged: the object is missing or damaged.
+        """
+        known = self._trees.get(tree)
+        if known is None:
+            known = tuple(_parse_tree(self._read(tree, ObjectType.TREE)))
+            self._trees.put(tree, known)
+        return known
+
+    def size(self, oid: str) -> int:
+        """Bytes of an object, without reading it."""
+        try:
+            return self._odb.read_header(oid)[1]
+        except (KeyError, ValueError, pygit2.GitError) as error:
+            raise Damaged(f"object {oid[:12]} is missing or damaged in the mirror: {error}") from None
+
+    def blob(self, oid: str) -> bytes:
+        """A file's bytes. Ask for `size` first."""
+        return self._read(oid, ObjectType.BLOB)
+
+    def find(self, commit: str, path: str) -> Entry:
+        """The file or directory at `path` in a commit; '' and '.' are the root.
+
+        Raises:
+            DocumentError: nothing is there, or the way leads through a symbolic link or a submodule.
+        """
+        found = Entry("", self.commit(commit).tree, TREE)
+        walked = ""
+        for name in clean(path):
+            walked = f"{walked}/{name}" if walked else name
+            step = next((entry for entry in self.entries(found.oid) if entry.path == name), None)
+            if step is None:
+                raise self._no_such_path(walked, found.oid, name, commit)
+            if step.mode in (LINK, SUBMODULE):
+                what = "a symbolic link" if step.mode == LINK else "a submodule"
+                raise DocumentError(
+                    f"{walked} is {what}, which is not followed", Place(walked), hint="name the directory itself"
+                )
+            found = Entry(walked, step.oid, step.mode)
+            if step.mode != TREE and walked != "/".join(clean(path)):
+                raise DocumentError(f"{walked} is a file, not a directory", Place(walked))
+        return found
+
+    def _read(self, oid: str, kind: ObjectType) -> bytes:
+        try:
+            found, data = self._odb.read(oid)
+        except (KeyError, ValueError, pygit2.GitError) as error:
+            raise Damaged(f"object {oid[:12]} is missing or damaged in the mirror: {error}") from None
+        if found != kind:
+            raise Damaged(f"object {oid[:12]} is not a {kind.name.lower()}")
+        return data
+
+    def _commit_of(self, name: str) -> str | None:
+        try:
+            return str(self._repository.references[name].peel(pygit2.Commit).id)
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
+
+    def _commit_id(self, sha: str) -> str | None:
+        try:
+            return str(self._repository[sha].peel(pygit2.Commit).id)
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
+
+    def _resolve_range(self, wanted: str) -> str:
+        tags = self._names("refs/tags/")
+        tag = semver.best(wanted, tags)
+        sha = self._commit_of(f"refs/tags/{tag}") if tag is not None else None
+        if sha is None:
+            raise DocumentError(f"no tag is in the range {wanted!r}; there are {_some(tags)}")
+        return sha
+
+    def _names(self, prefix: str) -> list[str]:
+        return [name.removeprefix(prefix) for name in self._repository.references if name.startswith(prefix)]
+
+    def _no_such_ref(self, ref: str) -> DocumentError:
+        names = self._names("refs/heads/") + self._names("refs/tags/")
+        if not names and self._commit_of(HEAD) is None:
+            return DocumentError("the repository has no commit yet", hint="commit and push something")
+        if ref in ("", "HEAD"):
+            return DocumentError("the repository's HEAD names a branch that does not exist", hint="set `ref`")
+        near = difflib.get_close_matches(ref, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {_some(names)}"
+        return DocumentError(f"there is no branch, tag or commit {ref!r}", hint=hint)
+
+    def _no_such_path(self, walked: str, tree: str, name: str, commit: str) -> DocumentError:
+        near = difflib.get_close_matches(name, [entry.path for entry in self.entries(tree)], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else ""
+        return DocumentError(f"there is no {walked!r} in commit {commit[:12]}", Place(walked), hint=hint)
+
+
+def clean(path: str) -> list[str]:
+    """The names of a path inside a repository.
+
+    Raises:
+        DocumentError: it is absolute or leads out of the repository.
+    """
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if path.startswith("/") or ".." in names:
+        raise DocumentError(f"the path {path!r} leads out of the repository", hint="paths are relative to its root")
+    return names
+
+
+def _parse_tree(data: bytes) -> list[Entry]:
+    entries: list[Entry] = []
+    at = 0
+    while at < len(data):
+        end = data.index(b"\0", at)
+        mode, _, name = data[at:end].partition(b" ")
+        entries.append(
+            Entry(name.decode(errors="surrogateescape"), data[end + 1 : end + 21].hex(), _mode(int(mode, 8)))
+        )
+        at = end + 21
+    return entries
+
+
+def _mode(mode: int) -> int:
+    return TREE if mode == 0o40000 else mode
+
+
+def _some(names: list[str], shown: int = 5) -> str:
+    if not names:
+        return "none"
+    listed = ", ".join(sorted(names)[:shown])
+    return listed + (f" and {len(names) - shown} more" if len(names) > shown else "")
