@@ -1,4 +1,4 @@
-"""The objects of a bundle as they are applied to one cluster: placed in a namespace, cleaned, labelled, named by digest.
+"""The objects of a bundle as they are applied to one cluster: placed in a namespace, cleaned, labelled.
 
 Pure: what only the cluster knows (whether a kind has namespaces) comes in as a function.
 """

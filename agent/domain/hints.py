@@ -32,7 +32,7 @@ _HOOKS = {
 }  # fmt: skip
 
 
-def annotations(manifest: Manifest) -> dict[str, str]:
+def notes(manifest: Manifest) -> dict[str, str]:
     """The annotations, empty when there are none."""
     found = (manifest.get("metadata") or {}).get("annotations")
     return found if isinstance(found, dict) else {}
@@ -40,7 +40,7 @@ def annotations(manifest: Manifest) -> dict[str, str]:
 
 def hooks(manifest: Manifest) -> tuple[str, ...]:
     """The hook names an object carries; those of Argo CD win over those of Helm, as they do there."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK) or ""
     return tuple(part.strip() for part in str(text).split(",") if part.strip())
 
@@ -61,14 +61,14 @@ def not_applied(manifest: Manifest) -> str:
     named = hooks(manifest)
     if named and not any(name.lower() in _HOOKS for name in named):
         return f"it is a hook for {', '.join(named)}, which is not run on apply"
-    if annotations(manifest).get(SSA, "").lower() == "ignore":
+    if notes(manifest).get(SSA, "").lower() == "ignore":
         return f"its annotation {SSA} says Ignore"
     return ""
 
 
 def wave(manifest: Manifest) -> int:
     """The sync wave (Argo CD) or hook weight (Helm); 0 when absent or no number."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     text = noted.get(_WAVE) or (noted.get(_HELM_WEIGHT) if is_hook(manifest) else None) or "0"
     try:
         return int(text)
@@ -78,18 +78,18 @@ def wave(manifest: Manifest) -> int:
 
 def create_only(manifest: Manifest) -> bool:
     """Whether an object that exists is left as it is."""
-    return annotations(manifest).get(SSA, "").lower() == "ifnotpresent"
+    return notes(manifest).get(SSA, "").lower() == "ifnotpresent"
 
 
 def recreate(manifest: Manifest) -> bool:
     """Whether it may be deleted and created anew when a change is refused because a field is immutable."""
-    enabled = annotations(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
+    enabled = notes(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
     return enabled or bool({"Force=true", "Replace=true"} & _options(manifest)) or is_hook(manifest)
 
 
 def keep(manifest: Manifest) -> str:
     """Why the object is never deleted, empty when it may be."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     asked = {
         "kustomize.toolkit.fluxcd.io/prune": ("disabled",),
         "helm.sh/resource-policy": ("keep",),
@@ -112,4 +112,4 @@ def vanishes(manifest: Manifest) -> bool:
 
 
 def _options(manifest: Manifest) -> set[str]:
-    return {part.strip() for part in annotations(manifest).get(_OPTIONS, "").split(",")}
+    return {part.strip() for part in notes(manifest).get(_OPTIONS, "").split(",")}

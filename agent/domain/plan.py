@@ -89,9 +89,7 @@ def steps(to_apply: Iterable[Desired], desired: Iterable[Desired]) -> tuple[Step
         wave += [each.ref for each in members if not hints.not_applied(each.manifest)]
         following = groups[index + 1][0] if index + 1 < len(groups) else None
         gate: list[ObjectRef] = []
-        if at[0] <= order.Rank.DEFINITION:
-            gate, wave = wave, []
-        elif following is not None and following[:3] != at[:3]:
+        if at[0] <= order.Rank.DEFINITION or (following is not None and following[:3] != at[:3]):
             gate, wave = wave, []
         found.append(Step(tuple(each for each in members if each.ref.key in changed), tuple(gate)))
     while found and not found[-1].objects:
