@@ -49,6 +49,9 @@ class Limits:
     errors: int = 20
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a file. `value` is shared by aliases: treat it as immutable.
@@ -88,7 +91,7 @@ def parent_path(path: str) -> str:
 
 
 def load_documents(
-    data: bytes | str, *, file: str, limits: Limits = Limits(), positions: bool = False
+    data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS, positions: bool = False
 ) -> list[Document]:
     """All documents of a YAML or JSON file that are not empty.
 
@@ -110,7 +113,7 @@ def load_documents(
 
 
 def scan_documents(
-    data: bytes | str, *, file: str, limits: Limits = Limits(), positions: bool = False
+    data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS, positions: bool = False
 ) -> Iterator[Document | DocumentError]:
     """As `load_documents`, but goes on at the next `---` after an error, so that one bad document stays one."""
     try:
@@ -136,7 +139,7 @@ def scan_documents(
         start = resume.start()
 
 
-def decode(data: bytes | str, *, file: str, limits: Limits = Limits()) -> str:
+def decode(data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS) -> str:
     """The text of a file, without byte order mark.
 
     Raises:

@@ -1,0 +1,231 @@
+"""From files to fleet documents: what is wrong is named with file, line, field and, if it can be guessed, the cure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from hub.domain.documents import API_GROUP, API_VERSION, KINDS, Resource
+from hub.domain.yamldoc import DEFAULT_LIMITS, Document, Limits, child_path, decode, scan_documents
+from shared.errors import DocumentError
+from shared.model import Place, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDocument:
+    """A good document and where it was written."""
+
+    resource: Resource
+    origin: Document
+
+    @property
+    def kind(self) -> str:
+        """Cluster, Application and so on."""
+        return self.resource.kind
+
+    @property
+    def name(self) -> str:
+        """metadata.name."""
+        return self.resource.metadata.name
+
+    @property
+    def file(self) -> str:
+        """The file it is in."""
+        return self.origin.file
+
+    def place(self, field: str = "") -> Place:
+        """Where a field of it is."""
+        return self.origin.place(field)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document that cannot be used. `kind` and `name` are empty when not even they could be read."""
+
+    file: str
+    kind: str
+    name: str
+    problems: tuple[Problem, ...]
+
+
+Parsed = FleetDocument | Rejected
+
+_FLEET = re.compile(rf"apiVersion[\"']?\s*:\s*[\"']?{re.escape(API_GROUP)}/")
+
+
+def read_documents(data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS) -> list[Parsed]:
+    """The fleet documents of a file, good and bad. Other YAML is left alone, even where it is not valid YAML."""
+    raw = data if isinstance(data, str) else data.decode("utf-8", errors="replace")
+    if not _FLEET.search(raw) and not (isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff")):
+        return []
+    try:
+        text = decode(data, file=file, limits=limits)
+    except DocumentError as error:
+        return [Rejected(file, "", "", (problem_of(error),))]
+    if not _FLEET.search(text):
+        return []
+    found: list[Parsed] = []
+    for document in scan_documents(text, file=file, limits=limits, positions=True):
+        if isinstance(document, DocumentError):
+            found.append(Rejected(file, "", "", (problem_of(document),)))
+        elif is_fleet_document(document.value):
+            found.append(parse_document(document))
+    return found
+
+
+def problem_of(error: DocumentError) -> Problem:
+    """The error as a finding."""
+    return Problem("error", error.message, error.place, error.hint)
+
+
+def is_fleet_document(value: Any) -> bool:
+    """Whether a decoded document is meant for Yardarm."""
+    return isinstance(value, dict) and str(value.get("apiVersion", "")).startswith(f"{API_GROUP}/")
+
+
+def parse_document(document: Document) -> Parsed:
+    """A document as its model, or everything that is wrong with it."""
+    value = document.value
+    kind, metadata = value.get("kind"), value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    if value.get("apiVersion") != API_VERSION:
+        problems = [_wrong(document, "apiVersion", f"this version of Yardarm reads {API_VERSION} only", "")]
+    elif known is None:
+        message = "kind is missing" if kind is None else f"{kind!r} is not a kind of fleet document"
+        problems = [_wrong(document, "kind", message, _closest(str(kind or ""), KINDS) or f"one of {', '.join(KINDS)}")]
+    else:
+        try:
+            return FleetDocument(known.model_validate_json(orjson.dumps(value)), document)
+        except ValidationError as error:
+            problems = _problems(error, known, document)
+        except orjson.JSONEncodeError as error:
+            problems = [_wrong(document, "", f"cannot be written as JSON: {error}", "")]
+    return Rejected(
+        document.file,
+        kind if isinstance(kind, str) else "",
+        name if isinstance(name, str) else "",
+        tuple(problems),
+    )
+
+
+def _wrong(document: Document, field: str, message: str, hint: str) -> Problem:
+    return Problem("error", message, document.place(field), hint)
+
+
+def _problems(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
+    found: dict[tuple[str, str], Problem] = {}
+    for detail in error.errors(include_url=False):
+        steps = _real_steps(detail["loc"], document.value)
+        field = ""
+        for step in steps:
+            field = child_path(field, step)
+        message, hint = _words(detail, steps, model)
+        found.setdefault((field, message), _wrong(document, field, message, hint))
+    return sorted(found.values(), key=lambda problem: (problem.place.line if problem.place else 0, problem.message))
+
+
+def _real_steps(location: Sequence[str | int], value: Any) -> list[str | int]:
+    """The steps that exist in the document: pydantic adds names of union members. The last may be a missing field."""
+    steps: list[str | int] = []
+    for number, step in enumerate(location):
+        inside = isinstance(value, dict) and step in value
+        if inside or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            steps.append(step)
+            value = value[step]
+        elif number == len(location) - 1 and isinstance(value, dict) and isinstance(step, str):
+            steps.append(step)
+    return steps
+
+
+def _words(detail: Any, steps: list[str | int], model: type[BaseModel]) -> tuple[str, str]:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    last = steps[-1] if steps else ""
+    if kind == "extra_forbidden":
+        fields = _fields_at(model, steps[:-1])
+        known = f"known here: {', '.join(fields)}" if fields else ""
+        return f"unknown field {last!r}", _closest(str(last), fields) or known
+    if kind == "missing":
+        return f"{last} is required", ""
+    if kind == "literal_error":
+        allowed = context.get("expected", "")
+        return f"{given!r} is not one of {allowed}", _closest(str(given), re.findall(r"'([^']*)'", allowed))
+    if kind in _TYPES:
+        return f"must be {_TYPES[kind]}, not {_shown(given)}", _type_hint(kind, given)
+    if kind == "value_error":
+        return str(context.get("error", detail["msg"])), ""
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}: {_shown(given)}", ""
+
+
+_TYPES = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+}
+
+
+def _type_hint(kind: str, given: Any) -> str:
+    if kind == "string_type" and isinstance(given, bool | int | float):
+        return "put it in quotes"
+    if kind == "tuple_type" and isinstance(given, str):
+        return f"write [{given}]"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return orjson.dumps(value).decode()[:80]
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    by_folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"did you mean {by_folded[close[0]]!r}?" if close else ""
+
+
+def _fields_at(model: type[BaseModel], steps: Sequence[str | int]) -> list[str]:
+    """The names a document may use at a place, empty when anything goes."""
+    current: Any = model
+    for step in steps:
+        models = _models_in(current)
+        if isinstance(step, int):
+            continue
+        annotations = [
+            info.annotation
+            for found in models
+            for name, info in found.model_fields.items()
+            if (info.alias or name) == step
+        ]
+        if not annotations:
+            return []
+        current = annotations[0]
+    return [info.alias or name for found in _models_in(current) for name, info in found.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside an annotation: in unions, tuples and Annotated."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (tuple, list, typing.Union, types.UnionType, typing.Annotated):
+        return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]
+    return []
