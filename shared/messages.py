@@ -7,6 +7,8 @@ that a newer hub can speak to an older agent; `v` changes when that is not enoug
 from __future__ import annotations
 
 import enum
+import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -288,6 +290,12 @@ def decode(data: bytes, kind: type[T]) -> T:
             f"a {kind.__name__} of version {version}, this build speaks {VERSION}: upgrade the older of hub and agent"
         )
     return message
+
+
+def states_digest(reports: Iterable[Report]) -> str:
+    """What hub and agent compare to see whether the hub has the last report of every unit."""
+    lines = sorted(f"{report.namespace}/{report.application} {report.generation} {report.at!r}" for report in reports)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def to_json(value: Any) -> Any:
