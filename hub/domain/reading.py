@@ -118,7 +118,14 @@ def parse_document(document: Document) -> Parsed:
 
 
 def _wrong(document: Document, field: str, message: str, hint: str) -> Problem:
-    return Problem("error", message, document.place(field), hint)
+    return Problem("error", message, document.place(field), hint, _application_of(document.value))
+
+
+def _application_of(value: Any) -> str:
+    """The application a document defines, as far as it can be told."""
+    metadata = value.get("metadata") if value.get("kind") == "Application" else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _problems(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
