@@ -1,0 +1,146 @@
+"""The hub's API as the command line uses it: GET with paging, POST, and the event stream.
+
+Standard library only and blocking: a command makes a few requests and ends. Not a client library.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hub.cli.settings import Target
+from hub.cli.trouble import Trouble
+
+API = "/api/v1/"
+TIMEOUT = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One server-sent event: its `event` name and decoded `data`."""
+
+    name: str
+    data: Any
+
+
+class Client:
+    """Talks to one hub.
+
+    Raises (all methods):
+        Trouble: no hub is known or reachable, or it refuses; the message says what to do.
+    """
+
+    def __init__(self, target: Target) -> None:
+        if not target.url:
+            raise Trouble(
+                "no hub is known here: start one with `yardarm demo`, or set YARDARM_HUB (and YARDARM_TOKEN) to its API"
+            )
+        split = urllib.parse.urlsplit(target.url)
+        if split.scheme not in {"http", "https"} or not split.hostname:
+            raise Trouble(f"{target.url!r} is not the address of a hub: set YARDARM_HUB to a URL like http://host:8080")
+        self._target = target
+        self._split = split
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """The decoded answer to `GET /api/v1/<path>`."""
+        return self._ask("GET", path, query)
+
+    def items(self, path: str, limit: int | None = None, **query: str | int | None) -> list[Any]:
+        """All items of a paged list, or the first `limit`."""
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            size = min(limit - len(found), 500) if limit is not None else 500
+            page = self._ask("GET", path, query | {"limit": size, "cursor": cursor})
+            found += page["items"]
+            cursor = page.get("next")
+            if not cursor or (limit is not None and len(found) >= limit):
+                return found
+
+    def stream(self) -> Iterator[StreamEvent]:
+        """Events as they happen; ends when the hub closes the connection."""
+        connection = self._connection(timeout=60)
+        try:
+            connection.request("GET", self._path("stream"), headers=self._headers("text/event-stream"))
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                raise self._refusal(answer.status, answer.read(), "stream")
+            yield from _events(answer)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def _ask(self, method: str, path: str, query: dict[str, Any]) -> Any:
+        connection = self._connection(timeout=TIMEOUT)
+        try:
+            connection.request(method, self._path(path, query), headers=self._headers("application/json"))
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise self._refusal(answer.status, body, path)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise Trouble(f"{self._target.url} does not answer like a Yardarm hub: is the address right?") from error
+
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._split.scheme == "https" else http.client.HTTPConnection
+        return kind(self._split.hostname or "", self._split.port, timeout=timeout)
+
+    def _path(self, path: str, query: dict[str, Any] | None = None) -> str:
+        given = {name: str(value) for name, value in (query or {}).items() if value is not None and value != ""}
+        tail = f"?{urllib.parse.urlencode(given)}" if given else ""
+        return f"{self._split.path.rstrip('/')}{API}{urllib.parse.quote(path)}{tail}"
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept, "User-Agent": "yardarm"}
+        return headers | ({"Authorization": f"Bearer {self._target.token}"} if self._target.token else {})
+
+    def _unreachable(self, error: Exception) -> Trouble:
+        return Trouble(
+            f"no hub at {self._target.url} ({str(error) or type(error).__name__}; address from {self._target.origin}): "
+            "start one with `yardarm demo`, or set YARDARM_HUB"
+        )
+
+    def _refusal(self, status: int, body: bytes, path: str) -> Trouble:
+        try:
+            problem = json.loads(body)
+        except ValueError:
+            problem = {}
+        detail = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else ""
+        if status == http.client.UNAUTHORIZED:
+            return Trouble(f"the hub at {self._target.url} does not know this token: set YARDARM_TOKEN")
+        if status == http.client.FORBIDDEN:
+            return Trouble(f"not allowed: {detail or 'this token may not do that'}")
+        return Trouble(str(detail) if detail else f"the hub answered {status} for {path}")
+
+
+def _events(answer: http.client.HTTPResponse) -> Iterator[StreamEvent]:
+    """Parses a text/event-stream body; comments (keep-alives) are passed over."""
+    name, data = "message", list[str]()
+    for raw in answer:
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if not line:
+            if data:
+                yield StreamEvent(name, _decoded("\n".join(data)))
+            name, data = "message", []
+        elif line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

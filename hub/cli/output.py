@@ -1,0 +1,148 @@
+"""How results are printed: as a table for people, as JSON or YAML for programs.
+
+On a terminal tables are coloured and cut to its width; anywhere else they are plain columns that nothing cuts.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+STYLES = {
+    "Ready": "green",
+    "Progressing": "cyan",
+    "Waiting": "blue",
+    "Paused": "dim",
+    "Drifted": "yellow",
+    "Stale": "magenta",
+    "Blocked": "red",
+    "Failed": "bold red",
+    "Healthy": "green",
+    "Degraded": "bold red",
+    "Missing": "red",
+    "Suspended": "dim",
+    "error": "bold red",
+    "warning": "yellow",
+}
+"""Colours of states, healths and severities, wherever they are shown."""
+
+
+class Output(enum.StrEnum):
+    """What `-o` takes."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headings. A cell that is a known state is coloured. `empty` is said when there is no row."""
+
+    columns: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
+    empty: str = "nothing"
+
+
+def emit(data: Any, output: Output, people: Callable[[], Iterable[Table | str]]) -> None:
+    """Prints `data` for a program, or what `people()` makes of it for a person."""
+    if output is Output.JSON:
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    elif output is Output.YAML:
+        sys.stdout.write(to_yaml(data))
+    else:
+        show(people())
+
+
+def show(parts: Iterable[Table | str]) -> None:
+    """Prints tables and lines for a person."""
+    if sys.stdout.isatty():
+        terminal = console()
+        for part in parts:
+            terminal.print(rich_table(part) if isinstance(part, Table) else part, markup=False, highlight=False)
+        return
+    for part in parts:
+        sys.stdout.write((plain_table(part) if isinstance(part, Table) else part) + "\n")
+
+
+def to_yaml(data: Any) -> str:
+    """YAML with keys in the order given."""
+    import yaml
+
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def console() -> Console:
+    """Standard output as a rich console."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def rich_table(table: Table) -> RenderableType:
+    """The coloured form."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    if not table.rows:
+        return Text(table.empty, style="dim")
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold")
+    last = len(table.columns) - 1
+    for number, column in enumerate(table.columns):
+        drawn.add_column(column, overflow="fold", ratio=1 if number == last and number else None)
+    for row in table.rows:
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell.split(" ")[0], "")) for cell in row))
+    return drawn
+
+
+def plain_table(table: Table) -> str:
+    """Columns separated by at least three blanks, as kubectl prints them."""
+    if not table.rows:
+        return table.empty
+    lines = [table.columns, *table.rows]
+    widths = [max(len(line[number]) for line in lines) for number in range(len(table.columns))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def age(seconds: float) -> str:
+    """A duration in its two largest parts at most: `0.4s`, `12s`, `3m5s`, `2h10m`, `4d`."""
+    if seconds < 0:
+        return "0s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s".replace(".0s", "s")
+    whole = round(seconds)
+    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit}" + (f"{rest}{name}" if rest else "")
+    return f"{whole}s"
+
+
+def object_name(ref: dict[str, Any]) -> str:
+    """An object reference as people write it: `Deployment shop/web`."""
+    name = f"{ref['namespace']}/{ref['name']}" if ref.get("namespace") else ref["name"]
+    return f"{ref['kind']} {name}"
+
+
+def short(sha: str | None) -> str:
+    """The first seven digits of a commit or digest."""
+    return (sha or "").removeprefix("sha256:")[:7]
+
+
+def value(content: Any) -> str:
+    """A field's value on one line, cut where it is long."""
+    if content is None:
+        return "—"
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    text = text.replace("\n", "\\n")
+    return text if len(text) <= 60 else text[:59] + "…"
