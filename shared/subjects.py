@@ -94,6 +94,11 @@ def event(cluster: str, kind: str) -> str:
     return f"events.{token(cluster)}.{token(kind)}"
 
 
+def hub_event(kind: str) -> str:
+    """Where the hub puts an event that belongs to no cluster. No agent may write there."""
+    return f"events._hub.{token(kind)}"
+
+
 def parse_desired(subject: str) -> UnitKey | str:
     """The unit of a `desired.…` (or `notify.desired.…`) subject, or its reserved last token.
 
