@@ -1,0 +1,200 @@
+"""Gives units their bundles: the only writer of desired state.
+
+Bodies are stored and acknowledged before the assignment that names them; a cluster's root is written after its
+assignments. A hub that dies in between leaves a root behind its assignments, which `load` notices and puts right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hub.domain import publishing
+from hub.domain.publishing import Given, Order
+from shared import bundle, subjects
+from shared.errors import InvalidMessage, Unavailable, YardarmError
+from shared.messages import Assignment, Root, decode, encode
+from shared.model import UnitKey
+from shared.tasks import Backoff, Clock
+
+if TYPE_CHECKING:
+    from hub.leader import Fence
+    from hub.streams import Writer
+    from shared.signing import SigningKey
+
+log = logging.getLogger(__name__)
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why units get a new assignment: goes into every one of them."""
+
+    commit: str
+    revision: str
+    traceparent: str
+
+
+@dataclass(frozen=True)
+class _Request:
+    orders: Sequence[Order]
+    cause: Cause
+    done: asyncio.Future[list[Assignment]]
+
+    def fail(self, error: YardarmError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def succeed(self, items: list[Assignment]) -> None:
+        if not self.done.done():
+            self.done.set_result(items)
+
+
+class Publisher:
+    """Desired state as this hub last wrote or read it, and the way to change it.
+
+    `on_assigned` is called with what was stored, once it is stored.
+    """
+
+    def __init__(
+        self, writer: Writer, key: SigningKey, clock: Clock, on_assigned: Callable[[Sequence[Assignment]], None]
+    ) -> None:
+        self.given: dict[UnitKey, Given] = {}
+        self._roots: dict[str, bytes] = {}
+        self._of_cluster: dict[str, dict[UnitKey, Given]] = {}
+        self._stored: set[str] = set()
+        self._writer = writer
+        self._key = key
+        self._clock = clock
+        self._on_assigned = on_assigned
+        self._waiting: list[_Request] = []
+        self._asked = asyncio.Event()
+        self._stale_roots: set[str] = set()
+
+    async def load(self, fence: Fence) -> None:
+        """Reads what is in the stream and repairs roots that an interrupted hub left behind."""
+        found: list[Assignment] = []
+        async for stored in self._writer.last_per_subject("DESIRED", subjects.DESIRED_ALL):
+            try:
+                key = subjects.parse_desired(stored.subject)
+                if isinstance(key, UnitKey):
+                    assignment = decode(stored.data, Assignment)
+                    self._remember(assignment)
+                    found.append(assignment)
+                elif key == "_root":
+                    self._roots[subjects.cluster_of(stored.subject)] = _unsigned(decode(stored.data, Root))
+            except InvalidMessage as error:
+                log.error("a stored message cannot be read", extra={"subject": stored.subject, "error": str(error)})
+        self._on_assigned(found)
+        self._stale_roots.update(self._of_cluster)
+        await self._write_roots(fence)
+
+    async def store(self, packs: Iterable[bundle.Pack]) -> None:
+        """Stores bundle bodies; those known to be there cost nothing."""
+        new = [pack for pack in packs if pack.ref.digest not in self._stored]
+        await self._writer.put_blobs(
+            [(subjects.blob(subjects.TENANT, name), data) for pack in new for name, data in pack.blobs()]
+        )
+        self._stored.update(pack.ref.digest for pack in new)
+
+    async def publish(self, orders: Sequence[Order], cause: Cause) -> list[Assignment]:
+        """Writes the assignments and then the roots of the clusters concerned. Bodies must have been stored.
+
+        What is asked for while a write is under way goes into the next one together, so that a root is written once
+        for many applications. `run` does the writing.
+
+        Raises:
+            Unavailable: not acknowledged; calling again with the same orders is safe.
+            Fenced: another hub leads now.
+        """
+        if not orders:
+            return []
+        done: asyncio.Future[list[Assignment]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Request(orders, cause, done))
+        self._asked.set()
+        return await done
+
+    async def run(self, fence: Fence) -> None:
+        """Writes what is asked for, until cancelled or fenced off by a newer leader."""
+        backoff = Backoff(0.5, 10.0)
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            requests, self._waiting = self._waiting, []
+            try:
+                await self._serve([request for request in requests if not request.done.done()], fence)
+                await self._write_roots(fence)
+                backoff.reset()
+            except Unavailable as error:
+                for request in requests:
+                    request.fail(error)
+                log.warning("publishing has to wait", extra={"error": str(error)})
+                await self._clock.sleep(backoff.next())
+                self._asked.set()
+            except YardarmError as error:
+                for request in requests:
+                    request.fail(error)
+                raise
+
+    async def _serve(self, requests: Sequence[_Request], fence: Fence) -> None:
+        made = [[self._assignment(order, request.cause) for order in request.orders] for request in requests]
+        everything = [item for items in made for item in items]
+        if not everything:
+            return
+        await self._writer.write([(subjects.desired(item.unit), encode(item)) for item in everything], fence)
+        for item in everything:
+            self._remember(item)
+        self._on_assigned(everything)
+        for request, items in zip(requests, made, strict=True):
+            request.succeed(items)
+
+    async def forget(self, unit: UnitKey, generation: int) -> None:
+        """The agent has removed what this unit had: nothing needs to be said about it any more."""
+        given = self.given.get(unit)
+        if given is None or not given.removed or given.generation != generation:
+            return
+        del self.given[unit]
+        del self._of_cluster[unit.cluster][unit]
+        self._stale_roots.add(unit.cluster)
+        self._asked.set()
+        await self._writer.purge("DESIRED", subjects.desired(unit))
+        await self._writer.purge("REPORTS", subjects.report(unit))
+
+    def _assignment(self, order: Order, cause: Cause) -> Assignment:
+        unsigned = publishing.assignment(
+            order,
+            self.given.get(order.unit),
+            commit=cause.commit,
+            revision=cause.revision,
+            traceparent=cause.traceparent,
+            now=self._clock.now(),
+        )
+        return self._key.sign(unsigned)
+
+    def _remember(self, assignment: Assignment) -> None:
+        given = Given.of(assignment)
+        self.given[assignment.unit] = given
+        self._of_cluster.setdefault(assignment.cluster, {})[assignment.unit] = given
+        self._stale_roots.add(assignment.cluster)
+        self._stored.update(given.packs)
+
+    async def _write_roots(self, fence: Fence) -> None:
+        messages, contents = [], {}
+        clusters = sorted(self._stale_roots)
+        for cluster in clusters:
+            root = publishing.root(cluster, self._of_cluster.get(cluster, {}))
+            content = encode(root)
+            if self._roots.get(cluster) != content:
+                contents[cluster] = content
+                messages.append((subjects.desired_root(cluster), encode(self._key.sign(root))))
+        if messages:
+            await self._writer.write(messages, fence)
+            self._roots.update(contents)
+        self._stale_roots.difference_update(clusters)
+
+
+def _unsigned(root: Root) -> bytes:
+    return encode(msgspec.structs.replace(root, key="", signature=b""))
