@@ -1,0 +1,241 @@
+"""The verbs of the Kubernetes API that the agent uses, over `Transport` and `Discovery`.
+
+    async with await Kube.connect(Access.in_cluster()) as kube:
+        live = await kube.apply(manifest)
+
+Nothing is retried or throttled here: every failure comes out at once as an error of `agent.kube.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
+
+from agent.kube.access import Access
+from agent.kube.discovery import MIN_INTERVAL, Answer, Discovery, Resource
+from agent.kube.errors import Gone, NotFound, UnknownKind
+from agent.kube.transport import DEADLINE, Request, Transport
+from agent.kube.watch import EventType, WatchEvent, watch
+from shared.model import Manifest, ObjectRef
+from shared.tasks import Clock
+
+__all__ = ["EventType", "Kube", "Resource", "WatchEvent"]
+
+MANAGER = "yardarm"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class Kube:
+    """A connection to one cluster. Made by `connect`; closed by `close` or as an async context manager."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._refreshing = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self.discovery = Discovery(self._fetch)
+
+    @classmethod
+    async def connect(cls, access: Access, clock: Clock | None = None) -> Self:
+        """Reads credentials. Sends nothing yet: a cluster that is down is found out by the first request.
+
+        Raises:
+            AccessError: files, contexts or plugins are not usable.
+        """
+        clock = clock or Clock()
+        return cls(Transport(await access.open(clock)), clock)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def version(self, *, deadline: float = DEADLINE) -> str:
+        """The server's version, e.g. `v1.36.2`."""
+        answer = await self._transport.send(Request("GET", "/version"), deadline=deadline)
+        return str(answer.body.get("gitVersion", ""))
+
+    async def rediscover(self) -> bool:
+        """Asks what is served, now; returns whether that changed. For when a CRD or APIService came or went."""
+        async with self._refreshing:
+            return await self._refresh()
+
+    async def resource(self, api_version: str, kind: str) -> Resource:
+        """How the cluster serves a kind; asks again, at most every few seconds, for one that is not known.
+
+        Raises:
+            UnknownKind: not served.
+            ApiError: the cluster could not be asked.
+        """
+        try:
+            return self.discovery.find(api_version, kind)
+        except UnknownKind:
+            async with self._refreshing:
+                if self._clock.monotonic() - self._refreshed_at >= MIN_INTERVAL:
+                    await self._refresh()
+        return self.discovery.find(api_version, kind)
+
+    async def apply(
+        self,
+        manifest: Manifest,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        manager: str = MANAGER,
+        on_warning: Callable[[str], None] | None = None,
+        deadline: float = DEADLINE,
+    ) -> Manifest:
+        """Server-side apply; returns the object as it is (or, in a dry run, would be) afterwards.
+
+        `force` takes fields over from other managers. `on_warning` gets each of the server's warnings: deprecated
+        versions, unknown fields that were dropped, what admission policies and webhooks want to say.
+
+        Raises:
+            Conflict: others own fields with other values.
+            Invalid: unknown, missing or wrong fields.
+            ApiError: anything else.
+        """
+        ref = _ref(manifest)
+        query = {"fieldManager": manager, "force": "true" if force else "false", "fieldValidation": "Warn"}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = await self._object_path(ref)
+        request = Request("PATCH", path, query, manifest, content_type=APPLY_PATCH)
+        answer = await self._transport_send(request, ref, deadline)
+        if on_warning is not None:
+            for warning in answer.warnings:
+                on_warning(warning)
+        return _manifest(answer.body)
+
+    async def get(self, ref: ObjectRef, *, deadline: float = DEADLINE) -> Manifest | None:
+        """The live object, None when there is none."""
+        path = await self._object_path(ref)
+        try:
+            return _manifest((await self._transport_send(Request("GET", path), ref, deadline)).body)
+        except NotFound:
+            return None
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+        deadline: float = DEADLINE,
+    ) -> bool:
+        """Asks for deletion; False when it was already gone. Finalizers may keep it a while longer.
+
+        Raises:
+            Conflict: `uid` is given and another object of that name stands there.
+        """
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        if dry_run:
+            body["dryRun"] = ["All"]
+        path = await self._object_path(ref)
+        try:
+            await self._transport_send(Request("DELETE", path, body=body), ref, deadline)
+        except NotFound:
+            return False
+        return True
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        limit: int = 500,
+        deadline: float = DEADLINE,
+    ) -> tuple[list[Manifest], str]:
+        """All objects, fetched in pages of `limit`, and the resource version to watch from. `deadline` is per page."""
+        query = {"limit": str(limit)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        path = resource.path(namespace)
+        items: list[Manifest] = []
+        while True:
+            try:
+                answer = await self._transport_send(Request("GET", path, query), resource, deadline)
+            except Gone:
+                if "continue" not in query:
+                    raise
+                # The pages outlived the server's memory of that version: once more, in one piece.
+                items = []
+                query = {key: value for key, value in query.items() if key not in ("continue", "limit")}
+                continue
+            items += (_filled(item, resource) for item in answer.body.get("items") or ())
+            metadata = answer.body.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion", ""))
+            query = {**query, "continue": metadata["continue"]}
+
+    def watch(
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        namespace: str = "",
+        label_selector: str = "",
+        on_open: Callable[[], None] | None = None,
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes since `resource_version` until the server ends the watch, which is normal (3 to 5 minutes).
+
+        `on_open` is called when the server has accepted it. Close the iterator (`contextlib.aclosing`) when leaving
+        it early.
+
+        Raises:
+            Gone: the version is too old: list again.
+            ApiError: anything else, also in the middle.
+        """
+        query = {"resourceVersion": resource_version}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        return watch(self._transport, resource.path(namespace), query, on_open)
+
+    async def _object_path(self, ref: ObjectRef) -> str:
+        resource = await self.resource(ref.api_version, ref.kind)
+        if resource.namespaced and not ref.namespace:
+            raise ValueError(f"{ref}: {ref.kind} is namespaced and the reference has no namespace")
+        return resource.path(ref.namespace, ref.name)
+
+    async def _transport_send(self, request: Request, about: ObjectRef | Resource, deadline: float) -> Any:
+        try:
+            return await self._transport.send(request, deadline=deadline)
+        except NotFound as error:
+            if error.reason:
+                raise
+            # No Status but "404 page not found": the path itself is not served any more.
+            self._refreshed_at = float("-inf")
+            raise UnknownKind(about.api_version, about.kind) from error
+
+    async def _refresh(self) -> bool:
+        changed = await self.discovery.refresh()
+        self._refreshed_at = self._clock.monotonic()
+        return changed
+
+    async def _fetch(self, path: str, *, accept: str, etag: str = "") -> Answer:
+        answer = await self._transport.send(Request("GET", path, accept=accept, etag=etag))
+        return Answer(answer.body, answer.etag)
+
+
+def _ref(manifest: Manifest) -> ObjectRef:
+    metadata = manifest["metadata"]
+    return ObjectRef(manifest["apiVersion"], manifest["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def _manifest(body: Any) -> Manifest:
+    return body if isinstance(body, dict) else {}
+
+
+def _filled(item: Manifest, resource: Resource) -> Manifest:
+    """Items of a list lack what the list itself says."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **item}
