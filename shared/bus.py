@@ -12,6 +12,7 @@ import asyncio
 import base64
 import logging
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ import nats.errors
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as ClientSubscription
 
 from shared.credentials import Credentials
 from shared.errors import Unavailable, YardarmError
@@ -55,6 +57,20 @@ class Refused(YardarmError):
         self.code = code
 
 
+class Subscription:
+    """What `Bus.subscribe` started. Lasts over reconnections until `end`."""
+
+    def __init__(self, subject: str, callback: Callback, end: Callable[[Subscription], Awaitable[None]]) -> None:
+        self.subject = subject
+        self.callback = callback
+        self.live: ClientSubscription | None = None
+        self._end = end
+
+    async def end(self) -> None:
+        """No more callbacks once this has returned."""
+        await self._end(self)
+
+
 class Bus:
     """One process's connection. Start `run` in a TaskGroup; everything else may be called at any time.
 
@@ -77,7 +93,7 @@ class Bus:
         self._clock = clock or Clock()
         self._inbox = inbox or "_INBOX"
         self._client: Client | None = None
-        self._subscriptions: list[tuple[str, Callback]] = []
+        self._subscriptions: list[Subscription] = []
         self._on_connected: list[Callable[[], None]] = []
         self._up = asyncio.Event()
         self._closed = asyncio.Event()
@@ -116,17 +132,25 @@ class Bus:
                     await _close(client)
             await self._clock.sleep(backoff.next())
 
-    async def subscribe(self, subject: str, callback: Callback) -> None:
-        """Calls back for every message; lasts over reconnections. A failing callback is logged and goes on."""
-        self._subscriptions.append((subject, callback))
-        if self._client is not None and self._up.is_set():
-            await self._client.subscribe(subject, cb=_shielded(subject, callback))
+    def new_inbox(self) -> str:
+        """A fresh subject on which this connection may receive answers."""
+        return f"{self._inbox}.{secrets.token_hex(8)}"
 
-    async def publish(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Core NATS, at most once."""
+    async def subscribe(self, subject: str, callback: Callback) -> Subscription:
+        """Calls back for every message; lasts over reconnections. A failing callback is logged and goes on."""
+        subscription = Subscription(subject, callback, self._unsubscribe)
+        self._subscriptions.append(subscription)
+        if self._client is not None and self._up.is_set():
+            await _activate(self._client, subscription)
+        return subscription
+
+    async def publish(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None, *, reply: str = ""
+    ) -> None:
+        """Core NATS, at most once. `reply` names where answers go, when several are expected."""
         client = await self._connection(0)
         try:
-            await client.publish(subject, data, headers=dict(headers) if headers else None)
+            await client.publish(subject, data, reply=reply, headers=dict(headers) if headers else None)
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"NATS did not take a message for {subject}: {error}") from error
 
@@ -224,13 +248,22 @@ class Bus:
             pending_size=8 * 1024 * 1024,
             **options,
         )
-        for subject, callback in self._subscriptions:
-            await client.subscribe(subject, cb=_shielded(subject, callback))
+        for subscription in self._subscriptions:
+            await _activate(client, subscription)
         await client.flush()
         self._attempt = 0
         self._client = client
         self._announce()
         return client
+
+    async def _unsubscribe(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+        if subscription.live is not None and self._client is not None:
+            try:
+                await subscription.live.unsubscribe()
+            except nats.errors.Error as error:  # the connection went first
+                log.debug("ending a subscription failed", extra={"error": str(error)})
 
     def _announce(self) -> None:
         self._up.set()
@@ -278,6 +311,11 @@ def acknowledged(answer: Message, subject: str) -> dict[str, Any]:
         problem = body["error"]
         raise Refused(f"{subject}: {problem.get('description')}", int(problem.get("err_code", 0)))
     return dict(body)
+
+
+async def _activate(client: Client, subscription: Subscription) -> None:
+    callback = _shielded(subscription.subject, subscription.callback)
+    subscription.live = await client.subscribe(subscription.subject, cb=callback)
 
 
 def _message(received: Msg) -> Message:
