@@ -1,0 +1,160 @@
+"""Which clusters an application goes to, and why not to the others: pure, deterministic, and stable.
+
+Stable means that a cluster that was chosen stays chosen while it matches: `pick` fills up from what is there, taints of
+effect NoNew look at newcomers only, a paused cluster keeps what it has, and a cluster that has not reported the facts
+that are asked for (the hub may have just started) keeps what it has as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hub.domain.documents import Application, Pick, Taint
+from hub.domain.documents import Placement as PlacementSpec
+from hub.domain.fleet import Facts, FleetModel
+from hub.domain.selectors import matches
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Every cluster of the fleet is in one of the two, with what speaks for it or against it, sorted by name."""
+
+    selected: Mapping[str, tuple[str, ...]]
+    rejected: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What can be said of one cluster before `pick`. `fixed` clusters are not weighed against others."""
+
+    wanted: bool
+    reasons: tuple[str, ...]
+    fixed: bool = False
+
+
+def place(application: Application, fleet: FleetModel, facts: Facts, previous: Collection[str] = ()) -> Placement:
+    """Where the application goes.
+
+    Args:
+        application: with its placement.
+        fleet: of the same commit.
+        facts: what agents have reported.
+        previous: the clusters that have the application now.
+    """
+    has = frozenset(previous)
+    claims = {name: _claim(application, fleet, name, facts.get(name), has_it=name in has) for name in fleet.clusters}
+    pick = application.spec.placement.pick
+    selected = {name: claim.reasons for name, claim in claims.items() if claim.wanted}
+    rejected = {name: claim.reasons for name, claim in claims.items() if not claim.wanted}
+    if pick is not None:
+        fixed = {name for name in selected if claims[name].fixed}
+        chosen = _pick(pick, application.name, fleet, selected.keys(), fixed, has)
+        for name in selected.keys() - chosen.keys():
+            rejected[name] = (*selected.pop(name), _not_picked(pick, len(chosen)))
+        selected = {name: (*reasons, chosen[name]) for name, reasons in selected.items()}
+    return Placement(dict(sorted(selected.items())), dict(sorted(rejected.items())))
+
+
+def explain(
+    application: Application, cluster: str, fleet: FleetModel, facts: Facts, previous: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Why a cluster gets the application or does not, for a person: the verdict first, then its reasons."""
+    name = application.name
+    if cluster not in fleet.clusters:
+        return (f"there is no cluster {cluster!r} in the fleet",)
+    placement = place(application, fleet, facts, previous)
+    selected = cluster in placement.selected
+    verdict = f"{cluster} is {'selected' if selected else 'not selected'} for {name}"
+    reasons = placement.selected[cluster] if selected else placement.rejected[cluster]
+    written = fleet.place("Application", name, "spec.placement")
+    where = (f"the placement is at {written}",) if written is not None and written.line else ()
+    kept = (
+        ("it has the application now, and will be asked to let it go",) if not selected and cluster in previous else ()
+    )
+    return (verdict, *reasons, *kept, *where)
+
+
+def _claim(
+    application: Application, fleet: FleetModel, cluster: str, facts: Mapping[str, Any] | None, *, has_it: bool
+) -> _Claim:
+    placement, spec = application.spec.placement, fleet.clusters[cluster].spec
+    if application.name in fleet.blocked:
+        reason = "the application has an error: what is there stays, nothing new comes"
+        return _Claim(has_it, (reason,), fixed=True)
+    if spec.paused:
+        return _Claim(has_it, (f"the cluster is paused{' and keeps what it has' if has_it else ''}",), fixed=True)
+    candidate = fleet.candidate(cluster, facts)
+    project = fleet.projects.get(application.spec.project)
+    if project is not None:
+        allowed = matches(project.spec.clusters, candidate)
+        if not (allowed.selected or (allowed.undecided and has_it)):
+            return _Claim(False, tuple(f"project {project.name}: {reason}" for reason in allowed.reasons))
+    verdict = matches(placement, candidate)
+    if verdict.undecided and has_it:
+        return _Claim(True, (*verdict.reasons, "it keeps what it has until the facts are known"))
+    if not verdict.selected:
+        return _Claim(False, verdict.reasons)
+    repelled = _repelled(placement, spec.taints, has_it=has_it)
+    return _Claim(not repelled, repelled or verdict.reasons)
+
+
+def _repelled(placement: PlacementSpec, taints: tuple[Taint, ...], *, has_it: bool) -> tuple[str, ...]:
+    return tuple(
+        f"taint {taint.key} ({taint.effect}) is not tolerated"
+        for taint in taints
+        if taint.key not in placement.tolerate and not (taint.effect == "NoNew" and has_it)
+    )
+
+
+def _pick(
+    pick: Pick,
+    application: str,
+    fleet: FleetModel,
+    candidates: Collection[str],
+    fixed: Collection[str],
+    previous: Collection[str],
+) -> dict[str, str]:
+    """The clusters that are taken, each with the reason.
+
+    First what cannot be moved, then what is there, then the others; each time from the value of the spread label that
+    has the fewest so far, and among equals by a rank that differs from application to application.
+    """
+    label = pick.spread
+    groups = {name: fleet.clusters[name].metadata.labels.get(label, "") if label else "" for name in candidates}
+    taken: dict[str, str] = dict.fromkeys(sorted(fixed), "kept: it does not change now")
+    count = Counter(groups[name] for name in taken)
+    queues: dict[str, list[tuple[bool, str, str]]] = {}
+    for name in candidates:
+        if name not in taken:
+            queues.setdefault(groups[name], []).append((name not in previous, _rank(application, name), name))
+    for queue in queues.values():
+        queue.sort(reverse=True)
+    while queues and len(taken) < pick.count:
+        newcomer, _, _, group = min(
+            (queue[-1][0], count[group], queue[-1][1], group) for group, queue in queues.items()
+        )
+        *_, name = queues[group].pop()
+        if not queues[group]:
+            del queues[group]
+        count[group] += 1
+        taken[name] = _picked(pick, group) if newcomer else "kept: it was picked before"
+    return taken
+
+
+def _rank(application: str, cluster: str) -> str:
+    """An order that spreads applications over clusters and does not change when others come or go."""
+    return hashlib.sha256(f"{application}/{cluster}".encode()).hexdigest()
+
+
+def _picked(pick: Pick, group: str) -> str:
+    spread = f" for {pick.spread} {group!r}" if pick.spread else ""
+    return f"picked{spread}: {pick.count} wanted"
+
+
+def _not_picked(pick: Pick, taken: int) -> str:
+    spread = f", spread over {pick.spread}" if pick.spread else ""
+    return f"not picked: {taken} of {pick.count} wanted are elsewhere{spread}"
