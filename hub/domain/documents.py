@@ -16,6 +16,8 @@ from hub.domain.selectors import Selector, Term
 
 API_GROUP = "yardarm.dev"
 API_VERSION = f"{API_GROUP}/v1alpha1"
+SUBSTITUTE = f"{API_GROUP}/substitute"
+"""Annotation that limits `${variables}`: see `hub.domain.variables`."""
 DEFAULT_PROJECT = "default"
 """The project of applications that name none; it exists without a document and allows everything."""
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from hub.domain import references
 from hub.domain.documents import (
     API_VERSION,
+    SUBSTITUTE,
     Application,
     Cluster,
     Environment,
@@ -125,7 +126,9 @@ def implicit_fleet(path: str, name: str = "", registered: Iterable[FleetDocument
     """
     last = path.strip("./").rpartition("/")[2]
     token = re.sub(r"[^a-z0-9]+", "-", (last or name).lower()).strip("-")[:63].strip("-") or "app"
-    application = _document("Application", {"name": token}, {"source": {"path": path}}, file=path)
+    # Its manifests were not written for Yardarm: ${namespace} in a script of theirs is not our builtin.
+    metadata = {"name": token, "annotations": {SUBSTITUTE: "variables"}}
+    application = _document("Application", metadata, {"source": {"path": path}}, file=path)
     warning = Problem(
         "warning",
         f"no fleet documents here: all manifests are taken as one application, {token!r}, for every cluster",

@@ -1,0 +1,215 @@
+"""`${variable}` in manifests: which variables a cluster sees, and how they are put in.
+
+The rule that lets repositories written for other tools work unchanged: only names that some document of the fleet
+defines are ours. `${HOME}` in a script is nobody's variable and stays as it is; it gets a warning only when it looks
+like a slip of the pen. `${domain}` is replaced; where another cluster defines it but this one does not, it is an error,
+or the default of `${domain:-example.com}`. `$${domain}` is written out as `${domain}`.
+
+Variables are put into decoded strings, so that a value cannot change the structure. A value written without quotes that
+is one variable and nothing else (`replicas: ${replicas}`) takes the variable's type; in quotes it stays a string.
+Precedence, later wins: environments in order, cluster, overrides in order. The builtins `cluster`, `environment`,
+`application` and `namespace` cannot be redefined.
+
+The annotation `yardarm.dev/substitute: disabled` leaves one object alone, or on an Application all of its objects; on
+an Application, `variables` leaves the builtins alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.domain.documents import SUBSTITUTE, Application, Override
+from hub.domain.fields import BUILTINS, Scalar
+from hub.domain.fleet import FleetModel
+from hub.domain.scalars import Unquoted, resolve
+from hub.domain.yamldoc import child_path
+from shared.model import Manifest, Place, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The variables one application sees on one cluster.
+
+    `origins` says for each value where it is from. `known` are all names that are ours: those with a value here, and
+    those that only other clusters have.
+    """
+
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Substituted:
+    """A manifest with its variables put in.
+
+    `used` are all names that occur, ours or not: with the values of these names the result is determined.
+    """
+
+    manifest: Manifest
+    used: frozenset[str]
+    problems: tuple[Problem, ...] = ()
+
+
+def scope(
+    application: Application, cluster: str, fleet: FleetModel, overrides: Sequence[tuple[int, Override]] = ()
+) -> Scope:
+    """What the application sees on the cluster. `overrides` are those that apply there, with their numbers from 0."""
+    mode = application.metadata.annotations.get(SUBSTITUTE)
+    if mode == "disabled":
+        return Scope()
+    values: dict[str, Scalar] = {}
+    origins: dict[str, str] = {}
+    for origin, variables in _layers(application, cluster, fleet, overrides):
+        values.update(variables)
+        origins.update(dict.fromkeys(variables, origin))
+    everywhere = {name for override in application.spec.overrides for name in override.variables}
+    known = fleet.variable_names | everywhere
+    if mode != "variables":
+        builtins = {
+            "application": application.name,
+            "cluster": cluster,
+            "environment": fleet.environment_of(cluster),
+            "namespace": application.spec.namespace,
+        }
+        values.update(builtins)
+        origins.update(dict.fromkeys(builtins, "set by Yardarm"))
+        known |= BUILTINS
+    return Scope(values, origins, frozenset(known))
+
+
+def _layers(
+    application: Application, cluster: str, fleet: FleetModel, overrides: Sequence[tuple[int, Override]]
+) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    for name in fleet.membership.get(cluster, ()):
+        yield f"environment {name}", fleet.environments[name].spec.variables
+    yield f"cluster {cluster}", fleet.clusters[cluster].spec.variables
+    for number, override in overrides:
+        yield f"override {number + 1} of {application.name}", override.variables
+
+
+_REFERENCE = re.compile(r"(?P<escape>\$)?\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}")
+
+
+def substitute(manifest: Manifest, variables: Scope, place: Place | None = None) -> Substituted:
+    """The manifest with its variables put in; the same object when there is nothing to do.
+
+    Args:
+        manifest: decoded; not changed.
+        variables: what the application sees on the cluster.
+        place: where the object is written, for findings.
+    """
+    metadata = manifest.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if isinstance(annotations, dict) and annotations.get(SUBSTITUTE) == "disabled":
+        return Substituted(manifest, frozenset())
+    walk = _Walk(variables, place)
+    result = walk.value(manifest)
+    return Substituted(result, frozenset(walk.used), tuple(walk.problems))
+
+
+class _Walk:
+    """One pass over one manifest. It recurses: the reader limits depth."""
+
+    def __init__(self, variables: Scope, place: Place | None) -> None:
+        self.used: set[str] = set()
+        self.problems: list[Problem] = []
+        self._scope = variables
+        self._place = place
+        self._path: list[str | int] = []
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._string(value) if "${" in value else value
+        if isinstance(value, dict):
+            return self._map(value)
+        if isinstance(value, list):
+            return self._list(value)
+        return value
+
+    def _map(self, value: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        same = True
+        for key, inner in value.items():
+            self._path.append(key)
+            new_key = str(self._text(key)) if "${" in key else key
+            new = self.value(inner)
+            if new_key in result:
+                self._find("error", f"two keys are called {new_key!r} once variables are put in")
+            result[new_key] = new
+            same = same and new is inner and new_key == key
+            self._path.pop()
+        return value if same else result
+
+    def _list(self, value: list[Any]) -> list[Any]:
+        result = []
+        for number, inner in enumerate(value):
+            self._path.append(number)
+            result.append(self.value(inner))
+            self._path.pop()
+        return value if all(new is old for new, old in zip(result, value, strict=True)) else result
+
+    def _string(self, text: str) -> Any:
+        match = _REFERENCE.fullmatch(text) if isinstance(text, Unquoted) else None
+        if match is None or match["escape"]:
+            return self._text(text)
+        name, default = match["name"], match["default"]
+        self.used.add(name)
+        if name in self._scope.values:
+            return self._scope.values[name]
+        if name in self._scope.known and default is not None:
+            return resolve(default)
+        return self._replacement(match, text)
+
+    def _text(self, text: str) -> str:
+        new = _REFERENCE.sub(lambda match: self._replacement(match, match[0]), text)
+        return text if new == text else new
+
+    def _replacement(self, match: re.Match[str], unchanged: str) -> str:
+        name, default = match["name"], match["default"]
+        self.used.add(name)
+        if name not in self._scope.known:
+            near = _near(name, self._scope.known)
+            if near:
+                self._find("warning", f"${{{name}}} is not a variable and stays as it is", f"did you mean ${{{near}}}?")
+            return unchanged
+        if match["escape"]:
+            return unchanged[1:]
+        if name in self._scope.values:
+            return _text_of(self._scope.values[name])
+        if default is not None:
+            return str(default)
+        self._find(
+            "error",
+            f"the variable ${{{name}}} has no value on this cluster",
+            f"define it for the cluster or its environment, or write ${{{name}:-default}}",
+        )
+        return unchanged
+
+    def _find(self, severity: Any, message: str, hint: str = "") -> None:
+        path = ""
+        for step in self._path:
+            path = child_path(path, step)
+        at = Place(self._place.file, self._place.line, path) if self._place is not None else None
+        problem = Problem(severity, message, at, hint)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _text_of(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _near(name: str, known: frozenset[str]) -> str:
+    """The variable that somebody may have meant. Builtins do not count: scripts are full of ${NAMESPACE}."""
+    folded = {candidate.casefold(): candidate for candidate in sorted(known - BUILTINS)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.85)
+    return folded[close[0]] if close else ""
