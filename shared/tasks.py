@@ -77,6 +77,10 @@ class Mailbox(Generic[K, V]):
         self._pending[key] = value
         self._arrived.set()
 
+    def discard(self, key: K) -> None:
+        """Takes back what is pending for `key`."""
+        self._pending.pop(key, None)
+
     async def get(self) -> tuple[K, V]:
         """The oldest pending key with its newest value; waits for one."""
         while not self._pending:
@@ -114,3 +118,62 @@ async def supervise(
         if clock.monotonic() - started > limit:
             backoff.reset()
         await clock.sleep(backoff.next())
+
+
+class Lanes(Generic[K, V]):
+    """Serial per key, parallel across keys, newest wins: a newer value cancels the work on an older one at once.
+
+    `work` must be safe to cancel. When it fails, that is logged and the lane is free again: trying again is its own
+    business. Lanes without work cost nothing.
+    """
+
+    def __init__(self, work: Callable[[K, V], Awaitable[None]]) -> None:
+        self._work = work
+        self._mailbox: Mailbox[K, V] = Mailbox()
+        self._busy: dict[K, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._mailbox) + len(self._busy)
+
+    def put(self, key: K, value: V) -> None:
+        """Never blocks."""
+        self._mailbox.put(key, value)
+
+    def drop(self, key: K) -> None:
+        """Ends the work on `key`."""
+        self._mailbox.discard(key)
+        if key in self._busy:
+            self._busy[key].cancel()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                key, value = await self._mailbox.get()
+                before = self._busy.get(key)
+                if before is not None:
+                    before.cancel()
+                self._busy[key] = group.create_task(self._lane(key, value, before), name=f"lane {key}")
+
+    async def _lane(self, key: K, value: V, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None:
+                await _ended(before)
+            await self._work(key, value)
+        except Exception:
+            log.exception("work failed", extra={"lane": str(key)})
+        finally:
+            if self._busy.get(key) is asyncio.current_task():
+                del self._busy[key]
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Waits for a cancelled task to end, even when the waiter is cancelled itself: two must never overlap."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
