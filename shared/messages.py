@@ -282,7 +282,7 @@ def decode(data: bytes, kind: type[T]) -> T:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind, strict=True)
     try:
         message: T = decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidMessage(f"not a {kind.__name__}: {error}") from error
     version = getattr(message, "v", VERSION)
     if version != VERSION:

@@ -83,7 +83,11 @@ class Trust:
             trusted = ", ".join(self._keys) or "(none)"
             raise InvalidSignature(f"signed with key {message.key or '(none)'}, trusted here: {trusted}")
         try:
-            bindings.crypto_sign_open(message.signature + _signed_bytes(orjson.loads(data)), key.raw)
+            signed = _signed_bytes(orjson.loads(data))
+        except (ValueError, TypeError) as error:
+            raise InvalidMessage(f"not a {kind.__name__}: {error}") from error
+        try:
+            bindings.crypto_sign_open(message.signature + signed, key.raw)
         except (exceptions.BadSignatureError, exceptions.ValueError) as error:
             raise InvalidSignature(f"the signature by key {key.id} does not fit the content") from error
         return message
