@@ -1,0 +1,269 @@
+"""Carries out a plan against the API server, and turns what goes wrong into outcomes.
+
+Objects of a step go out in parallel; one that fails does not hold up the others. Trouble that passes is tried again
+on the spot a few times; what is left becomes an outcome that says how soon another pass makes sense. Nothing waits
+here for health: a gate that is not up ends the pass, and the unit plans anew when something changes. Cancelling is
+safe at any await: every write is idempotent and the inventory was written before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from agent.domain import hints
+from agent.domain.desired import Desired, Key
+from agent.domain.plan import Plan, Step
+from agent.kube.client import Kube
+from agent.kube.errors import (
+    AccessError,
+    ApiError,
+    Conflict,
+    ConflictKind,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Throttled,
+    UnknownKind,
+    Unreachable,
+)
+from shared.messages import Action
+from shared.model import Health, HealthStatus, Manifest, ObjectRef
+from shared.tasks import Backoff, Clock
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""Requests per object and pass while the trouble is of the passing kind."""
+GONE_WITHIN = 10.0
+"""Seconds to wait for an object that is being replaced to disappear."""
+
+
+class Retry(enum.IntEnum):
+    """How soon trying again makes sense."""
+
+    NEVER = 0
+    SOON = 1
+    """It may pass by itself in seconds."""
+    SLOWLY = 2
+    """Somebody has to change something first."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one object. `live` is the object as the server returned it, None unless it was written."""
+
+    ref: ObjectRef
+    action: Action
+    reason: str = ""
+    retry: Retry = Retry.NEVER
+    digest: str = ""
+    live: Manifest | None = None
+    retry_after: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the object is not as it should be because of an error."""
+        return self.action is Action.FAILED
+
+
+class Pass(msgspec.Struct):
+    """The outcomes of one pass over a plan. `gate` says what the rest waits for, empty when all steps were taken."""
+
+    outcomes: dict[Key, Outcome] = {}
+    gate: str = ""
+    cluster_down: str = ""
+    """Why the API server gave no answer at all; the rest of the pass was then left out."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether every step was taken and nothing failed."""
+        return not (self.gate or self.cluster_down or any(each.failed for each in self.outcomes.values()))
+
+    @property
+    def retry(self) -> Retry:
+        """The soonest retry that any object asks for."""
+        wanted = [each.retry for each in self.outcomes.values() if each.retry is not Retry.NEVER]
+        return min(wanted, default=Retry.SOON if self.cluster_down else Retry.NEVER)
+
+
+Up = Callable[[ObjectRef], HealthStatus]
+Done = Callable[[Outcome], None]
+
+
+class Applier:
+    """Requests of one unit. `limit` is how many are in flight at the same time."""
+
+    def __init__(self, kube: Kube, clock: Clock, limit: int) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._gate = asyncio.Semaphore(limit)
+
+    async def apply(
+        self, plan: Plan, live: Mapping[Key, Manifest], force: Callable[[Desired], bool], up: Up, done: Done
+    ) -> Pass:
+        """Takes the steps until one's gate is not up. `done` is told of each outcome as it comes."""
+        result = Pass()
+        for step in plan.steps:
+            async with asyncio.TaskGroup() as group:
+                for each in step.objects:
+                    group.create_task(self._apply_one(each, live.get(each.ref.key), force(each), result, done))
+            if result.cluster_down:
+                break
+            result.gate = await self._closed(step, result, up)
+            if result.gate:
+                break
+        return result
+
+    async def prune(self, refs: Iterable[ObjectRef], live: Mapping[Key, Manifest]) -> list[Outcome]:
+        """Deletes one group of objects, exactly those that were looked at."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._prune_one(ref, live.get(ref.key) or {})) for ref in refs]
+        return [task.result() for task in tasks]
+
+    async def _closed(self, step: Step, result: Pass, up: Up) -> str:
+        """What of the step's gate is not up, empty when all is."""
+        for ref in step.gate:
+            outcome = result.outcomes.get(ref.key)
+            if outcome is not None and outcome.failed:
+                return f"waits for {ref}: {outcome.reason}"
+            verdict = up(ref)
+            if verdict.health not in (Health.HEALTHY, Health.SUSPENDED):
+                return f"waits for {ref}: {verdict.reason or verdict.health}"
+        if any(ref.kind == "CustomResourceDefinition" for ref in step.gate) and step.objects:
+            try:
+                await self._kube.rediscover()
+            except (ApiError, AccessError) as error:
+                return f"waits for discovery: {error}"
+        return ""
+
+    async def _apply_one(self, each: Desired, before: Manifest | None, force: bool, result: Pass, done: Done) -> None:  # noqa: FBT001
+        async with self._gate:
+            if result.cluster_down:
+                outcome = Outcome(each.ref, Action.PENDING, "the API server does not answer", Retry.SOON)
+            else:
+                outcome = await self.apply_object(each, before, force=force)
+            result.outcomes[each.ref.key] = outcome
+            if outcome.retry is Retry.SOON and outcome.reason.startswith(_NO_ANSWER):
+                result.cluster_down = outcome.reason
+            done(outcome)
+
+    async def apply_object(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
+        """Applies one object, trying again while the trouble is of the passing kind."""
+        backoff = Backoff(0.3, 5)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return _applied(each, before, await self._kube.apply(each.manifest, force=force))
+            except (ApiError, AccessError) as error:
+                failed = _outcome(each, error)
+                if isinstance(error, Invalid) and before is not None and hints.recreate(each.manifest):
+                    return await self._recreate(each, before, failed)
+                if not _passes(error) or attempt == ATTEMPTS:
+                    return failed
+                if isinstance(error, UnknownKind):
+                    await self._look_again()
+                await self._clock.sleep(backoff.next(failed.retry_after))
+            except ValueError as error:
+                return Outcome(each.ref, Action.FAILED, str(error), Retry.SLOWLY)
+        raise AssertionError  # the last attempt returns
+
+    async def _look_again(self) -> None:
+        try:
+            await self._kube.rediscover()
+        except (ApiError, AccessError) as error:
+            log.debug("discovery failed", extra={"error": str(error)})
+
+    async def _recreate(self, each: Desired, before: Manifest, failed: Outcome) -> Outcome:
+        """Replaces an object whose change was refused, as its annotation allows."""
+        deleted = await self._prune_one(each.ref, before)
+        if deleted.failed:
+            return msgspec.structs.replace(failed, reason=f"{failed.reason}; replacing it failed too: {deleted.reason}")
+        until = self._clock.monotonic() + GONE_WITHIN
+        try:
+            while await self._kube.get(each.ref) is not None:
+                if self._clock.monotonic() > until:
+                    return Outcome(
+                        each.ref, Action.PENDING, "is being replaced: waits for the old one to go", Retry.SOON
+                    )
+                await self._clock.sleep(0.2)
+            return _applied(each, None, await self._kube.apply(each.manifest))
+        except (ApiError, AccessError) as error:
+            return _outcome(each, error)
+
+    async def _prune_one(self, ref: ObjectRef, live: Manifest) -> Outcome:
+        uid = (live.get("metadata") or {}).get("uid")
+        backoff = Backoff(0.3, 5)
+        async with self._gate:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    await self._kube.delete(ref, uid=uid)
+                    return Outcome(ref, Action.PRUNED)
+                except UnknownKind:
+                    return Outcome(ref, Action.PRUNED, "its kind is not served any more")
+                except Conflict:
+                    return Outcome(ref, Action.SKIPPED, "another object has taken its name")
+                except (ApiError, AccessError) as error:
+                    reason, retry = _explained(error)
+                    if not _passes(error) or attempt == ATTEMPTS:
+                        return Outcome(ref, Action.FAILED, f"cannot be deleted: {reason}", retry)
+                    await self._clock.sleep(backoff.next(getattr(error, "retry_after", None)))
+        raise AssertionError  # the last attempt returns
+
+
+_NO_ANSWER = "no answer from the API server"
+
+
+def _applied(each: Desired, before: Manifest | None, live: Manifest) -> Outcome:
+    action = Action.CREATED
+    if before is not None:
+        same = _version(before) == _version(live)
+        action = Action.UNCHANGED if same else Action.CONFIGURED
+    return Outcome(each.ref, action, digest=each.digest, live=live)
+
+
+def _version(manifest: Manifest) -> object:
+    return (manifest.get("metadata") or {}).get("resourceVersion")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether trying again right away, a few times, makes sense."""
+    if isinstance(error, Conflict):
+        return error.kind_of_conflict is not ConflictKind.FIELDS
+    return isinstance(error, Unreachable | UnknownKind)
+
+
+def _outcome(each: Desired, error: ApiError | AccessError) -> Outcome:
+    reason, retry = _explained(error)
+    if isinstance(error, Invalid) and "immutable" in error.message:
+        reason += "; to have it deleted and created anew, annotate it kustomize.toolkit.fluxcd.io/force: enabled"
+    return Outcome(each.ref, Action.FAILED, reason, retry, retry_after=getattr(error, "retry_after", None))
+
+
+def _explained(error: ApiError | AccessError) -> tuple[str, Retry]:
+    """What to tell a person, and how soon to try again."""
+    text = str(error)
+    match error:
+        case Conflict() if error.kind_of_conflict is ConflictKind.FIELDS:
+            owners = sorted({f"{cause.field} by {cause.manager}" for cause in error.causes})
+            return (
+                f"conflict: {', '.join(owners)}. Remove them from Git, or there, or set sync.adopt to always",
+                Retry.SLOWLY,
+            )
+        case Conflict() | Throttled() | UnknownKind():
+            return text, Retry.SOON
+        case Unreachable(status=0):
+            return f"{_NO_ANSWER}: {text}", Retry.SOON
+        case Unreachable():
+            return text, Retry.SOON
+        case Forbidden(terminating=True):
+            return text, Retry.SOON
+        case Forbidden() if error.verb:
+            where = f" in namespace {error.namespace}" if error.namespace else ""
+            return f"the agent may not {error.verb} {error.resource}{where}: grant it to {error.user}", Retry.SLOWLY
+        case NotFound(kind="namespaces"):
+            return f"namespace {error.name} does not exist: add it to the application", Retry.SOON
+        case _:
+            return text, Retry.SLOWLY

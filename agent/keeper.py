@@ -1,0 +1,60 @@
+"""Writes state to disk behind the agent's back: off the event loop, newest content only.
+
+What the hub assigned can be had from it again, so applying never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from agent.domain.desired import Key
+from agent.state import State
+from shared.bundle import Bundle
+from shared.model import UnitKey
+from shared.tasks import Mailbox
+
+Kind = Literal["assignment", "applied"]
+
+
+class Keeper:
+    """The queue of what is to be written, by unit and kind. Run `run` in a TaskGroup, `flush` at the end."""
+
+    def __init__(self, state: State | None) -> None:
+        """`state` is None when nothing is kept."""
+        self._state = state
+        self._mailbox: Mailbox[tuple[UnitKey, Kind], Callable[[], None]] = Mailbox()
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be kept, empty when it can."""
+        return self._state.problem if self._state is not None else ""
+
+    def keep(self, unit: UnitKey, signed: bytes, bundle: Bundle) -> None:
+        """An assignment and its bundle."""
+        if (state := self._state) is not None:
+            self._mailbox.put((unit, "assignment"), lambda: state.save(unit, signed, bundle))
+
+    def keep_applied(self, unit: UnitKey, applied: Mapping[Key, str]) -> None:
+        """What was applied; the mapping is read when it is written."""
+        if (state := self._state) is not None:
+            self._mailbox.put((unit, "applied"), lambda: state.save_applied(unit, dict(applied)))
+
+    def forget(self, unit: UnitKey) -> None:
+        """A unit that is gone: also what was still to be written of it."""
+        if (state := self._state) is not None:
+            self._mailbox.put((unit, "applied"), lambda: None)
+            self._mailbox.put((unit, "assignment"), lambda: state.forget(unit))
+
+    async def run(self) -> None:
+        """Writes for ever."""
+        while True:
+            _, write = await self._mailbox.get()
+            await asyncio.to_thread(write)
+
+    async def flush(self) -> None:
+        """Writes what is pending."""
+        while len(self._mailbox):
+            _, write = await self._mailbox.get()
+            write()

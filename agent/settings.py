@@ -1,0 +1,220 @@
+"""Every knob of the agent: command line first, then `YARDARM_…` environment variables, then defaults.
+
+The only place of the agent that reads the environment. argparse, because the agent carries no command-line library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from shared import __version__
+from shared.errors import YardarmError
+from shared.model import is_token
+
+_IN_CLUSTER_STATE = Path("/var/lib/yardarm")
+
+_EPILOG = """\
+Every option has an environment variable, shown with it: --namespace-scope is YARDARM_NAMESPACE_SCOPE.
+The command line wins.
+
+examples:
+  yardarm-agent --cluster prod-eu-1 --nats tls://hub.example.com:4222 --creds prod-eu-1.creds
+      in a cluster, with the pod's own service account
+  yardarm-agent --cluster test --nats nats://localhost --creds test.creds --kubeconfig ~/.kube/config --context kind
+      from outside, with a context of a kubeconfig
+  yardarm-agent sandbox --clusters clusters.json --nats nats://localhost --creds-dir creds --kubeconfig-out kubeconfig
+      clusters in memory with an agent each, for trying things out
+
+exit codes: 0 ended as asked, 1 cannot work (the message says why), 2 wrong usage
+"""
+
+
+class UsageError(YardarmError):
+    """An option is missing or makes no sense."""
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one agent runs. Times are in seconds."""
+
+    cluster: str
+    """Name of the cluster: the one the credentials were made for."""
+    nats: str
+    """URL of the hub's NATS; several separated by commas."""
+    creds: Path | None
+    """The file from `yardarm cluster join`: NATS user and hub keys."""
+    kubeconfig: Path | None = None
+    """A kubeconfig file; None: the pod's service account. Loading one costs 15 MB of memory."""
+    context: str = ""
+    """Context in the kubeconfig; empty: its current one."""
+    state: Path | None = None
+    """Directory for assignments and bundles; None keeps nothing over a restart."""
+    heartbeat: float = 10.0
+    """Between signs of life. The hub calls a cluster Stale after three without one."""
+    resync: float = 300.0
+    """Between comparisons with the hub's list, against notices that were lost; jittered by a fifth."""
+    report_interval: float = 1.0
+    """Least time between two reports of one unit; the first change goes out at once."""
+    inventory_namespace: str = "yardarm-system"
+    """Where the ApplySet parents live; created when missing."""
+    namespace_scope: tuple[str, ...] = ()
+    """Namespaces the agent is limited to, to match its RBAC; empty: the whole cluster."""
+    concurrency: int = 12
+    """Requests in flight per unit while applying; more than 16 brings no more speed from an API server."""
+    log_level: str = "info"
+    log_style: str = "json"
+    """`json` lines, or `text` for people."""
+    otlp_endpoint: str = ""
+    """Where spans go (OTEL_EXPORTER_OTLP_ENDPOINT); empty: nowhere."""
+
+
+class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How `yardarm-agent sandbox` runs: clusters in memory, an agent for each, in one process."""
+
+    clusters: Path
+    """JSON: `{"clusters": [{"name": …, "labels": {}, "kubernetes": "1.33", "nodes": 3}]}`."""
+    nats: str
+    creds_dir: Path
+    """Holds `<cluster>.creds` for each."""
+    port: int = 0
+    """Where the sandbox's API servers listen on loopback; 0 takes a free one."""
+    kubeconfig_out: Path | None = None
+    """Written once the API servers are up; its contexts are the cluster names."""
+    state: Path | None = None
+    heartbeat: float = 10.0
+    log_level: str = "info"
+    log_style: str = "json"
+    otlp_endpoint: str = ""
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> AgentSettings | SandboxSettings:
+    """The settings of this process. Exits with 2 and a usage line when options are wrong, with 0 for --help.
+
+    Raises:
+        UsageError: an option has no value and no default, or one that cannot be.
+    """
+    env = os.environ if environ is None else environ
+    sandbox = bool(argv) and argv[0] == "sandbox"
+    parser = _sandbox_parser(env) if sandbox else _agent_parser(env)
+    given = parser.parse_args(list(argv[1:] if sandbox else argv))
+    if given.heartbeat <= 0:
+        raise UsageError(f"--heartbeat must be more than 0 seconds, not {given.heartbeat:g}")
+    return _sandbox(given, env) if sandbox else _agent(given, env)
+
+
+def _agent(given: argparse.Namespace, env: Mapping[str, str]) -> AgentSettings:
+    for option in ("cluster", "nats"):
+        if not getattr(given, option):
+            raise UsageError(f"--{option} (or YARDARM_{option.upper()}) is missing; see yardarm-agent --help")
+    if not is_token(given.cluster):
+        raise UsageError(f"--cluster {given.cluster!r}: only a-z, 0-9 and '-' are allowed, at most 63 characters")
+    in_cluster = "KUBERNETES_SERVICE_HOST" in env
+    if given.kubeconfig is None and not in_cluster:
+        raise UsageError("not in a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig FILE")
+    if given.context and given.kubeconfig is None:
+        raise UsageError("--context names a context of a kubeconfig: give --kubeconfig FILE too")
+    state = given.state or (_IN_CLUSTER_STATE if in_cluster else _home_state(env) / given.cluster)
+    return AgentSettings(
+        cluster=given.cluster,
+        nats=given.nats,
+        creds=given.creds,
+        kubeconfig=given.kubeconfig,
+        context=given.context,
+        state=state,
+        heartbeat=given.heartbeat,
+        inventory_namespace=given.inventory_namespace,
+        namespace_scope=tuple(part.strip() for part in given.namespace_scope.split(",") if part.strip()),
+        log_level=given.log_level,
+        log_style=given.log_style,
+        otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+    )
+
+
+def _sandbox(given: argparse.Namespace, env: Mapping[str, str]) -> SandboxSettings:
+    for option in ("clusters", "nats", "creds_dir"):
+        if not getattr(given, option):
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} (or YARDARM_{option.upper()}) is missing; see yardarm-agent sandbox --help")
+    return SandboxSettings(
+        clusters=given.clusters,
+        nats=given.nats,
+        creds_dir=given.creds_dir,
+        port=given.port,
+        kubeconfig_out=given.kubeconfig_out,
+        state=given.state,
+        heartbeat=given.heartbeat,
+        log_level=given.log_level,
+        log_style=given.log_style,
+        otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+    )
+
+
+class _Options:
+    """Adds options whose defaults come from the environment, and says so in their help."""
+
+    def __init__(self, parser: argparse.ArgumentParser, env: Mapping[str, str]) -> None:
+        self._parser = parser
+        self._env = env
+
+    def add(self, name: str, text: str, *, default: str | None = None, kind: type = str, metavar: str = "") -> None:
+        variable = "YARDARM_" + name.upper().replace("-", "_")
+        shown = f" (default: {default})" if default else ""
+        # A string default goes through `type`, so that a wrong environment variable is a usage error too.
+        self._parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=self._env.get(variable) or default,
+            metavar=metavar or None,
+            help=f"{text}{shown} [{variable}]",
+        )
+
+
+def _common(options: _Options) -> None:
+    options.add("nats", "URL of the hub's NATS; several separated by commas", metavar="URL")
+    options.add("state", "directory that keeps desired state over restarts", kind=Path, metavar="DIR")
+    options.add("heartbeat", "seconds between signs of life", default="10", kind=float, metavar="SECONDS")
+    options.add("log-level", "debug, info, warning or error", default="info", metavar="LEVEL")
+    style = "text" if sys.stderr.isatty() else "json"
+    options.add("log-style", "json (lines for machines) or text", default=style, metavar="STYLE")
+
+
+def _agent_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="yardarm-agent",
+        description="Keeps one Kubernetes cluster as the Yardarm hub says, and reports how it is doing.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"yardarm-agent {__version__}")
+    options = _Options(parser, env)
+    options.add("cluster", "name of this cluster", metavar="NAME")
+    options.add("creds", "credentials from `yardarm cluster join`", kind=Path, metavar="FILE")
+    options.add("kubeconfig", "kubeconfig file; without it, the pod's service account", kind=Path, metavar="FILE")
+    options.add("context", "context in the kubeconfig; without it, the current one", default="", metavar="NAME")
+    options.add("namespace-scope", "only these namespaces, separated by commas", default="", metavar="A,B")
+    options.add("inventory-namespace", "namespace of the inventories", default="yardarm-system", metavar="NAME")
+    _common(options)
+    return parser
+
+
+def _sandbox_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="yardarm-agent sandbox", description="Hosts Kubernetes clusters in memory, with an agent for each."
+    )
+    options = _Options(parser, env)
+    options.add("clusters", "JSON file that lists the clusters", kind=Path, metavar="FILE")
+    options.add("creds-dir", "directory with <cluster>.creds for each", kind=Path, metavar="DIR")
+    options.add("port", "port on loopback; 0 takes a free one", default="0", kind=int, metavar="PORT")
+    options.add("kubeconfig-out", "where to write a kubeconfig for all clusters", kind=Path, metavar="FILE")
+    _common(options)
+    return parser
+
+
+def _home_state(env: Mapping[str, str]) -> Path:
+    base = env.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "yardarm"

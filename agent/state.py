@@ -1,0 +1,188 @@
+"""What an agent must still know after a restart without hub and NATS: assignments, bundles, what it applied.
+
+One directory (0700), three files (0600) per unit: the signed assignment as it came, the body of its bundle, and the
+digests of what was applied. Files are replaced as a whole, body before assignment. Nothing here is believed on
+reading: signature and digest are checked as for a message, and a file that does not pass is dropped with a warning,
+since the hub will give it again. Not here: Secrets in the clear other than as the bundle holds them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import orjson
+import zstandard
+
+from agent.domain.desired import Key
+from shared.bundle import BODY_LIMIT, Bundle, body_digest
+from shared.errors import DigestMismatch, InvalidMessage, YardarmError
+from shared.messages import Assignment
+from shared.model import UnitKey
+from shared.signing import Trust
+
+log = logging.getLogger(__name__)
+
+
+class InUse(YardarmError):
+    """Another agent holds this state directory."""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """A unit as it was when the agent last ran."""
+
+    assignment: Assignment
+    bundle: Bundle
+    applied: dict[Key, str]
+
+
+class State:
+    """The files. Methods block; they are called in a thread by `agent.keeper` and directly at start.
+
+    Writing never raises: an agent with a full or read-only disk goes on with what it has in memory, and `problem`
+    says so until a write succeeds again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._units = directory / "units"
+        self.problem = ""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory for this process.
+
+        Raises:
+            InUse: another process holds it.
+        """
+        try:
+            self._units.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory.chmod(0o700)
+            handle = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            # Without a lock there is no file to fight over either.
+            self._failed("cannot be used", error)
+            yield
+            return
+        try:
+            self._lock(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def _lock(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                self._failed("cannot be locked", error)
+                return
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise InUse(
+                f"{self._directory} is in use by another agent (process {holder}): only one may act for a cluster. "
+                "Stop it, or give this one another --state directory and cluster"
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+
+    def load(self, trust: Trust, cluster: str) -> list[Saved]:
+        """All units that can be read and believed."""
+        found = []
+        try:
+            paths = sorted(self._units.glob("*.assignment"))
+        except OSError as error:
+            self._failed("cannot be read", error)
+            return []
+        for path in paths:
+            try:
+                found.append(self._load(path, trust, cluster))
+            except (OSError, InvalidMessage, zstandard.ZstdError) as error:
+                log.warning(
+                    "saved state is not usable and will be fetched again",
+                    extra={"file": str(path), "error": str(error)},
+                )
+        return found
+
+    def _load(self, path: Path, trust: Trust, cluster: str) -> Saved:
+        assignment = trust.open(path.read_bytes(), Assignment)
+        if assignment.cluster != cluster or path != self._path(assignment.unit, "assignment"):
+            raise InvalidMessage(f"it is for {assignment.unit}")
+        stored = path.with_suffix(".body").read_bytes()
+        body = zstandard.ZstdDecompressor().decompress(stored, max_output_size=BODY_LIMIT) if stored else b""
+        if body_digest(assignment.policy, body) != assignment.digest:
+            raise DigestMismatch(f"the bundle is not {assignment.digest[:12]}")
+        bundle = Bundle(policy=assignment.policy, lines=tuple(body.split(b"\n")) if body else ())
+        return Saved(assignment, bundle, self._load_applied(path.with_suffix(".applied")))
+
+    def _load_applied(self, path: Path) -> dict[Key, str]:
+        """Digests by object; empty when unreadable: everything is compared anew then."""
+        try:
+            listed = orjson.loads(path.read_bytes())
+            return {(group, kind, namespace, name): digest for group, kind, namespace, name, digest in listed}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("saved digests are not usable", extra={"file": str(path), "error": str(error)})
+            return {}
+
+    def save(self, unit: UnitKey, signed: bytes, bundle: Bundle) -> None:
+        """Keeps an assignment (as it came, signed) and its bundle."""
+        body = b"\n".join(bundle.lines)
+        packed = zstandard.ZstdCompressor(level=3).compress(body) if body else b""
+        self._write({self._path(unit, "body"): packed, self._path(unit, "assignment"): signed})
+
+    def save_applied(self, unit: UnitKey, applied: Mapping[Key, str]) -> None:
+        """Keeps the digests of what was applied."""
+        self._write({self._path(unit, "applied"): orjson.dumps([[*key, digest] for key, digest in applied.items()])})
+
+    def forget(self, unit: UnitKey) -> None:
+        """Removes a unit that has left the cluster."""
+        try:
+            for kind in ("assignment", "body", "applied"):
+                self._path(unit, kind).unlink(missing_ok=True)
+        except OSError as error:
+            self._failed("cannot be written", error)
+
+    def _path(self, unit: UnitKey, kind: str) -> Path:
+        return self._units / f"{unit.namespace}.{unit.application}.{kind}"
+
+    def _write(self, files: Mapping[Path, bytes]) -> None:
+        try:
+            for path, content in files.items():
+                _replace(path, content)
+        except OSError as error:
+            self._failed("cannot be written", error)
+        else:
+            self.problem = ""
+
+    def _failed(self, what: str, error: OSError) -> None:
+        problem = f"the state directory {self._directory} {what}: {error.strerror or error}"
+        if problem != self.problem:
+            log.error("state is not kept on disk", extra={"error": problem})
+        self.problem = problem
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file so that after a crash either the old or the new content is there."""
+    temporary = path.with_suffix(f"{path.suffix}.new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
