@@ -164,15 +164,17 @@ def decode(data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS) -> 
                 Place(file, line),
                 "save it as UTF-8; a binary or encrypted file cannot be read as YAML",
             ) from None
-    return _join_surrogates(text) if text.lstrip()[:1] in ("{", "[") else text
+    return _as_yaml(text) if text.lstrip()[:1] in ("{", "[") else text
 
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
-def _join_surrogates(text: str) -> str:
-    """JSON writes characters beyond U+FFFF as two escapes, which YAML does not know."""
+def _as_yaml(text: str) -> str:
+    """JSON where it is not YAML: tabs before the first bracket, and characters beyond U+FFFF as two escapes."""
+    blank = len(text) - len(text.lstrip())
+    text = text[:blank].replace("\t", " ") + text[blank:]
     if "\\ud" not in text and "\\uD" not in text:
         return text
 
@@ -293,8 +295,10 @@ class _Builder:
             if tag in _RESOLVED_TAGS:
                 return resolve(text)
             if tag == f"{_TAG}binary":
-                return base64.b64decode(text).decode()
-        except (ValueError, binascii.Error) as error:
+                return base64.b64decode("".join(text.split()), validate=True).decode()
+        except binascii.Error as error:
+            raise self._error(event, f"not base64: {error}") from None
+        except ValueError as error:
             raise self._error(event, str(error)) from None
         raise self._error(event, f"the tag {_short_tag(tag)} means nothing to Kubernetes", "remove the tag")
 
