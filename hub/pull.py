@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
+from typing import NamedTuple
 
 import orjson
 
@@ -42,6 +43,7 @@ class Pull:
         self._clock = clock or Clock()
         self._arrived: list[Message] = []
         self._outstanding = 0
+        self._last = 0
         self._gone = ""
         self._wake = asyncio.Event()
         self._heard = self._clock.monotonic()
@@ -57,17 +59,17 @@ class Pull:
         if self._subscription is not None:
             await self._subscription.end()
 
-    def renew(self) -> None:
-        """Forgets what was asked for: after a reconnection nobody answers it any more."""
-        self._outstanding = 0
+    def interrupt(self, reason: str) -> None:
+        """Ends it: `take` raises, also when it is waiting now."""
+        self._gone = reason
         self._wake.set()
 
     async def take(self) -> list[Message]:
-        """All that has come; waits for at least one message.
+        """All that has come; waits for at least one message. Nothing is missing between what it returns.
 
         Raises:
-            ConsumerGone: the consumer has to be made again.
-            Unavailable: no connection, or no sign of life for some heartbeats.
+            ConsumerGone: the consumer was deleted or nobody serves it.
+            Unavailable: no connection, messages were lost on the way, or no sign of life for some heartbeats.
         """
         while True:
             if self._gone:
@@ -76,6 +78,7 @@ class Pull:
                 await self._ask()
             if self._arrived:
                 taken, self._arrived = self._arrived, []
+                self._check_gap(taken)
                 return taken
             self._wake.clear()
             try:
@@ -84,11 +87,16 @@ class Pull:
             except TimeoutError:
                 self._check_silence()
 
+    def _check_gap(self, taken: list[Message]) -> None:
+        """A connection that broke loses what was on its way, and acknowledging the next would confirm that too."""
+        first, last = Delivery.of(taken[0]).number, Delivery.of(taken[-1]).number
+        if last - first + 1 != len(taken) or self._last not in (0, first - 1):
+            raise Unavailable(f"{self._subject}: messages were lost after delivery {self._last}")
+        self._last = last
+
     def _check_silence(self) -> None:
         silent = self._clock.monotonic() - self._heard
         if silent > 2 * HEARTBEAT:
-            self._outstanding = 0
-            self._heard = self._clock.monotonic()
             raise Unavailable(f"{self._subject}: nothing heard for {silent:.0f} s")
 
     async def _ask(self) -> None:
@@ -99,6 +107,8 @@ class Pull:
             "idle_heartbeat": int(HEARTBEAT * 1e9),
         }
         await self._bus.publish(self._subject, orjson.dumps(request), reply=self._inbox)
+        if self._outstanding <= 0:
+            self._heard = self._clock.monotonic()  # no heartbeats while nothing was asked for
         self._outstanding += BATCH
 
     async def _receive(self, message: Message) -> None:
@@ -122,10 +132,20 @@ class Pull:
             log.info("a pull request ended early", extra={"subject": self._subject, "reason": reason})
 
 
-def delivered(message: Message) -> tuple[int, int]:
-    """(stream sequence, messages still waiting) as the consumer wrote them into the reply subject."""
-    parts = message.reply.split(".")
-    # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>, and in the newer form
-    # with domain and account before the stream and a random token at the end.
-    at = 5 if len(parts) == 9 else 7
-    return int(parts[at]), int(parts[at + 3])
+class Delivery(NamedTuple):
+    """What a consumer writes into the reply subject of a message."""
+
+    sequence: int
+    """Of the message in its stream."""
+    number: int
+    """Counts this consumer's deliveries, without gaps."""
+    waiting: int
+    """Messages still to be delivered."""
+
+    @classmethod
+    def of(cls, message: Message) -> Delivery:
+        """Reads `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>`."""
+        parts = message.reply.split(".")
+        # The newer form has domain and account before the stream, and a random token at the end.
+        at = 5 if len(parts) == 9 else 7
+        return cls(int(parts[at]), int(parts[at + 1]), int(parts[at + 3]))

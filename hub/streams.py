@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from hub.pull import Pull, delivered
+from hub.pull import Delivery, Pull
 from shared import subjects
 from shared.bus import Bus, Refused, acknowledged
 from shared.errors import Unavailable, YardarmError
@@ -185,7 +185,7 @@ async def last_per_subject(bus: Bus, stream: str, subject: str) -> AsyncIterator
         waiting = 1
         while waiting:
             for message in await pull.take():
-                sequence, waiting = delivered(message)
+                sequence, _, waiting = Delivery.of(message)
                 yield message.subject, message.data, sequence
     await _forget_consumer(bus, stream, name)
 
