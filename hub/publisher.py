@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from hub import streams
 from hub.domain import publishing
 from hub.domain.publishing import Given, Order
 from shared import bundle, subjects
@@ -23,8 +24,8 @@ from shared.model import UnitKey
 from shared.tasks import Backoff, Clock
 
 if TYPE_CHECKING:
-    from hub.leader import Fence
-    from hub.streams import Writer
+    from hub.streams import Fence
+    from shared.bus import Bus
     from shared.signing import SigningKey
 
 log = logging.getLogger(__name__)
@@ -60,13 +61,14 @@ class Publisher:
     """
 
     def __init__(
-        self, writer: Writer, key: SigningKey, clock: Clock, on_assigned: Callable[[Sequence[Assignment]], None]
+        self, bus: Bus, key: SigningKey, clock: Clock, on_assigned: Callable[[Sequence[Assignment]], None]
     ) -> None:
-        self.given: dict[UnitKey, Given] = {}
         self._roots: dict[str, bytes] = {}
         self._of_cluster: dict[str, dict[UnitKey, Given]] = {}
+        self._of_application: dict[str, dict[UnitKey, Given]] = {}
         self._stored: set[str] = set()
-        self._writer = writer
+        self._bus = bus
+        self._writer = streams.Writer(bus, clock)
         self._key = key
         self._clock = clock
         self._on_assigned = on_assigned
@@ -74,20 +76,28 @@ class Publisher:
         self._asked = asyncio.Event()
         self._stale_roots: set[str] = set()
 
+    def of_application(self, name: str) -> Mapping[UnitKey, Given]:
+        """What the units of an application were told last, those included that were told to let it go."""
+        return dict(self._of_application.get(name, {}))
+
+    def applications(self) -> set[str]:
+        """The applications that some unit was told of."""
+        return {name for name, units in self._of_application.items() if units}
+
     async def load(self, fence: Fence) -> None:
         """Reads what is in the stream and repairs roots that an interrupted hub left behind."""
         found: list[Assignment] = []
-        async for stored in self._writer.last_per_subject("DESIRED", subjects.DESIRED_ALL):
+        async for subject, data, _ in streams.last_per_subject(self._bus, streams.DESIRED.name, subjects.DESIRED_ALL):
             try:
-                key = subjects.parse_desired(stored.subject)
+                key = subjects.parse_desired(subject)
                 if isinstance(key, UnitKey):
-                    assignment = decode(stored.data, Assignment)
+                    assignment = decode(data, Assignment)
                     self._remember(assignment)
                     found.append(assignment)
                 elif key == "_root":
-                    self._roots[subjects.cluster_of(stored.subject)] = _unsigned(decode(stored.data, Root))
+                    self._roots[subjects.cluster_of(subject)] = _unsigned(decode(data, Root))
             except InvalidMessage as error:
-                log.error("a stored message cannot be read", extra={"subject": stored.subject, "error": str(error)})
+                log.error("a stored message cannot be read", extra={"subject": subject, "error": str(error)})
         self._on_assigned(found)
         self._stale_roots.update(self._of_cluster)
         await self._write_roots(fence)
@@ -95,9 +105,7 @@ class Publisher:
     async def store(self, packs: Iterable[bundle.Pack]) -> None:
         """Stores bundle bodies; those known to be there cost nothing."""
         new = [pack for pack in packs if pack.ref.digest not in self._stored]
-        await self._writer.put_blobs(
-            [(subjects.blob(subjects.TENANT, name), data) for pack in new for name, data in pack.blobs()]
-        )
+        await self._writer.put_blobs([blob for pack in new for blob in pack.blobs()])
         self._stored.update(pack.ref.digest for pack in new)
 
     async def publish(self, orders: Sequence[Order], cause: Cause) -> list[Assignment]:
@@ -144,7 +152,7 @@ class Publisher:
         everything = [item for items in made for item in items]
         if not everything:
             return
-        await self._writer.write([(subjects.desired(item.unit), encode(item)) for item in everything], fence)
+        await self._writer.batch([(subjects.desired(item.unit), encode(item)) for item in everything], fence)
         for item in everything:
             self._remember(item)
         self._on_assigned(everything)
@@ -153,20 +161,23 @@ class Publisher:
 
     async def forget(self, unit: UnitKey, generation: int) -> None:
         """The agent has removed what this unit had: nothing needs to be said about it any more."""
-        given = self.given.get(unit)
+        given = self._given(unit)
         if given is None or not given.removed or given.generation != generation:
             return
-        del self.given[unit]
+        del self._of_application[unit.application][unit]
         del self._of_cluster[unit.cluster][unit]
         self._stale_roots.add(unit.cluster)
         self._asked.set()
-        await self._writer.purge("DESIRED", subjects.desired(unit))
-        await self._writer.purge("REPORTS", subjects.report(unit))
+        await streams.purge(self._bus, streams.DESIRED.name, subjects.desired(unit))
+        await streams.purge(self._bus, streams.REPORTS.name, subjects.report(unit))
+
+    def _given(self, unit: UnitKey) -> Given | None:
+        return self._of_cluster.get(unit.cluster, {}).get(unit)
 
     def _assignment(self, order: Order, cause: Cause) -> Assignment:
         unsigned = publishing.assignment(
             order,
-            self.given.get(order.unit),
+            self._given(order.unit),
             commit=cause.commit,
             revision=cause.revision,
             traceparent=cause.traceparent,
@@ -176,7 +187,7 @@ class Publisher:
 
     def _remember(self, assignment: Assignment) -> None:
         given = Given.of(assignment)
-        self.given[assignment.unit] = given
+        self._of_application.setdefault(assignment.application, {})[assignment.unit] = given
         self._of_cluster.setdefault(assignment.cluster, {})[assignment.unit] = given
         self._stale_roots.add(assignment.cluster)
         self._stored.update(given.packs)
@@ -191,7 +202,7 @@ class Publisher:
                 contents[cluster] = content
                 messages.append((subjects.desired_root(cluster), encode(self._key.sign(root))))
         if messages:
-            await self._writer.write(messages, fence)
+            await self._writer.batch(messages, fence)
             self._roots.update(contents)
         self._stale_roots.difference_update(clusters)
 

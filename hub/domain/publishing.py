@@ -124,11 +124,11 @@ def root(cluster: str, units: Mapping[UnitKey, Given]) -> Root:
     return Root(v=1, cluster=cluster, generation=max((e.generation for e in entries), default=0), units=entries)
 
 
-def effect(wanted: Mapping[UnitKey, Body]) -> str:
-    """Names what an application amounts to on the whole fleet: equal effects are one revision."""
+def effect(digests: Mapping[UnitKey, str]) -> str:
+    """Names what an application amounts to on the whole fleet: equal bundles everywhere are one revision."""
     hasher = hashlib.sha256()
-    for unit, body in sorted(wanted.items()):
-        hasher.update(f"{unit} {body.digest}\n".encode())
+    for unit, digest in sorted(digests.items()):
+        hasher.update(f"{unit} {digest}\n".encode())
     return hasher.hexdigest()
 
 
@@ -157,6 +157,10 @@ class Claims:
         for body in _distinct(bodies.values()):
             for ref in body.refs:
                 self._holders.setdefault(ref.key, set()).add(application)
+
+    def held(self, application: str) -> Mapping[str, Body]:
+        """What it has on each cluster."""
+        return self._bodies.get(application, {})
 
     def release(self, application: str) -> None:
         """The application is gone."""

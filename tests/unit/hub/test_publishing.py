@@ -96,9 +96,10 @@ def test_the_root_lists_every_unit_and_is_equal_for_equal_units():
 
 
 def test_equal_effects_are_one_revision_whatever_the_commit():
-    assert publishing.effect({unit("c1"): A, unit("c2"): B}) == publishing.effect({unit("c2"): B, unit("c1"): A})
-    assert publishing.effect({unit("c1"): A}) != publishing.effect({unit("c1"): B})
-    assert publishing.effect({unit("c1"): A}) != publishing.effect({unit("c1"): A, unit("c2"): A})
+    one, two = unit("c1"), unit("c2")
+    assert publishing.effect({one: "a", two: "b"}) == publishing.effect({two: "b", one: "a"})
+    assert publishing.effect({one: "a"}) != publishing.effect({one: "b"})
+    assert publishing.effect({one: "a"}) != publishing.effect({one: "a", two: "a"})
 
 
 def test_who_holds_an_object_first_keeps_it():

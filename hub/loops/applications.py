@@ -1,0 +1,369 @@
+"""From an application at a commit to what its clusters are given: place, render, settle claims, publish.
+
+One lane per application: the newest evaluation wins and cancels an older one, and a render that hangs holds up nobody
+else. What cannot be worked out leaves the clusters concerned as they are: an error is never an empty result.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from hub.domain import publishing
+from hub.domain.documents import Application
+from hub.domain.fleet import Facts, FleetModel
+from hub.domain.placement import place
+from hub.domain.publishing import Body, Claims, Given, Order
+from hub.domain.records import ApplicationInfo, Commit, PathTimes, Revision, SourceInfo
+from hub.domain.variants import Variant, policy_of, variant
+from hub.publisher import Cause, Publisher
+from hub.render.job import Rendered, RenderError
+from shared import bundle, telemetry
+from shared.errors import Unavailable
+from shared.messages import Policy
+from shared.model import Problem, UnitKey
+from shared.tasks import Backoff, Clock, Lanes
+
+log = logging.getLogger(__name__)
+
+HISTORY = 20
+"""Revisions remembered per application."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One application as it stands at one commit, and how to read and render its content.
+
+    `trees` names the content of every path it may use; a path that cannot be used is in `problems` instead.
+    """
+
+    application: Application
+    fleet: FleetModel
+    facts: Facts
+    source: SourceInfo
+    commit: Commit
+    trees: Mapping[str, str]
+    render: Callable[[Variant], Awaitable[Rendered]]
+    traceparent: str
+    times: PathTimes
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The application's name."""
+        return self.application.name
+
+
+class Shelf(Protocol):
+    """Where application records are kept over restarts, and shown."""
+
+    def application_changed(self, info: ApplicationInfo) -> None:
+        """Show and keep it."""
+
+    def application_removed(self, name: str) -> None:
+        """It is gone, and nothing of it is left on any cluster."""
+
+
+@dataclass
+class _Known:
+    """What was worked out for an application last: bundles by variant, and which variables its content uses."""
+
+    bodies: dict[str, Body] = field(default_factory=dict)
+    used: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+
+@dataclass
+class _Outcome:
+    """Bundles by cluster, the clusters that stay as they are, and everything there is to say."""
+
+    bodies: dict[str, Body] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    rendered: bool = False
+
+
+class Applications:
+    """All applications of the fleet. `put` and `remove` say what should be; `run` brings it about."""
+
+    def __init__(self, publisher: Publisher, shelf: Shelf, clock: Clock) -> None:
+        self._publisher = publisher
+        self._shelf = shelf
+        self._clock = clock
+        self._claims = Claims()
+        self._known: dict[str, _Known] = {}
+        self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
+        self._causes: dict[str, Cause] = {}
+        self.infos: dict[str, ApplicationInfo] = {}
+
+    def restore(self, infos: Mapping[str, ApplicationInfo]) -> None:
+        """What an earlier process knew: revisions go on from there."""
+        self.infos.update(infos)
+
+    def put(self, evaluation: Evaluation) -> None:
+        """The application should be brought to this; takes the place of what was asked before."""
+        self._lanes.put(evaluation.name, evaluation)
+
+    def remove(self, name: str, cause: Cause) -> None:
+        """The application's document is gone from Git: its clusters are told to let it go."""
+        self._causes[name] = cause
+        self._lanes.put(name, None)
+
+    @property
+    def pending(self) -> int:
+        """Applications that are being worked on."""
+        return len(self._lanes)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self._lanes.run()
+
+    async def _work(self, name: str, evaluation: Evaluation | None) -> None:
+        backoff = Backoff(1, 60)
+        while True:
+            try:
+                if evaluation is None:
+                    await self._take_away(name)
+                else:
+                    await self._bring(evaluation)
+            except Unavailable as error:
+                log.warning("an application has to wait", extra={"application": name, "error": str(error)})
+                await self._clock.sleep(backoff.next(error.retry_after))
+            else:
+                return
+
+    async def _take_away(self, name: str) -> None:
+        orders = publishing.orders(name, self._publisher.of_application(name), {})
+        await self._publisher.publish(orders, self._causes[name])
+        self._claims.release(name)
+        self._known.pop(name, None)
+        info = self.infos.pop(name, None)
+        if info is not None and self._publisher.of_application(name):
+            self._shelf.application_changed(msgspec.structs.replace(info, clusters=()))
+        else:
+            self._shelf.application_removed(name)
+
+    async def _bring(self, evaluation: Evaluation) -> None:
+        name, application = evaluation.name, evaluation.application
+        mine = self._publisher.of_application(name)
+        have = {unit.cluster for unit, given in mine.items() if not given.removed}
+        if name in evaluation.fleet.blocked or evaluation.problems:
+            self._show(evaluation, clusters=tuple(sorted(have)), problems=evaluation.problems)
+            return
+        placement = place(application, evaluation.fleet, evaluation.facts, have)
+        outcome = await self._render(evaluation, tuple(placement.selected))
+        self._settle(evaluation, outcome)
+        times = evaluation.times
+        if outcome.rendered:
+            times = msgspec.structs.replace(times, rendered=self._clock.now())
+        wanted = {self._unit(application, cluster): body for cluster, body in outcome.bodies.items()}
+        frozen = outcome.kept | _out_of_reach(evaluation.fleet, have)
+        orders = [
+            order
+            for order in publishing.orders(name, mine, wanted)
+            if order.body is not None or order.unit.cluster not in frozen
+        ]
+        revision = await self._publish(evaluation, orders, self._effect(wanted, mine, frozen), times)
+        self._claims.hold(name, outcome.bodies | self._held(name, frozen))
+        self._show(evaluation, tuple(placement.selected), tuple(outcome.problems), revision)
+
+    def _unit(self, application: Application, cluster: str) -> UnitKey:
+        return UnitKey(cluster, application.spec.namespace, application.name)
+
+    async def _render(self, evaluation: Evaluation, clusters: tuple[str, ...]) -> _Outcome:
+        """A bundle for every cluster, each distinct variant rendered once, or not at all when it is known."""
+        known = self._known.get(evaluation.name, _Known())
+        fresh = _Known(used=dict(known.used))
+        outcome, policy = _Outcome(), policy_of(evaluation.application)
+        failed: dict[str, RenderError] = {}
+        for cluster in clusters:
+            made = self._variant(evaluation, cluster, fresh.used)
+            if made.undecided:
+                outcome.kept.add(cluster)
+                outcome.problems.append(_undecided(evaluation.name, cluster, made))
+                continue
+            if made.inputs.path not in evaluation.trees:
+                outcome.kept.add(cluster)
+                continue
+            try:
+                if made.digest in failed:
+                    raise failed[made.digest]
+                body = known.bodies.get(made.digest) or fresh.bodies.get(made.digest)
+                if body is None or body.policy != policy:
+                    body, made = await self._body(evaluation, cluster, made, policy, fresh)
+                fresh.bodies[made.digest] = body
+            except RenderError as error:
+                if error.transient:
+                    raise Unavailable(f"{evaluation.name}: {error}") from error
+                failed[made.digest] = error
+                outcome.kept.add(cluster)
+            else:
+                outcome.bodies[cluster] = body
+        outcome.rendered = bool(fresh.bodies.keys() - known.bodies.keys())
+        for digest in fresh.bodies.keys() & known.warnings.keys():
+            fresh.warnings.setdefault(digest, known.warnings[digest])
+        for failure in failed.values():
+            outcome.problems.extend(failure.problems)
+        for warnings in fresh.warnings.values():
+            outcome.problems.extend(warnings)
+        self._known[evaluation.name] = fresh
+        outcome.problems = list(dict.fromkeys(replace_application(p, evaluation.name) for p in outcome.problems))
+        return outcome
+
+    def _variant(self, evaluation: Evaluation, cluster: str, used: Mapping[str, tuple[str, ...]]) -> Variant:
+        """The variant of a cluster; only variables its content is known to use tell variants apart."""
+        facts = evaluation.facts.get(cluster)
+        make: Any = lambda **more: variant(evaluation.application, cluster, evaluation.fleet, facts=facts, **more)  # noqa: E731
+        first: Variant = make()
+        tree = evaluation.trees.get(first.inputs.path, "")
+        result: Variant = make(tree=tree, used_names=used.get(tree))
+        return result
+
+    async def _body(
+        self, evaluation: Evaluation, cluster: str, made: Variant, policy: Policy, fresh: _Known
+    ) -> tuple[Body, Variant]:
+        """Renders, and returns the bundle with the variant as it is named now that the variables in use are known."""
+        start = self._clock.now()
+        rendered = await evaluation.render(made)
+        fresh.used[evaluation.trees[made.inputs.path]] = rendered.used
+        named = self._variant(evaluation, cluster, fresh.used)
+        fresh.warnings[named.digest] = rendered.warnings
+        body = await self._compose(rendered, policy)
+        telemetry.record_span(
+            "render", evaluation.traceparent, start, self._clock.now(), {"yardarm.application": evaluation.name}
+        )
+        return body, named
+
+    async def _compose(self, rendered: Rendered, policy: Policy) -> Body:
+        size = sum(map(len, rendered.lines))
+        if size > bundle.BODY_LIMIT:
+            limit = bundle.BODY_LIMIT // 2**20
+            message = f"renders to {size // 2**20} MiB, one application may have {limit}"
+            raise RenderError((Problem("error", message, hint="split it into several applications"),))
+        digest = bundle.Bundle(policy, rendered.lines).digest
+        inline = bundle.inline(rendered.lines)
+        if inline is not None:
+            return Body(digest, policy, len(rendered.lines), rendered.refs, inline=inline)
+        packs = bundle.packs(rendered.lines)
+        await self._publisher.store(packs)
+        return Body(digest, policy, len(rendered.lines), rendered.refs, packs=tuple(pack.ref for pack in packs))
+
+    def _settle(self, evaluation: Evaluation, outcome: _Outcome) -> None:
+        """An object that another application has on a cluster stays with it; this one keeps what it had there."""
+        disputed = self._claims.disputed(evaluation.name, outcome.bodies)
+        for claim in disputed:
+            outcome.kept.add(claim.cluster)
+            del outcome.bodies[claim.cluster]
+        for (ref, holder), clusters in _grouped((claim.ref, claim.holder, claim.cluster) for claim in disputed).items():
+            outcome.problems.append(
+                Problem(
+                    "error",
+                    f"{ref} already belongs to application {holder} on {_some(clusters)}",
+                    evaluation.fleet.place("Application", evaluation.name),
+                    "remove the object from one of the two",
+                    evaluation.name,
+                )
+            )
+
+    def _held(self, name: str, clusters: set[str]) -> dict[str, Body]:
+        """What a cluster that stays as it is still holds, as far as it was worked out by this process."""
+        return {cluster: body for cluster, body in self._claims.held(name).items() if cluster in clusters}
+
+    def _effect(self, wanted: Mapping[UnitKey, Body], mine: Mapping[UnitKey, Given], frozen: set[str]) -> str:
+        digests = {unit: body.digest for unit, body in wanted.items()}
+        digests |= {unit: given.digest for unit, given in mine.items() if unit.cluster in frozen and not given.removed}
+        return publishing.effect(digests)
+
+    async def _publish(self, evaluation: Evaluation, orders: list[Order], effect: str, times: PathTimes) -> Revision:
+        """Publishes and returns the revision that is now in effect: the one before when nothing has changed."""
+        info = self.infos.get(evaluation.name)
+        current = info.history[0] if info is not None and info.history else None
+        name = f"{evaluation.commit.sha[:12]}-{effect[:12]}"
+        if not orders and current is not None and current.revision.endswith(effect[:12]):
+            return current
+        if current is not None and current.revision.endswith(effect[:12]):
+            name = current.revision
+        cause = Cause(evaluation.commit.sha, name, evaluation.traceparent)
+        await self._publisher.publish(orders, cause)
+        published = self._clock.now()
+        telemetry.record_span(
+            "publish",
+            evaluation.traceparent,
+            times.rendered or times.planned or published,
+            published,
+            {"yardarm.application": evaluation.name, "yardarm.units": len(orders)},
+        )
+        times = msgspec.structs.replace(times, published=published)
+        log.info(
+            "published",
+            extra={
+                "application": evaluation.name,
+                "revision": name,
+                "units": len(orders),
+                "trace": telemetry.trace_id(evaluation.traceparent),
+            },
+        )
+        if current is not None and current.revision == name:
+            return msgspec.structs.replace(current, published=current.published + len(orders))
+        return Revision(name, evaluation.commit, evaluation.traceparent, times, len(orders))
+
+    def _show(
+        self,
+        evaluation: Evaluation,
+        clusters: tuple[str, ...],
+        problems: tuple[Problem, ...],
+        revision: Revision | None = None,
+    ) -> None:
+        metadata, spec = evaluation.application.metadata, evaluation.application.spec
+        before = self.infos.get(evaluation.name)
+        history = before.history if before is not None else ()
+        if revision is not None:
+            history = (revision, *(past for past in history if past.revision != revision.revision))[:HISTORY]
+        own = tuple(p for p in evaluation.fleet.problems if p.application == evaluation.name)
+        info = ApplicationInfo(
+            name=evaluation.name,
+            namespace=spec.namespace,
+            project=spec.project,
+            labels=metadata.labels,
+            source=evaluation.source,
+            clusters=clusters,
+            problems=(*own, *problems),
+            commit=evaluation.commit,
+            history=history,
+            timeout=spec.sync.timeout,
+        )
+        if info != before:
+            self.infos[evaluation.name] = info
+            self._shelf.application_changed(info)
+
+
+def replace_application(problem: Problem, application: str) -> Problem:
+    """The finding, said to be about `application` when it does not say so itself."""
+    return problem if problem.application else msgspec.structs.replace(problem, application=application)
+
+
+def _out_of_reach(fleet: FleetModel, clusters: set[str]) -> set[str]:
+    """Clusters that keep what they have whatever is wanted: paused ones, and those no longer in the fleet."""
+    return {name for name in clusters if name not in fleet.clusters or fleet.clusters[name].spec.paused}
+
+
+def _undecided(application: str, cluster: str, made: Variant) -> Problem:
+    numbers = ", ".join(map(str, made.undecided))
+    message = f"{cluster} has not reported the facts that override {numbers} asks for: it keeps what it has"
+    return Problem("warning", message, application=application)
+
+
+def _grouped(claims: Any) -> dict[tuple[Any, str], list[str]]:
+    groups: dict[tuple[Any, str], list[str]] = {}
+    for ref, holder, cluster in claims:
+        groups.setdefault((ref, holder), []).append(cluster)
+    return groups
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more clusters"
