@@ -84,7 +84,7 @@ def _integer(digits: str, text: str) -> Any:
         number = int(unsigned)
     if digits[0] == "-":
         number = -number
-    if -(1 << 63) <= number < 1 << 64:
+    if -(1 << 63) <= number < 1 << 63:  # Kubernetes' integers; what is larger becomes a float
         return number
     inexact = float(number) if number.bit_length() <= 1024 else math.inf
     return text if math.isinf(inexact) else inexact
