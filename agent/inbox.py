@@ -143,9 +143,9 @@ class Inbox:
         root = self._trust.open(message.data, Root)
         if root.cluster != self._cluster:
             raise InvalidMessage(f"the list of units is for cluster {root.cluster}")
-        if self._root is None or root.generation >= self._root.generation:
-            self._root = root
-            self._compare.set()
+        # An old list does no harm: it only says what to ask for, and what is asked for has its own generation.
+        self._root = root
+        self._compare.set()
 
     def _rejected(self, subject: str, error: InvalidMessage) -> None:
         log.warning("a message was rejected", extra={"subject": subject, "error": str(error)})

@@ -20,7 +20,7 @@ from agent.settings import AgentSettings
 from shared import __version__, subjects
 from shared.bus import Bus, Refused
 from shared.errors import Unavailable
-from shared.messages import VERSION, Event, Heartbeat, Report, encode, states_digest
+from shared.messages import VERSION, Event, Heartbeat, Phase, Report, encode, states_digest
 from shared.model import UnitKey
 from shared.tasks import Backoff, Clock, Mailbox
 
@@ -64,12 +64,6 @@ class Reporter:
             self._timers[unit] = asyncio.get_running_loop().call_later(early, self._now_due, unit)
         else:
             self._due.put(unit, None)
-
-    def forget(self, unit: UnitKey) -> None:
-        """Drops a unit that is gone, from now on and from the digest."""
-        self._latest.pop(unit, None)
-        self._stored.pop(unit, None)
-        self._sent_at.pop(unit, None)
 
     def report_all(self) -> None:
         """Says everything again: the hub has lost track."""
@@ -123,8 +117,15 @@ class Reporter:
                 await self._clock.sleep(backoff.next())
             else:
                 backoff.reset()
-                if unit in self._latest and report.at >= self._stored.get(unit, report).at:
-                    self._stored[unit] = report
+                self._was_stored(unit, report)
+
+    def _was_stored(self, unit: UnitKey, report: Report) -> None:
+        if report.phase is Phase.REMOVED and self._latest.get(unit) == report:
+            # The hub knows, and has nothing to compare it with any more.
+            for known in (self._latest, self._stored, self._sent_at):
+                known.pop(unit, None)
+        elif report.at >= self._stored.get(unit, report).at:
+            self._stored[unit] = report
 
     async def _send_events(self) -> None:
         backoff = Backoff(0.2, 10)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
-from agent.domain import hints, order, ownership
+from agent.domain import claims, hints, order
 from agent.domain.desired import Desired, Key, Refused
 from shared.messages import Policy
 from shared.model import Manifest, ObjectRef, Value
@@ -41,6 +41,11 @@ class Plan(Value, frozen=True):
     waiting: tuple[Refused, ...] = ()
     skipped: tuple[Refused, ...] = ()
     blocked: tuple[Refused, ...] = ()
+    """Deletions that wait for a person."""
+    kept: tuple[Refused, ...] = ()
+    """Members that left the bundle and stay, as their annotation or the policy asks."""
+    leaving: tuple[ObjectRef, ...] = ()
+    """Members that are being deleted already; the next group waits until they are gone."""
 
     @property
     def writes(self) -> int:
@@ -55,6 +60,8 @@ class Known(Value, frozen=True):
     live: Mapping[Key, Manifest]
     applied: Mapping[Key, str] = {}
     """Digest of what was last applied, by object."""
+    held: frozenset[Key] = frozenset()
+    """Objects whose drift is not to be corrected (now): left alone unless Git says something new about them."""
 
 
 Same = Callable[[Desired, Manifest], bool]
@@ -66,15 +73,18 @@ def plan(desired: Sequence[Desired], known: Known, policy: Policy, same: Same, *
     verdicts = {each.ref.key: _verdict(each, known, policy, same) for each in desired}
     reasons = {kind: _with(desired, verdicts, kind) for kind in ("refused", "waiting", "skipped")}
     to_apply = [each for each in desired if verdicts[each.ref.key] == ("apply", "")]
-    prune, blocked = prunable(desired, known, policy, removed=removed)
+    leaving = leaving_members(desired, known)
+    groups, blocked, kept = prunable(leaving, len(desired), known, policy, removed=removed)
     return Plan(
         steps=steps(to_apply, desired),
-        prune=prune,
+        prune=groups,
         unchanged=tuple(each for each in desired if verdicts[each.ref.key] == ("unchanged", "")),
         refused=reasons["refused"],
         waiting=reasons["waiting"],
         skipped=reasons["skipped"],
         blocked=blocked,
+        kept=kept,
+        leaving=tuple(ref_of_live(key, each) for key, each in leaving.items() if _is_leaving(each)),
     )
 
 
@@ -97,39 +107,50 @@ def steps(to_apply: Iterable[Desired], desired: Iterable[Desired]) -> tuple[Step
     return tuple(step for step in found if step.objects or step.gate)
 
 
-def prunable(
-    desired: Iterable[Desired], known: Known, policy: Policy, *, removed: bool
-) -> tuple[tuple[tuple[ObjectRef, ...], ...], tuple[Refused, ...]]:
-    """Members that left the bundle, in groups to delete one after the other, and those that are held back."""
-    wanted = {each.ref.key for each in desired}
-    members = {
+def members(known: Known) -> dict[Key, Manifest]:
+    """What is in the inventory. Controllers copy labels (Service to EndpointSlice): what they made is not ours."""
+    return {
         key: manifest
         for key, manifest in known.live.items()
-        # Controllers copy labels (Service to EndpointSlice): what they made goes with its owner.
-        if ownership.is_ours(manifest, known.set_id) and not ownership.controlled_by(manifest)
+        if claims.is_ours(manifest, known.set_id) and not claims.controlled_by(manifest)
     }
-    leaving = {
-        key: manifest
-        for key, manifest in members.items()
-        if key not in wanted and not (manifest.get("metadata") or {}).get("deletionTimestamp")
-    }
-    if policy.prune:
-        reason = "" if removed else over_budget(len(leaving), len(members), policy, empty=not wanted)
-    else:
-        reason = "sync.prune is false"
+
+
+def leaving_members(desired: Iterable[Desired], known: Known) -> dict[Key, Manifest]:
+    """Members that are not in the bundle (any more), in a stable order."""
+    wanted = {each.ref.key for each in desired}
+    return {key: manifest for key, manifest in sorted(members(known).items()) if key not in wanted}
+
+
+def prunable(
+    leaving: Mapping[Key, Manifest], wanted: int, known: Known, policy: Policy, *, removed: bool
+) -> tuple[tuple[tuple[ObjectRef, ...], ...], tuple[Refused, ...], tuple[Refused, ...]]:
+    """(groups to delete one after the other, deletions held back, members that are kept)."""
+    standing = {key: manifest for key, manifest in leaving.items() if not _is_leaving(manifest)}
+    over = "" if removed else over_budget(len(leaving), len(members(known)), policy, empty=wanted == 0)
     blocked: list[Refused] = []
+    kept: list[Refused] = []
     groups: dict[order.Position, list[ObjectRef]] = {}
-    for key in sorted(leaving):
-        manifest = leaving[key]
-        ref = ObjectRef(str(manifest.get("apiVersion")), key[1], key[2], key[3])
-        why = hints.keep(manifest) or reason
-        if not why and ref.group_kind in PROTECTED:
-            why = f"deleting a {ref.kind} {CONFIRM}"
-        if why:
+    for key, manifest in standing.items():
+        ref = ref_of_live(key, manifest)
+        keep = hints.keep(manifest) or ("" if policy.prune else "sync.prune is false")
+        why = over or (f"deleting a {ref.kind} {CONFIRM}" if ref.group_kind in PROTECTED else "")
+        if keep:
+            kept.append(Refused(ref, keep))
+        elif why:
             blocked.append(Refused(ref, why))
         else:
             groups.setdefault(order.position(ref, manifest), []).append(ref)
-    return tuple(tuple(groups[at]) for at in sorted(groups, reverse=True)), tuple(blocked)
+    return tuple(tuple(groups[at]) for at in sorted(groups, reverse=True)), tuple(blocked), tuple(kept)
+
+
+def ref_of_live(key: Key, manifest: Manifest) -> ObjectRef:
+    """The reference of a live object."""
+    return ObjectRef(str(manifest.get("apiVersion")), key[1], key[2], key[3])
+
+
+def _is_leaving(manifest: Manifest) -> bool:
+    return bool((manifest.get("metadata") or {}).get("deletionTimestamp"))
 
 
 def over_budget(leaving: int, members: int, policy: Policy, *, empty: bool) -> str:
@@ -152,16 +173,18 @@ def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[s
     if not_applied:
         return "skipped", not_applied
     live, applied = known.live.get(each.ref.key), known.applied.get(each.ref.key)
+    if each.ref.key in known.held and applied == each.digest:
+        return "unchanged", ""
     if live is None:
         return ("unchanged", "") if applied == each.digest and hints.vanishes(each.manifest) else ("apply", "")
-    if (live.get("metadata") or {}).get("deletionTimestamp"):
+    if _is_leaving(live):
         return "waiting", "is being deleted; it is created anew when it is gone"
-    not_ours = ownership.may_not_take(live, known.set_id, policy.adopt)
+    not_ours = claims.may_not_take(live, known.set_id, policy.adopt)
     if not_ours:
         return "refused", not_ours
     if hints.create_only(each.manifest):
         return "skipped", f"exists, and its annotation {hints.SSA} says IfNotPresent"
-    if ownership.is_ours(live, known.set_id) and applied in (None, each.digest) and same(each, live):
+    if claims.is_ours(live, known.set_id) and applied in (None, each.digest) and same(each, live):
         return "unchanged", ""
     return "apply", ""
 

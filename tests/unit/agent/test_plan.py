@@ -187,7 +187,7 @@ def test_objects_that_ask_to_be_kept_are_kept(note):
     work = plan(keep, Known(SET, live_of([*leave, *keep])), Policy(), identical)
 
     assert not work.prune
-    assert next(iter(note)) in work.blocked[0].reason
+    assert next(iter(note)) in work.kept[0].reason
 
 
 def test_nothing_is_pruned_that_a_controller_made_from_a_member():
@@ -220,6 +220,14 @@ def test_existing_objects_are_taken_only_as_the_policy_says(foreign, adopt, acti
     work = plan(objects, Known(SET, live), Policy(adopt=adopt), identical)
 
     assert (work.writes == 1, len(work.refused) == 1) == (action == "apply", action == "refused")
+
+
+def test_held_drift_is_left_alone_until_git_says_something_new():
+    objects, changed = desired_of(configmap("a")), desired_of({**configmap("a"), "data": {"a": "c"}})
+    known = Known(SET, {}, {objects[0].ref.key: objects[0].digest}, frozenset({objects[0].ref.key}))
+
+    assert plan(objects, known, Policy(), different).writes == 0
+    assert plan(changed, known, Policy(), different).writes == 1
 
 
 def test_an_object_being_deleted_is_waited_for():
