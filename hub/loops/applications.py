@@ -7,55 +7,28 @@ else. What cannot be worked out leaves the clusters concerned as they are: an er
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 
+from hub.bundles import Bundles, Evaluation, Outcome
 from hub.domain import publishing
 from hub.domain.documents import Application
-from hub.domain.fleet import Facts, FleetModel
+from hub.domain.fleet import FleetModel
 from hub.domain.placement import place
-from hub.domain.publishing import Body, Claims, Given, Order
-from hub.domain.records import ApplicationInfo, Commit, PathTimes, Revision, SourceInfo
-from hub.domain.variants import Variant, policy_of, variant
+from hub.domain.publishing import Body, Claim, Claims, Given, Order
+from hub.domain.records import ApplicationInfo, PathTimes, Revision
 from hub.publisher import Cause, Publisher
-from hub.render.job import Rendered, RenderError
-from shared import bundle, telemetry
+from shared import telemetry
 from shared.errors import Unavailable
-from shared.messages import Policy
-from shared.model import Problem, UnitKey
+from shared.model import ObjectRef, Problem, UnitKey
 from shared.tasks import Backoff, Clock, Lanes
 
 log = logging.getLogger(__name__)
 
 HISTORY = 20
 """Revisions remembered per application."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One application as it stands at one commit, and how to read and render its content.
-
-    `trees` names the content of every path it may use; a path that cannot be used is in `problems` instead.
-    """
-
-    application: Application
-    fleet: FleetModel
-    facts: Facts
-    source: SourceInfo
-    commit: Commit
-    trees: Mapping[str, str]
-    render: Callable[[Variant], Awaitable[Rendered]]
-    traceparent: str
-    times: PathTimes
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The application's name."""
-        return self.application.name
 
 
 class Shelf(Protocol):
@@ -68,25 +41,6 @@ class Shelf(Protocol):
         """It is gone, and nothing of it is left on any cluster."""
 
 
-@dataclass
-class _Known:
-    """What was worked out for an application last: bundles by variant, and which variables its content uses."""
-
-    bodies: dict[str, Body] = field(default_factory=dict)
-    used: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    warnings: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
-
-
-@dataclass
-class _Outcome:
-    """Bundles by cluster, the clusters that stay as they are, and everything there is to say."""
-
-    bodies: dict[str, Body] = field(default_factory=dict)
-    kept: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-    rendered: bool = False
-
-
 class Applications:
     """All applications of the fleet. `put` and `remove` say what should be; `run` brings it about."""
 
@@ -95,7 +49,7 @@ class Applications:
         self._shelf = shelf
         self._clock = clock
         self._claims = Claims()
-        self._known: dict[str, _Known] = {}
+        self._bundles = Bundles(publisher.store, clock)
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self.infos: dict[str, ApplicationInfo] = {}
@@ -140,7 +94,7 @@ class Applications:
         orders = publishing.orders(name, self._publisher.of_application(name), {})
         await self._publisher.publish(orders, self._causes[name])
         self._claims.release(name)
-        self._known.pop(name, None)
+        self._bundles.forget(name)
         info = self.infos.pop(name, None)
         if info is not None and self._publisher.of_application(name):
             self._shelf.application_changed(msgspec.structs.replace(info, clusters=()))
@@ -155,7 +109,7 @@ class Applications:
             self._show(evaluation, clusters=tuple(sorted(have)), problems=evaluation.problems)
             return
         placement = place(application, evaluation.fleet, evaluation.facts, have)
-        outcome = await self._render(evaluation, tuple(placement.selected))
+        outcome = await self._bundles.make(evaluation, tuple(placement.selected))
         self._settle(evaluation, outcome)
         times = evaluation.times
         if outcome.rendered:
@@ -174,91 +128,13 @@ class Applications:
     def _unit(self, application: Application, cluster: str) -> UnitKey:
         return UnitKey(cluster, application.spec.namespace, application.name)
 
-    async def _render(self, evaluation: Evaluation, clusters: tuple[str, ...]) -> _Outcome:
-        """A bundle for every cluster, each distinct variant rendered once, or not at all when it is known."""
-        known = self._known.get(evaluation.name, _Known())
-        fresh = _Known(used=dict(known.used))
-        outcome, policy = _Outcome(), policy_of(evaluation.application)
-        failed: dict[str, RenderError] = {}
-        for cluster in clusters:
-            made = self._variant(evaluation, cluster, fresh.used)
-            if made.undecided:
-                outcome.kept.add(cluster)
-                outcome.problems.append(_undecided(evaluation.name, cluster, made))
-                continue
-            if made.inputs.path not in evaluation.trees:
-                outcome.kept.add(cluster)
-                continue
-            try:
-                if made.digest in failed:
-                    raise failed[made.digest]
-                body = known.bodies.get(made.digest) or fresh.bodies.get(made.digest)
-                if body is None or body.policy != policy:
-                    body, made = await self._body(evaluation, cluster, made, policy, fresh)
-                fresh.bodies[made.digest] = body
-            except RenderError as error:
-                if error.transient:
-                    raise Unavailable(f"{evaluation.name}: {error}") from error
-                failed[made.digest] = error
-                outcome.kept.add(cluster)
-            else:
-                outcome.bodies[cluster] = body
-        outcome.rendered = bool(fresh.bodies.keys() - known.bodies.keys())
-        for digest in fresh.bodies.keys() & known.warnings.keys():
-            fresh.warnings.setdefault(digest, known.warnings[digest])
-        for failure in failed.values():
-            outcome.problems.extend(failure.problems)
-        for warnings in fresh.warnings.values():
-            outcome.problems.extend(warnings)
-        self._known[evaluation.name] = fresh
-        outcome.problems = list(dict.fromkeys(replace_application(p, evaluation.name) for p in outcome.problems))
-        return outcome
-
-    def _variant(self, evaluation: Evaluation, cluster: str, used: Mapping[str, tuple[str, ...]]) -> Variant:
-        """The variant of a cluster; only variables its content is known to use tell variants apart."""
-        facts = evaluation.facts.get(cluster)
-        make: Any = lambda **more: variant(evaluation.application, cluster, evaluation.fleet, facts=facts, **more)  # noqa: E731
-        first: Variant = make()
-        tree = evaluation.trees.get(first.inputs.path, "")
-        result: Variant = make(tree=tree, used_names=used.get(tree))
-        return result
-
-    async def _body(
-        self, evaluation: Evaluation, cluster: str, made: Variant, policy: Policy, fresh: _Known
-    ) -> tuple[Body, Variant]:
-        """Renders, and returns the bundle with the variant as it is named now that the variables in use are known."""
-        start = self._clock.now()
-        rendered = await evaluation.render(made)
-        fresh.used[evaluation.trees[made.inputs.path]] = rendered.used
-        named = self._variant(evaluation, cluster, fresh.used)
-        fresh.warnings[named.digest] = rendered.warnings
-        body = await self._compose(rendered, policy)
-        telemetry.record_span(
-            "render", evaluation.traceparent, start, self._clock.now(), {"yardarm.application": evaluation.name}
-        )
-        return body, named
-
-    async def _compose(self, rendered: Rendered, policy: Policy) -> Body:
-        size = sum(map(len, rendered.lines))
-        if size > bundle.BODY_LIMIT:
-            limit = bundle.BODY_LIMIT // 2**20
-            message = f"renders to {size // 2**20} MiB, one application may have {limit}"
-            raise RenderError((Problem("error", message, hint="split it into several applications"),))
-        digest = bundle.Bundle(policy, rendered.lines).digest
-        inline = bundle.inline(rendered.lines)
-        if inline is not None:
-            return Body(digest, policy, len(rendered.lines), rendered.refs, inline=inline)
-        packs = bundle.packs(rendered.lines)
-        await self._publisher.store(packs)
-        return Body(digest, policy, len(rendered.lines), rendered.refs, packs=tuple(pack.ref for pack in packs))
-
-    def _settle(self, evaluation: Evaluation, outcome: _Outcome) -> None:
+    def _settle(self, evaluation: Evaluation, outcome: Outcome) -> None:
         """An object that another application has on a cluster stays with it; this one keeps what it had there."""
         disputed = self._claims.disputed(evaluation.name, outcome.bodies)
         for claim in disputed:
             outcome.kept.add(claim.cluster)
             del outcome.bodies[claim.cluster]
-        for (ref, holder), clusters in _grouped((claim.ref, claim.holder, claim.cluster) for claim in disputed).items():
+        for (ref, holder), clusters in _grouped(disputed).items():
             outcome.problems.append(
                 Problem(
                     "error",
@@ -341,26 +217,15 @@ class Applications:
             self._shelf.application_changed(info)
 
 
-def replace_application(problem: Problem, application: str) -> Problem:
-    """The finding, said to be about `application` when it does not say so itself."""
-    return problem if problem.application else msgspec.structs.replace(problem, application=application)
-
-
 def _out_of_reach(fleet: FleetModel, clusters: set[str]) -> set[str]:
     """Clusters that keep what they have whatever is wanted: paused ones, and those no longer in the fleet."""
     return {name for name in clusters if name not in fleet.clusters or fleet.clusters[name].spec.paused}
 
 
-def _undecided(application: str, cluster: str, made: Variant) -> Problem:
-    numbers = ", ".join(map(str, made.undecided))
-    message = f"{cluster} has not reported the facts that override {numbers} asks for: it keeps what it has"
-    return Problem("warning", message, application=application)
-
-
-def _grouped(claims: Any) -> dict[tuple[Any, str], list[str]]:
-    groups: dict[tuple[Any, str], list[str]] = {}
-    for ref, holder, cluster in claims:
-        groups.setdefault((ref, holder), []).append(cluster)
+def _grouped(claims: Iterable[Claim]) -> dict[tuple[ObjectRef, str], list[str]]:
+    groups: dict[tuple[ObjectRef, str], list[str]] = {}
+    for claim in claims:
+        groups.setdefault((claim.ref, claim.holder), []).append(claim.cluster)
     return groups
 
 

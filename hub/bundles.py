@@ -1,0 +1,186 @@
+"""Bundles for the clusters of one application: every distinct variant is rendered once, and not at all when known.
+
+What cannot be rendered leaves its clusters as they are, and says why; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from hub.domain.documents import Application
+from hub.domain.fleet import Facts, FleetModel
+from hub.domain.publishing import Body
+from hub.domain.records import Commit, PathTimes, SourceInfo
+from hub.domain.variants import Variant, policy_of, variant
+from hub.render.job import Rendered, RenderError
+from shared import bundle, telemetry
+from shared.errors import Unavailable
+from shared.model import Problem
+from shared.tasks import Clock
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One application as it stands at one commit, and how to read and render its content.
+
+    `trees` names the content of every path it may use; a path that cannot be used is in `problems` instead.
+    """
+
+    application: Application
+    fleet: FleetModel
+    facts: Facts
+    source: SourceInfo
+    commit: Commit
+    trees: Mapping[str, str]
+    render: Callable[[Variant], Awaitable[Rendered]]
+    traceparent: str
+    times: PathTimes
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The application's name."""
+        return self.application.name
+
+
+@dataclass
+class Outcome:
+    """Bundles by cluster, the clusters that stay as they are, and everything there is to say."""
+
+    bodies: dict[str, Body] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    rendered: int = 0
+    """How many renders it took."""
+
+
+@dataclass
+class _Known:
+    """What was worked out for an application last: bundles by variant, and which variables its content uses."""
+
+    bodies: dict[str, Body] = field(default_factory=dict)
+    used: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+
+class Bundles:
+    """Remembers the bundles of every application as of its last evaluation."""
+
+    def __init__(self, store: Callable[[list[bundle.Pack]], Awaitable[None]], clock: Clock) -> None:
+        """`store` keeps bundle bodies that are too large to travel in an assignment."""
+        self._store = store
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    def forget(self, application: str) -> None:
+        """The application is gone."""
+        self._known.pop(application, None)
+
+    async def make(self, evaluation: Evaluation, clusters: tuple[str, ...]) -> Outcome:
+        """A bundle for every cluster.
+
+        Raises:
+            Unavailable: a worker was lost, or a body could not be stored; trying again may help.
+        """
+        work = _Work(evaluation, self._known.get(evaluation.name, _Known()), self._store, self._clock)
+        for cluster in clusters:
+            await work.cluster(cluster)
+        self._known[evaluation.name] = work.fresh
+        return work.finish()
+
+
+class _Work:
+    """One evaluation under way."""
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        known: _Known,
+        store: Callable[[list[bundle.Pack]], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        self._evaluation = evaluation
+        self._policy = policy_of(evaluation.application)
+        self._known = known
+        self._store = store
+        self._clock = clock
+        self._failed: dict[str, RenderError] = {}
+        self._outcome = Outcome()
+        self.fresh = _Known(used=dict(known.used))
+
+    async def cluster(self, name: str) -> None:
+        """Finds or makes the bundle of one cluster."""
+        made = self._variant(name)
+        if made.undecided:
+            self._outcome.problems.append(_undecided(name, made))
+        if made.undecided or made.inputs.path not in self._evaluation.trees:
+            self._outcome.kept.add(name)
+            return
+        try:
+            self._outcome.bodies[name] = await self._body(name, made)
+        except RenderError as error:
+            if error.transient:
+                raise Unavailable(f"{self._evaluation.name}: {error}") from error
+            self._failed[made.digest] = error
+            self._outcome.kept.add(name)
+
+    def finish(self) -> Outcome:
+        """The outcome, findings without repetition."""
+        found = [problem for failure in self._failed.values() for problem in failure.problems]
+        found += [problem for warnings in self.fresh.warnings.values() for problem in warnings]
+        name = self._evaluation.name
+        about = [p if p.application else msgspec.structs.replace(p, application=name) for p in found]
+        self._outcome.problems = list(dict.fromkeys([*self._outcome.problems, *about]))
+        return self._outcome
+
+    def _variant(self, cluster: str) -> Variant:
+        """The variant of a cluster; only variables that its content is known to use tell variants apart."""
+        application, fleet, facts = self._evaluation.application, self._evaluation.fleet, self._evaluation.facts
+        first = variant(application, cluster, fleet, facts=facts.get(cluster))
+        tree = self._evaluation.trees.get(first.inputs.path, "")
+        used = self.fresh.used.get(tree)
+        return variant(application, cluster, fleet, facts=facts.get(cluster), tree=tree, used_names=used)
+
+    async def _body(self, cluster: str, made: Variant) -> Body:
+        if made.digest in self._failed:
+            raise self._failed[made.digest]
+        body = self.fresh.bodies.get(made.digest) or self._known.bodies.get(made.digest)
+        warnings = self.fresh.warnings.get(made.digest) or self._known.warnings.get(made.digest, ())
+        if body is None or body.policy != self._policy:
+            rendered = await self._render(made)
+            self.fresh.used[self._evaluation.trees[made.inputs.path]] = rendered.used
+            made = self._variant(cluster)  # named anew, now that the variables in use are known
+            body, warnings = await self._compose(rendered), rendered.warnings
+        self.fresh.bodies[made.digest] = body
+        self.fresh.warnings[made.digest] = warnings
+        return body
+
+    async def _render(self, made: Variant) -> Rendered:
+        start = self._clock.now()
+        rendered = await self._evaluation.render(made)
+        self._outcome.rendered += 1
+        attributes = {"yardarm.application": self._evaluation.name}
+        telemetry.record_span("render", self._evaluation.traceparent, start, self._clock.now(), attributes)
+        return rendered
+
+    async def _compose(self, rendered: Rendered) -> Body:
+        size = sum(map(len, rendered.lines))
+        if size > bundle.BODY_LIMIT:
+            message = f"renders to {size / 2**20:.0f} MiB, one application may have {bundle.BODY_LIMIT // 2**20} MiB"
+            raise RenderError((Problem("error", message, hint="split it into several applications"),))
+        digest, count = bundle.Bundle(self._policy, rendered.lines).digest, len(rendered.lines)
+        inline = bundle.inline(rendered.lines)
+        if inline is not None:
+            return Body(digest, self._policy, count, rendered.refs, inline=inline)
+        packs = bundle.packs(rendered.lines)
+        await self._store(packs)
+        return Body(digest, self._policy, count, rendered.refs, packs=tuple(pack.ref for pack in packs))
+
+
+def _undecided(cluster: str, made: Variant) -> Problem:
+    numbers = ", ".join(map(str, made.undecided))
+    message = f"{cluster} has not reported the facts that override {numbers} asks for: it keeps what it has"
+    return Problem("warning", message, application=made.inputs.application)
