@@ -29,10 +29,6 @@ HEARTBEAT = 5.0
 """Seconds between the server's signs of life while there is nothing to send."""
 
 
-class ConsumerGone(Unavailable):
-    """The consumer was deleted, or nobody serves it: make it again."""
-
-
 class Pull:
     """The messages of one pull consumer. Use as `async with`, with one reader."""
 
@@ -68,12 +64,12 @@ class Pull:
         """All that has come; waits for at least one message. Nothing is missing between what it returns.
 
         Raises:
-            ConsumerGone: the consumer was deleted or nobody serves it.
-            Unavailable: no connection, messages were lost on the way, or no sign of life for some heartbeats.
+            Unavailable: no connection, the consumer was deleted, messages were lost on the way, or no sign of life
+                for some heartbeats. Prepare the consumer again and use a new Pull.
         """
         while True:
             if self._gone:
-                raise ConsumerGone(f"{self._subject}: {self._gone}")
+                raise Unavailable(f"{self._subject}: {self._gone}")
             if self._outstanding <= BATCH // 2:
                 await self._ask()
             if self._arrived:

@@ -1,0 +1,202 @@
+"""What an operator decides about a hub: environment variables (`YARDARM_…`) over a YAML file over these defaults.
+
+Nested values are written with two underscores (`YARDARM_GIT__POLL_INTERVAL=5`). The only place of the hub that reads
+the environment. Which clusters and applications there are is no setting: that stands in Git.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from shared.errors import DocumentError
+from shared.model import Place
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown names are errors, so that a misspelt one is not silently the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class NatsSettings(Section):
+    """The way to NATS."""
+
+    url: str = ""
+    """`nats://host:4222` or `tls://…`, several with commas. Default empty: the hub runs a server of its own on
+    loopback, which is enough for one machine."""
+    credentials: Path | None = None
+    """A NATS credentials file for the account HUB. Default: minted from the hub's own keys, which is right whenever
+    the servers run with the configuration that `Identity.server_config` makes."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port of the hub's own server. Default 0: a free one, kept over restarts so that agents find it again."""
+    replicas: Literal[1, 3, 5] = 1
+    """Copies of each stream. Default 1, as one server can hold no more; 3 where NATS is a cluster."""
+
+
+class RepositoryAccess(Section):
+    """What one Git server is shown."""
+
+    username: str = ""
+    """For https. Default empty: `git` where there is a token, which every large host accepts."""
+    token: SecretStr = SecretStr("")
+    """For https: an access token that can read. Default empty: anonymous."""
+    ssh_key: Path | None = None
+    """For ssh: a private key file. Default: none, so ssh addresses cannot be read."""
+    ssh_passphrase: SecretStr = SecretStr("")
+    """Of `ssh_key`. Default empty: it has none."""
+
+
+class GitSettings(Section):
+    """How repositories are watched and read."""
+
+    poll_interval: float = Field(default=15.0, ge=1.0)
+    """Seconds between looks at a repository, jittered by a quarter. Default 15: one small request; a webhook makes it
+    immediate."""
+    access: dict[str, RepositoryAccess] = {}
+    """Credentials by host (`github.com`) or by address prefix (`github.com/team/`); the longest that fits is used."""
+    known_hosts: Path | None = None
+    """SSH host keys that are believed. Default: ~/.ssh/known_hosts. An unknown host is refused."""
+    connect_timeout: float = Field(default=10.0, gt=0)
+    """Seconds to reach a server. Default 10: a server slower than that is down."""
+    server_timeout: float = Field(default=30.0, gt=0)
+    """Seconds without a byte. Default 30: large repositories think for a while before they send."""
+    max_fetch_bytes: int = Field(default=2 * 1024**3, gt=0)
+    """Bytes one fetch may bring. Default 2 GiB: more is no configuration."""
+    max_file_bytes: int = Field(default=8 * 1024**2, gt=0)
+    """Bytes of a manifest that is still read. Default 8 MiB: Kubernetes itself takes 1.5 MiB an object."""
+
+
+class RenderSettings(Section):
+    """Rendering, which handles other people's input."""
+
+    workers: int = Field(default=0, ge=0, le=64)
+    """Processes. Default 0: as many as there are processor cores, at most 4."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds for one variant of one application. Default 60; a chart with 800 documents takes 0.02."""
+    memory: int = Field(default=1024, ge=64)
+    """MiB of address space for one worker. Default 1024: ten times what a large chart needs."""
+
+
+class TelemetrySettings(Section):
+    """Logs and traces."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe records written. Default info: what an operator wants to know afterwards."""
+    log_style: Literal["json", "text"] = "json"
+    """`json` for machines (the default), `text` for a terminal."""
+
+
+class HubSettings(BaseSettings):
+    """All settings of `yardarm hub`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="YARDARM_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    state: Path = Path("yardarm-state")
+    """Folder for keys, Git mirrors and the hub's own NATS store. Default beside where it is started; in a container
+    a volume. The keys in it are the hub's identity: keep a backup."""
+    name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    """Of this hub among several, shown as leader. Default host name and process id."""
+
+    host: str = "127.0.0.1"
+    """Address of the API and the console. Default loopback: reached from elsewhere only when somebody says so."""
+    port: int = Field(default=8470, ge=0, le=65535)
+    """Of the API and the console; 0 for a free one."""
+    token: SecretStr = SecretStr("")
+    """What API clients have to show. Default empty: none, allowed on loopback only."""
+    webhook_secrets: tuple[SecretStr, ...] = ()
+    """Any of these may sign a webhook; two while one is being replaced. Default none: webhooks are refused, because
+    an open one lets anybody make the hub fetch."""
+
+    fleet_repo: str = ""
+    """The fleet repository: an https, ssh or git address, or a path. Must be given."""
+    fleet_ref: str = ""
+    """Branch, tag or commit of it. Default: the branch the repository itself names (HEAD)."""
+    fleet_path: str = ""
+    """Folder in it. Default: its root."""
+    clusters_file: Path | None = None
+    """YAML with Cluster documents for clusters that are not in the fleet repository. Default: none."""
+
+    heartbeat_interval: float = Field(default=10.0, ge=1.0, le=300.0)
+    """Seconds between agents' signs of life, as the hub expects them. Default 10: a cluster is Stale after 30."""
+    lease: int = Field(default=10, ge=3, le=120)
+    """Whole seconds after which another hub takes over from a silent leader. Default 10: longer than a pause of the
+    process or a NATS election (5 to 7), short enough for people."""
+
+    otlp_endpoint: str = Field(
+        default="", validation_alias=AliasChoices("YARDARM_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    """Where spans go, as OTLP over HTTP (`http://collector:4318`). Default empty: nowhere; `yardarm trace` works all
+    the same. Also read from OTEL_EXPORTER_OTLP_ENDPOINT, as everywhere."""
+
+    nats: NatsSettings = NatsSettings()
+    git: GitSettings = GitSettings()
+    render: RenderSettings = RenderSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which comes in as arguments."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _safe_to_serve(self) -> HubSettings:
+        if not self.token.get_secret_value() and not _is_loopback(self.host):
+            raise ValueError(f"`host` {self.host} can be reached from elsewhere: set `token` (YARDARM_TOKEN)")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the hub runs a NATS server of its own."""
+        return not self.nats.url
+
+
+def load(document: Mapping[str, Any] | None = None, file: str = "") -> HubSettings:
+    """The settings. `document` is the decoded YAML of `file`, if there is one.
+
+    Raises:
+        DocumentError: a value cannot be used; names the file or the environment, the field and what is allowed.
+    """
+    try:
+        return HubSettings(**{str(key): value for key, value in (document or {}).items()})
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        place = Place(file or "settings", field=field)
+        raise DocumentError(f"{message}{more}", place, "the environment (YARDARM_…) wins over the file") from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,84 @@
+"""Settings: environment over file over defaults, and errors an operator can act on."""
+
+import pytest
+
+from hub import settings
+from shared.errors import DocumentError
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("YARDARM_", "OTEL_")):
+            monkeypatch.delenv(name)
+
+
+def test_the_defaults_serve_loopback_with_a_nats_server_of_its_own():
+    got = settings.load()
+
+    assert got.host == "127.0.0.1"
+    assert got.embedded
+    assert got.git.poll_interval == 15
+
+
+def test_the_environment_wins_over_the_file(monkeypatch):
+    monkeypatch.setenv("YARDARM_GIT__POLL_INTERVAL", "3")
+    monkeypatch.setenv("YARDARM_WEBHOOK_SECRETS", '["a", "b"]')
+
+    got = settings.load({"git": {"poll_interval": 7, "known_hosts": "/k"}, "port": 99}, "hub.yaml")
+
+    assert (got.git.poll_interval, str(got.git.known_hosts), got.port) == (3, "/k", 99)
+    assert [secret.get_secret_value() for secret in got.webhook_secrets] == ["a", "b"]
+
+
+def test_secrets_are_not_shown(monkeypatch):
+    monkeypatch.setenv("YARDARM_TOKEN", "hunter2")
+
+    got = settings.load({"git": {"access": {"github.com": {"token": "hunter3"}}}})
+
+    assert got.git.access["github.com"].token.get_secret_value() == "hunter3"
+    assert "hunter" not in repr(got)
+
+
+@pytest.mark.parametrize("name", ["YARDARM_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+def test_the_otlp_endpoint_has_its_usual_name_too(monkeypatch, name):
+    monkeypatch.setenv(name, "http://collector:4318")
+
+    assert settings.load().otlp_endpoint == "http://collector:4318"
+
+
+def test_the_otlp_endpoint_can_stand_in_the_file():
+    assert settings.load({"otlp_endpoint": "http://c:4318"}).otlp_endpoint == "http://c:4318"
+
+
+def test_an_unknown_name_is_an_error_that_names_file_and_field():
+    with pytest.raises(DocumentError, match=r"hub.yaml: git.pol_interval: Extra inputs"):
+        settings.load({"git": {"pol_interval": 7}}, "hub.yaml")
+
+
+def test_an_error_shows_no_secret():
+    with pytest.raises(DocumentError) as failed:
+        settings.load({"token": ["hunter2"]}, "hub.yaml")
+
+    assert "hunter2" not in str(failed.value)
+
+
+def test_it_does_not_listen_to_the_world_without_a_token():
+    with pytest.raises(DocumentError, match="set `token`"):
+        settings.load({"host": "0.0.0.0"})
+
+    assert settings.load({"host": "0.0.0.0", "token": "x"}).host == "0.0.0.0"
+    assert settings.load({"host": "::1"}).host == "::1"
+
+
+def test_every_setting_says_what_it_means_and_why():
+    def undocumented(model, path=""):
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, settings.Section):
+                yield from undocumented(field.annotation, f"{path}{name}.")
+            elif not field.description:
+                yield path + name
+
+    assert list(undocumented(settings.HubSettings)) == []
