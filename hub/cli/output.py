@@ -73,11 +73,33 @@ def show(parts: Iterable[Table | str]) -> None:
 
 
 def to_yaml(data: Any) -> str:
-    """YAML with keys in the order given."""
+    """YAML with keys in the order given, which Kubernetes' tools read back as the same values."""
     import yaml
 
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    return text
+    from hub.domain.scalars import resolve
+
+    class Dumper(yaml.CSafeDumper):
+        """Quotes more than PyYAML does: for Kubernetes `y`, `1e3` and `08` without quotes are not strings."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def string(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text, resolve))
+
+    Dumper.add_representer(str, string)
+    written: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    return written
+
+
+def _style(text: str, resolve: Callable[[str], Any]) -> str | None:
+    try:
+        plain = isinstance(resolve(text), str) and text not in ("<<", "=")
+    except ValueError:
+        plain = False
+    if not plain:
+        return '"'
+    return "|" if "\n" in text else None
 
 
 def console() -> Console:
@@ -99,7 +121,7 @@ def rich_table(table: Table) -> RenderableType:
     for number, column in enumerate(table.columns):
         drawn.add_column(column, overflow="fold", ratio=1 if number == last and number else None)
     for row in table.rows:
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell.split(" ")[0], "")) for cell in row))
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell.partition(" ")[0], "")) for cell in row))
     return drawn
 
 
@@ -115,9 +137,11 @@ def plain_table(table: Table) -> str:
 
 
 def age(seconds: float) -> str:
-    """A duration in its two largest parts at most: `0.4s`, `12s`, `3m5s`, `2h10m`, `4d`."""
-    if seconds < 0:
+    """A duration in its two largest parts at most: `20ms`, `0.4s`, `12s`, `3m5s`, `2h10m`, `4d`."""
+    if seconds < 0.0005:
         return "0s"
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}s".replace(".0s", "s")
     whole = round(seconds)

@@ -1,0 +1,69 @@
+"""All commands under one name, and how they end.
+
+Commands live in one module per way of working: reading from a hub, offline work on a repository, running the parts.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from hub.cli import keys, offline, read, running, timeline
+from hub.cli.trouble import FOUND_TROUBLE, Trouble
+from shared.errors import YardarmError
+
+READ = "Read from a hub (YARDARM_HUB, YARDARM_TOKEN, or the running demo)"
+OFFLINE = "Offline, for editors and CI"
+RUN = "Run"
+
+app = typer.Typer(
+    name="yardarm",
+    help="""Keeps a fleet of Kubernetes clusters in line with Git.
+
+\b
+Try it on this machine:      yardarm demo
+Then, in another terminal:   yardarm status
+                             yardarm drift --watch
+                             yardarm trace web
+Check a fleet repository:    yardarm validate .
+
+Exit codes: 0 fine, 1 found trouble, 2 wrong usage.""",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command(rich_help_panel=RUN)(running.demo)
+app.command(rich_help_panel=RUN)(running.hub)
+app.command(
+    rich_help_panel=RUN,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(running.agent)
+app.add_typer(keys.app, name="keys", rich_help_panel=RUN)
+
+app.command(rich_help_panel=READ)(read.status)
+app.add_typer(read.get, name="get", rich_help_panel=READ)
+app.command(rich_help_panel=READ)(read.explain)
+app.command(rich_help_panel=READ)(read.drift)
+app.command(rich_help_panel=READ)(timeline.trace)
+
+app.command(rich_help_panel=OFFLINE)(offline.validate)
+app.command(rich_help_panel=OFFLINE)(offline.render)
+app.command(rich_help_panel=OFFLINE)(offline.schema)
+app.command()(running.version)
+
+
+def run() -> None:
+    """Runs the command that the arguments name; what goes wrong on purpose is one line, not a traceback."""
+    try:
+        app()
+    except Trouble as trouble:
+        sys.stderr.write(f"yardarm: {trouble}\n")
+        sys.exit(trouble.code)
+    except YardarmError as error:
+        sys.stderr.write(f"yardarm: {error}\n")
+        sys.exit(FOUND_TROUBLE)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,183 @@
+"""Commands that need no hub: validate, render, schema. For editors, commit hooks and CI."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hub.cli.output import Output, emit, to_yaml
+from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
+
+if TYPE_CHECKING:
+    from hub.cli.worktree import Worktree
+    from hub.domain.documents import Application
+    from hub.domain.fleet import FleetModel
+    from hub.domain.variants import Variant
+    from hub.render.job import Rendered
+    from shared.model import Problem
+
+Repository = Annotated[Path, typer.Argument(metavar="PATH", help="The fleet repository, or a folder in it.")]
+Format = Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")]
+
+
+def validate(path: Repository = Path(), output: Format = Output.TABLE) -> None:
+    """Checks a fleet repository as it lies on disk: documents, references, placement, and that everything renders.
+
+    Ends with 1 if there is an error; warnings are only shown.
+
+    \b
+    yardarm validate .
+    yardarm validate fleet -o json
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from shared.messages import to_json
+
+    tree, fleet = _load(path, "")
+    problems = [*fleet.problems]
+    for name in sorted(fleet.applications):
+        problems += [problem for problem in _check(tree, fleet, fleet.applications[name]) if problem not in problems]
+    errors = sum(problem.severity == "error" for problem in problems)
+
+    def people() -> Iterator[str]:
+        yield from map(str, problems)
+        counts = f"{len(fleet.clusters)} clusters, {len(fleet.environments)} environments, "
+        yield f"{counts}{len(fleet.applications)} applications: {_count(errors, 'error')}, " + _count(
+            len(problems) - errors, "warning"
+        )
+
+    emit([to_json(problem) for problem in problems], output, people)
+    if errors:
+        raise typer.Exit(FOUND_TROUBLE)
+
+
+def render(
+    path: Repository,
+    cluster: Annotated[str, typer.Option("--cluster", help="The cluster to render for.")],
+    app: Annotated[str | None, typer.Option("--app", help="Only this application.")] = None,
+    output: Format = Output.YAML,
+) -> None:
+    """Prints the manifests that a cluster would get, from a fleet repository as it lies on disk.
+
+    \b
+    yardarm render . --cluster prod-eu-1
+    yardarm render . --cluster prod-eu-1 --app web | kubectl diff -n shop -f -
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    tree, fleet = _load(path, cluster)
+    if cluster not in fleet.clusters:
+        known = ", ".join(sorted(fleet.clusters)) or "none"
+        usage(f"there is no cluster {cluster!r} in {path}; there are: {known}")
+    if app is not None and app not in fleet.applications:
+        known = ", ".join(sorted(fleet.applications)) or "none"
+        usage(f"there is no application {app!r} in {path}; there are: {known}")
+    wanted = [fleet.applications[name] for name in sorted(fleet.applications) if app in (None, name)]
+    objects: list[bytes] = []
+    problems: list[Problem] = []
+    for application in wanted:
+        made, found = _render_for(tree, fleet, application, cluster)
+        objects += made
+        problems += found
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+    if any(problem.severity == "error" for problem in problems):
+        raise Trouble("it does not render", FOUND_TROUBLE)
+    _print(objects, output)
+
+
+def schema() -> None:
+    """Prints the JSON Schema of fleet documents, for editors.
+
+    \b
+    yardarm schema > yardarm.schema.json
+    # in VS Code: "yaml.schemas": {"yardarm.schema.json": "fleet/**/*.yaml"}
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.domain.schema import schema as generated
+
+    sys.stdout.write(json.dumps(generated(), indent=2) + "\n")
+
+
+def _load(path: Path, cluster: str) -> tuple[Worktree, FleetModel]:
+    """The tree and its fleet; a repository without Cluster documents gets one that is called `cluster`."""
+    from hub.cli.worktree import Worktree
+    from hub.domain.fleet import cluster_document, with_clusters
+
+    tree = Worktree(path)
+    fleet = tree.fleet()
+    if fleet.clusters or not (cluster or fleet.applications):
+        return tree, fleet
+    return tree, with_clusters(fleet, [cluster_document(cluster or "any", {})])
+
+
+def _check(tree: Worktree, fleet: FleetModel, application: Application) -> Iterator[Problem]:
+    """What is wrong with an application's manifests, on whatever cluster; equal variants are rendered once."""
+    from hub.domain.placement import place
+    from hub.domain.variants import variant
+    from hub.render.job import RenderError
+
+    seen: set[str] = set()
+    for cluster in place(application, fleet, {}).selected:
+        inputs = variant(application, cluster, fleet)
+        if inputs.digest in seen:
+            continue
+        seen.add(inputs.digest)
+        try:
+            rendered = _rendered(tree, inputs)
+        except RenderError as error:
+            yield from error.problems
+            continue
+        if rendered is not None:
+            yield from rendered.warnings
+
+
+def _render_for(
+    tree: Worktree, fleet: FleetModel, application: Application, cluster: str
+) -> tuple[list[bytes], list[Problem]]:
+    from hub.domain.placement import place
+    from hub.domain.variants import variant
+    from hub.render.job import RenderError
+    from shared.model import Problem
+
+    name = application.name
+    if cluster not in place(application, fleet, {}).selected:
+        return [], [Problem("warning", f"{name} is not placed on {cluster}", fleet.place("Application", name))]
+    try:
+        rendered = _rendered(tree, variant(application, cluster, fleet))
+    except RenderError as error:
+        return [], list(error.problems)
+    if rendered is None:
+        source = application.spec.source
+        return [], [Problem("warning", f"{name} comes from {source.repo}, which only the hub fetches: left out")]
+    return list(rendered.lines), list(rendered.warnings)
+
+
+def _rendered(tree: Worktree, variant: Variant) -> Rendered | None:
+    """The render of a variant, None when its source is not this repository.
+
+    Raises:
+        RenderError: it does not render.
+    """
+    from hub.render.plain import render as render_plain
+    from hub.render.request import job_of, selection_of
+    from hub.render.select import is_selected
+
+    inputs = variant.inputs
+    if inputs.source.repo != ".":
+        return None
+    selection = selection_of(inputs)
+    files, problems = tree.files(inputs.path, lambda path: is_selected(path, selection))
+    return render_plain(job_of(inputs, files, problems))
+
+
+def _print(objects: list[bytes], output: Output) -> None:
+    decoded = [json.loads(line) for line in objects]
+    if output is Output.JSON:
+        sys.stdout.write(json.dumps({"apiVersion": "v1", "kind": "List", "items": decoded}, indent=2) + "\n")
+        return
+    sys.stdout.write("---\n".join(map(to_yaml, decoded)))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

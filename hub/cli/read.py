@@ -1,0 +1,329 @@
+"""Commands that read from a hub: status, get, explain, drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from hub.cli import matrix
+from hub.cli.output import Output, Table, age, emit, object_name, short, value
+from hub.cli.trouble import FOUND_TROUBLE
+
+App = Annotated[str | None, typer.Option("--app", help="Only this application.")]
+Cluster = Annotated[str | None, typer.Option("--cluster", help="Only this cluster.")]
+Env = Annotated[str | None, typer.Option("--env", help="Only this environment.")]
+State = Annotated[str | None, typer.Option("--state", help="Only units in this state, such as Failed.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow changes until Ctrl-C.")]
+Format = Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")]
+
+MOST_TROUBLE = 20
+"""Units in trouble that `status` lists; `get units` has them all."""
+
+get = typer.Typer(
+    help="Lists what the hub knows: clusters, environments, apps, units, events, problems.", no_args_is_help=True
+)
+
+
+def status(
+    app: App = None, cluster: Cluster = None, env: Env = None, watch: Watch = False, output: Format = Output.TABLE
+) -> None:
+    """Shows the whole fleet at once, or one application, cluster or environment unit by unit.
+
+    Ends with 1 if something is Failed, Blocked, Drifted or Stale.
+
+    \b
+    yardarm status
+    yardarm status --app web --env prod
+    yardarm status --watch
+    yardarm status -o json | jq .summary.units
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.cli.watch import follow
+
+    client = _client()
+    chosen = {"application": app, "cluster": cluster, "environment": env}
+
+    def ask() -> dict[str, Any]:
+        return {"summary": client.get("summary"), "units": client.items("units", **chosen)}
+
+    def draw(found: dict[str, Any]) -> Iterable[Table | str]:
+        yield matrix.headline(found["summary"])
+        yield ""
+        if any(chosen.values()):
+            yield matrix.units_table(found["units"], _now())
+            return
+        clusters = matrix.order_clusters(client.items("clusters"), client.items("environments"))
+        yield matrix.matrix(found["units"], clusters)
+        yield from _trouble(found["units"])
+
+    if watch:
+        follow(client, lambda: draw(ask()))
+        return
+    found = ask()
+    emit(found, output, lambda: draw(found))
+    if matrix.in_trouble(found["units"]):
+        raise typer.Exit(FOUND_TROUBLE)
+
+
+def _trouble(units: list[dict[str, Any]]) -> Iterable[Table | str]:
+    found = matrix.in_trouble(units)
+    if not found:
+        return
+    yield ""
+    yield matrix.units_table(found[:MOST_TROUBLE], _now())
+    if len(found) > MOST_TROUBLE:
+        yield f"and {len(found) - MOST_TROUBLE} more: yardarm get units --state {found[0]['state']}"
+
+
+@get.command()
+def clusters(output: Format = Output.TABLE) -> None:
+    """Lists clusters: their environment, labels, when they were last heard, and their units by state."""
+    items = _client().items("clusters")
+
+    def draw() -> Iterable[Table]:
+        now = _now()
+        yield Table(
+            ("CLUSTER", "ENVIRONMENT", "LABELS", "HEARD", "AGENT", "UNITS"),
+            [
+                (
+                    item["name"],
+                    item.get("environment") or "",
+                    _labels(item.get("labels")),
+                    _heard(item, now),
+                    item.get("agent") or "",
+                    matrix.counted(item.get("units") or {}),
+                )
+                for item in items
+            ],
+            "no clusters",
+        )
+
+    emit(items, output, draw)
+
+
+@get.command()
+def environments(output: Format = Output.TABLE) -> None:
+    """Lists environments in the order of promotion."""
+    items = _client().items("environments")
+    emit(
+        items,
+        output,
+        lambda: [
+            Table(
+                ("ENVIRONMENT", "ORDER", "CLUSTERS", "UNITS"),
+                [
+                    (
+                        item["name"],
+                        str(item.get("order", "")),
+                        str(item.get("clusters", "")),
+                        matrix.counted(item.get("units") or {}),
+                    )
+                    for item in items
+                ],
+                "no environments",
+            )
+        ],
+    )
+
+
+@get.command()
+def apps(output: Format = Output.TABLE) -> None:
+    """Lists applications: where they come from, their commit, where they are and how they are."""
+    items = _client().items("applications")
+    emit(
+        items,
+        output,
+        lambda: [
+            Table(
+                ("APPLICATION", "NAMESPACE", "SOURCE", "COMMIT", "UNITS", "PROBLEMS"),
+                [
+                    (
+                        item["name"],
+                        item.get("namespace") or "",
+                        _source(item.get("source") or {}),
+                        short((item.get("commit") or {}).get("sha")),
+                        matrix.counted(item.get("units") or {}),
+                        str(len(item.get("problems") or ()) or ""),
+                    )
+                    for item in items
+                ],
+                "no applications",
+            )
+        ],
+    )
+
+
+@get.command()
+def units(
+    app: App = None,
+    cluster: Cluster = None,
+    env: Env = None,
+    state: State = None,
+    limit: Limit = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Lists units: one application on one cluster each.
+
+    \b
+    yardarm get units --state Failed
+    yardarm get units --cluster prod-eu-1 -o json
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    items = _client().items("units", limit, application=app, cluster=cluster, environment=env, state=state)
+    emit(items, output, lambda: [matrix.units_table(items, _now())])
+
+
+@get.command()
+def events(app: App = None, cluster: Cluster = None, limit: Limit = 50, output: Format = Output.TABLE) -> None:
+    """Lists what happened, newest last."""
+    items = _client().items("events", limit, application=app, cluster=cluster)
+    items.sort(key=lambda item: item["at"])
+
+    def draw() -> Iterable[Table]:
+        now = _now()
+        yield Table(
+            ("AGE", "SEVERITY", "TYPE", "CLUSTER", "APPLICATION", "MESSAGE"),
+            [
+                (
+                    age(now - item["at"]),
+                    item["severity"],
+                    item["type"],
+                    item.get("cluster") or "",
+                    item.get("application") or "",
+                    item["message"],
+                )
+                for item in items
+            ],
+            "no events",
+        )
+
+    emit(items, output, draw)
+
+
+@get.command()
+def problems(app: App = None, output: Format = Output.TABLE) -> None:
+    """Lists what is wrong in fleet documents, sources and manifests, with file and line. Ends with 1 for errors."""
+    items = _client().items("problems", application=app)
+    emit(items, output, lambda: [problem_lines(items)])
+    if any(item["severity"] == "error" for item in items):
+        raise typer.Exit(FOUND_TROUBLE)
+
+
+def problem_lines(items: list[dict[str, Any]]) -> Table:
+    """Findings as a table: where, what, and what to do."""
+    return Table(
+        ("SEVERITY", "APPLICATION", "WHERE", "PROBLEM"),
+        [
+            (
+                item["severity"],
+                item.get("application") or "",
+                _place(item.get("place")),
+                item["message"] + (f" ({item['hint']})" if item.get("hint") else ""),
+            )
+            for item in items
+        ],
+        "no problems",
+    )
+
+
+def drift(
+    app: App = None, cluster: Cluster = None, env: Env = None, watch: Watch = False, output: Format = Output.TABLE
+) -> None:
+    """Shows what differs from Git in the clusters: object, field, want and have, who changed it and when.
+
+    Ends with 1 while some of it stands; what was corrected lately is shown too.
+
+    \b
+    yardarm drift
+    yardarm drift --watch
+    yardarm drift --cluster prod-eu-1 -o json
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.cli.watch import follow
+
+    client = _client()
+
+    def ask() -> list[dict[str, Any]]:
+        return client.items("drift", application=app, cluster=cluster, environment=env)
+
+    if watch:
+        follow(client, lambda: [_drift_table(ask(), _now())])
+        return
+    items = ask()
+    emit(items, output, lambda: [_drift_table(items, _now())])
+    if any(item.get("corrected") is None for item in items):
+        raise typer.Exit(FOUND_TROUBLE)
+
+
+def _drift_table(items: list[dict[str, Any]], now: float) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for item in items:
+        head = (item["cluster"], item["application"], object_name(item["object"]))
+        outcome = _outcome(item, now)
+        fields = item.get("fields") or []
+        if not fields:
+            rows.append((*head, "deleted" if item.get("deleted") else "", "", age(now - item["since"]), outcome))
+        for field in fields:
+            change = f"{field['path']}: {value(field['have'])}, want {value(field['want'])}"
+            rows.append((*head, change, field.get("manager") or "", age(now - item["since"]), outcome))
+            head, outcome = ("", "", ""), ""
+    return Table(("CLUSTER", "APPLICATION", "OBJECT", "DIFFERENCE", "BY", "SINCE", "OUTCOME"), rows, "no drift")
+
+
+def _outcome(item: dict[str, Any], now: float) -> str:
+    if item.get("corrected"):
+        return f"corrected {age(now - item['corrected'])} ago"
+    return "being corrected" if item.get("mode") == "correct" else "only reported"
+
+
+def explain(
+    application: Annotated[str, typer.Argument(metavar="APP", help="The application.")],
+    cluster: Annotated[str, typer.Option("--cluster", help="The cluster to explain it for.")],
+    output: Format = Output.TABLE,
+) -> None:
+    """Says why an application is on a cluster or not, and how it stands there.
+
+    \b
+    yardarm explain logs --cluster dev-eu-1
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.cli.explaining import lines
+
+    found = _client().get(f"applications/{application}/explain", cluster=cluster)
+    emit(found, output, lambda: lines(found, _now()))
+
+
+def _client() -> Any:
+    from hub.cli.client import Client
+    from hub.cli.settings import target
+
+    return Client(target())
+
+
+def _now() -> float:
+    from shared.tasks import Clock
+
+    return Clock().now()
+
+
+def _labels(labels: dict[str, str] | None) -> str:
+    return ",".join(f"{name}={content}" for name, content in sorted((labels or {}).items()))
+
+
+def _heard(item: dict[str, Any], now: float) -> str:
+    heard = item.get("heard")
+    text = f"{age(now - heard)} ago" if heard else "never"
+    return f"{text} (stale)" if item.get("stale") else text
+
+
+def _source(source: dict[str, Any]) -> str:
+    path = source.get("path") or ""
+    ref = f"@{source['ref']}" if source.get("ref") else ""
+    return f"{source.get('repo', '')}{ref}{f' {path}' if path not in ('', '.') else ''}"
+
+
+def _place(place: dict[str, Any] | None) -> str:
+    if not place:
+        return ""
+    line = f":{place['line']}" if place.get("line") else ""
+    field = f" {place['field']}" if place.get("field") else ""
+    return f"{place['file']}{line}{field}"

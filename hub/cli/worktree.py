@@ -1,0 +1,107 @@
+"""A fleet repository as it lies on disk, committed or not: what `validate` and `render` look at.
+
+It reads what the hub would read from Git: files that Git ignores are left out, links are followed inside the tree only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hub.cli.trouble import usage
+from hub.domain.fleet import FleetModel, build_fleet, implicit_fleet
+from hub.domain.reading import FleetDocument, Parsed, read_documents
+from shared.model import Place, Problem
+
+SUFFIXES = (".yaml", ".yml", ".json")
+MOST_BYTES = 8 * 1024 * 1024
+"""A larger file is a problem, not a manifest."""
+
+
+class Worktree:
+    """A folder: `root` is what paths in documents are relative to, `scope` the folder whose documents count."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            usage(f"{path} is not a folder: name the fleet repository, or a folder in it")
+        self._repository = _repository(path)
+        self.root = self._repository.root if self._repository else path.resolve()
+        self.scope = path.resolve().relative_to(self.root)
+
+    def fleet(self, registered: Iterator[FleetDocument] | tuple[FleetDocument, ...] = ()) -> FleetModel:
+        """The fleet model of everything below `scope`; without any fleet document, one application for all."""
+        parsed: list[Parsed] = []
+        for path in self._walk(self.root / self.scope):
+            if path.suffix in SUFFIXES and not path.is_symlink() and path.stat().st_size <= MOST_BYTES:
+                parsed += read_documents(path.read_bytes(), file=self._name(path))
+        registered = tuple(registered)
+        if parsed:
+            return build_fleet(parsed, registered=registered)
+        return implicit_fleet(self.scope.as_posix(), self.root.name, registered)
+
+    def files(self, path: str, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, bytes]], list[Problem]]:
+        """The wanted files below an application's path, as (path below it, content), and what could not be read."""
+        folder = self.root / path
+        if folder.is_file():
+            return [(folder.name, folder.read_bytes())], []
+        if not folder.is_dir():
+            return [], [Problem("error", f"there is no {path} in the repository", Place(path))]
+        files, problems = list[tuple[str, bytes]](), list[Problem]()
+        for found in self._walk(folder):
+            below = found.relative_to(folder).as_posix()
+            if not wanted(below):
+                continue
+            problem = self._problem(found)
+            if problem:
+                problems.append(Problem("error", problem, Place(self._name(found)), "exclude it"))
+            else:
+                files.append((below, found.read_bytes()))
+        return files, problems
+
+    def _problem(self, path: Path) -> str:
+        if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+            return f"a symbolic link to {os.readlink(path)!r}, out of the repository"
+        if not path.is_file():
+            return "neither a file nor a link to one"
+        size = path.stat().st_size
+        return f"{size / 1024**2:.1f} MiB is more than a manifest may have" if size > MOST_BYTES else ""
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """All files and links below, in order; hidden folders and what Git ignores are not entered."""
+        for here, folders, files in os.walk(folder):
+            place = Path(here)
+            folders[:] = sorted(name for name in folders if name != ".git" and not self._ignored(place / name))
+            links = [name for name in folders if (place / name).is_symlink()]
+            for name in sorted([*files, *links]):
+                if not self._ignored(place / name):
+                    yield place / name
+
+    def _ignored(self, path: Path) -> bool:
+        return self._repository is not None and self._repository.ignores(path)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+class _Repository:
+    def __init__(self, root: Path, ignores: Callable[[str], bool]) -> None:
+        self.root = root
+        self._ignores = ignores
+
+    def ignores(self, path: Path) -> bool:
+        return self._ignores(path.relative_to(self.root).as_posix())
+
+
+def _repository(path: Path) -> _Repository | None:
+    """The Git repository around a folder, None where there is none or it belongs to somebody else."""
+    import pygit2
+
+    with contextlib.suppress(pygit2.GitError):
+        found = pygit2.discover_repository(str(path.resolve()))
+        if found is not None:
+            repository = pygit2.Repository(found)
+            if repository.workdir:
+                return _Repository(Path(repository.workdir).resolve(), repository.path_is_ignored)
+    return None
