@@ -39,7 +39,7 @@ class Limits:
     """Seconds without a byte from the server. Per process, as above."""
     fetch_bytes: int = 2 * 1024**3
     """Bytes one fetch may download."""
-    file_bytes: int = 10 * 1024**2
+    file_bytes: int = 8 * 1024**2
     """A manifest larger than this is refused, not read."""
     source_files: int = 20_000
     """Files below one application's path."""

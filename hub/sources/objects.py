@@ -79,7 +79,8 @@ class Objects:
     def __init__(self, path: Path, memo: int = 200_000) -> None:
         self._repository = pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH)
         self._odb = self._repository.odb
-        self._trees: Memo[tuple[Entry, ...]] = Memo(memo)
+        self.memo: Memo[tuple[Entry, ...]] = Memo(memo)
+        """Entries by tree id, and what other readers of trees worth keeping find, by keys of their own."""
 
     def refs(self) -> dict[str, str]:
         """All refs of the mirror with the commit each leads to; tags of something else are left out.
@@ -154,10 +155,10 @@ class Objects:
         Raises:
             Damaged: the object is missing or damaged.
         """
-        known = self._trees.get(tree)
+        known = self.memo.get(tree)
         if known is None:
             known = tuple(_parse_tree(self._read(tree, ObjectType.TREE)))
-            self._trees.put(tree, known)
+            self.memo.put(tree, known)
         return known
 
     def size(self, oid: str) -> int:

@@ -1,0 +1,220 @@
+"""Plain YAML and JSON: files in, Kubernetes objects out. A pure function; it runs in worker processes and offline.
+
+A render succeeds as a whole or fails as a whole with every problem listed: an object missing from a result would be
+pruned from clusters. Files that plainly are no manifests (no document has apiVersion, kind or metadata) are skipped
+with a warning; fleet documents in the same tree are left out. It renders no templates, kustomizations or charts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hub.domain.documents import API_GROUP
+from hub.domain.variables import Scope, substitute
+from hub.domain.yamldoc import Document, child_path, load_documents, scan_documents
+from hub.render.job import File, PlainJob, Rendered, RenderedObject, RenderError
+from hub.render.patches import apply_patches
+from hub.render.select import CHART, KUSTOMIZATIONS, is_selected
+from shared.bundle import canonical_line
+from shared.errors import DocumentError, InvalidMessage
+from shared.manifests import ref_of
+from shared.model import Manifest, Place, Problem
+
+_FLEET_GROUP = f"{API_GROUP}/"
+_KUSTOMIZE_GROUP = "kustomize.config.k8s.io/"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object as it was written, before patches and variables. `path` is its field inside `document`."""
+
+    manifest: Manifest
+    document: Document
+    file: File
+    path: str = ""
+
+    def place(self, field: str = "") -> Place:
+        """Where it, or a field of it, is. Reads the file again: lines of fields are only needed for errors."""
+        wanted = f"{self.path}.{field}" if self.path and field else self.path or field
+        if not wanted:
+            return Place(self.document.file, self.document.line)
+        for again in load_documents(self.file.data, file=self.document.file, positions=True):
+            if again.line == self.document.line:
+                return Place(again.file, again.place(wanted).line, field)
+        return Place(self.document.file, self.document.line, field)
+
+
+def render(job: PlainJob) -> Rendered:
+    """Render one application for one variant.
+
+    Raises:
+        RenderError: anything is wrong.
+    """
+    problems = list(job.problems)
+    found = list(_objects(job, problems))
+    found = apply_patches(found, job.patches, problems)
+    scope = Scope(values=job.variables, known=frozenset(job.known))
+    used: set[str] = set()
+    objects: dict[tuple[str, str, str, str], RenderedObject] = {}
+    for each in found:
+        try:
+            rendered = _finish(_substituted(each, scope, used, problems), job.namespace)
+        except DocumentError as error:
+            problems.append(Problem("error", error.message, error.place or each.place(), error.hint))
+            continue
+        first = objects.setdefault(rendered.ref.key, rendered)
+        if first is not rendered:
+            problems.append(_duplicate(rendered, first))
+    problems = [
+        problem if problem.application else Problem(
+            problem.severity, problem.message, problem.place, problem.hint, job.application
+        )
+        for problem in problems
+    ]  # fmt: skip
+    if not objects and not any(problem.severity == "error" for problem in problems):
+        problems.append(_nothing(job))
+    if any(problem.severity == "error" for problem in problems):
+        raise RenderError(tuple(problems))
+    ordered = sorted(objects.values(), key=lambda each: each.ref.key)
+    return Rendered(tuple(ordered), tuple(sorted(used)), tuple(problems))
+
+
+def _objects(job: PlainJob, problems: list[Problem]) -> Iterator[Found]:
+    selected = [file for file in job.files if is_selected(file.path, job.selection)]
+    charts = _charts(selected)
+    for file in charts.values():
+        hint = "exclude its directory, or make it an application of its own once charts can be rendered"
+        problems.append(Problem("error", "a Helm chart: this version renders plain YAML only", Place(file.name), hint))
+    for file in selected:
+        if any(file.path.startswith(directory) for directory in charts):
+            continue
+        if file.path.rpartition("/")[2] in KUSTOMIZATIONS:
+            problems.append(_kustomization(Place(file.name), explicit=job.selection.explicit))
+            continue
+        yield from _file(file, problems)
+
+
+def _charts(files: Iterable[File]) -> dict[str, File]:
+    """Chart.yaml files by the directory they make a chart ('' for the root)."""
+    return {file.path.removesuffix(CHART): file for file in files if file.path.rpartition("/")[2] == CHART}
+
+
+def _kustomization(place: Place, *, explicit: bool) -> Problem:
+    if explicit:
+        return Problem("warning", "skipped: a kustomization, and the application asks for plain rendering", place)
+    return Problem(
+        "error",
+        "a kustomization: this version renders plain YAML only",
+        place,
+        "set render.plain: {} to take the YAML files beside it as they are, or exclude the directory",
+    )
+
+
+def _file(file: File, problems: list[Problem]) -> Iterator[Found]:
+    documents: list[Document] = []
+    errors: list[DocumentError] = []
+    for item in scan_documents(file.data, file=file.name):
+        if isinstance(item, DocumentError):
+            errors.append(item)
+        else:
+            documents.append(item)
+    if not any(_looks_like_manifest(document.value) for document in documents) and not _mentions_manifest(file, errors):
+        problems.append(Problem("warning", "skipped: no Kubernetes object in it", Place(file.name)))
+        return
+    problems.extend(Problem("error", error.message, error.place, error.hint) for error in errors)
+    for document in documents:
+        yield from _document(document, file, problems)
+
+
+def _looks_like_manifest(value: Any) -> bool:
+    return isinstance(value, dict) and not value.keys().isdisjoint(("apiVersion", "kind", "metadata"))
+
+
+def _mentions_manifest(file: File, errors: list[DocumentError]) -> bool:
+    """Whether a file that cannot be parsed might hold an object. Other tools' YAML has tags and templates in it."""
+    return bool(errors) and (b"apiVersion" in file.data or b"kind" in file.data or b"\0" in file.data or _binary(file))
+
+
+def _binary(file: File) -> bool:
+    try:
+        file.data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _document(document: Document, file: File, problems: list[Problem]) -> Iterator[Found]:
+    value = document.value
+    if not isinstance(value, dict):
+        what = "a list" if isinstance(value, list) else f"the {type(value).__name__} {str(value)[:40]!r}"
+        problems.append(
+            Problem("error", f"a Kubernetes object is a map, this is {what}", Place(document.file, document.line))
+        )
+        return
+    version = value.get("apiVersion")
+    if isinstance(version, str) and version.startswith(_FLEET_GROUP):
+        return
+    if isinstance(version, str) and version.startswith(_KUSTOMIZE_GROUP):
+        problems.append(_kustomization(Place(document.file, document.line), explicit=False))
+        return
+    yield from _flattened(Found(value, document, file))
+
+
+def _flattened(found: Found) -> Iterator[Found]:
+    """The objects of a List, of whatever kind and however nested; anything else as it is."""
+    manifest = found.manifest
+    kind, items = manifest.get("kind"), manifest.get("items")
+    if not (isinstance(kind, str) and kind.endswith("List") and isinstance(items, list)):
+        yield found
+        return
+    for index, item in enumerate(items):
+        path = child_path(f"{found.path}.items" if found.path else "items", index)
+        inherited = {} if kind == "List" else {"apiVersion": manifest.get("apiVersion"), "kind": kind[:-4]}
+        yield from _flattened(replace(found, manifest=_item(item, inherited), path=path))
+
+
+def _item(item: Any, inherited: dict[str, Any]) -> Manifest:
+    # What is not a map is refused where every object is checked, with its place: it has no kind.
+    return {**inherited, **item} if isinstance(item, dict) else {}
+
+
+def _substituted(found: Found, scope: Scope, used: set[str], problems: list[Problem]) -> Found:
+    done = substitute(found.manifest, scope, found.place())
+    used |= done.used
+    for problem in done.problems:
+        place = found.place(problem.place.field) if problem.place is not None else None
+        problems.append(Problem(problem.severity, problem.message, place, problem.hint))
+    return replace(found, manifest=done.manifest)
+
+
+def _finish(found: Found, namespace: str) -> RenderedObject:
+    manifest = found.manifest
+    try:
+        ref = ref_of(manifest, namespace)
+        line = canonical_line(manifest)
+    except DocumentError as error:
+        hint = error.hint or "exclude the file if it is not a manifest"
+        raise DocumentError(error.message, error.place or found.place(), hint) from None
+    except InvalidMessage as error:
+        raise DocumentError(f"{manifest.get('kind')}: {error}", found.place()) from None
+    return RenderedObject(ref, line, Place(found.document.file, found.document.line, found.path))
+
+
+def _duplicate(again: RenderedObject, first: RenderedObject) -> Problem:
+    return Problem(
+        "error",
+        f"{again.ref} is defined twice: also at {first.place}",
+        again.place,
+        "remove one, or exclude its file",
+    )
+
+
+def _nothing(job: PlainJob) -> Problem:
+    return Problem(
+        "error",
+        f"no Kubernetes object in the {len(job.files)} files of its path",
+        hint="check path, include and exclude; to remove everything, remove the Application document",
+        application=job.application,
+    )

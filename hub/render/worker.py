@@ -1,0 +1,80 @@
+"""The process that renders: `python -m hub.render.worker`, one job at a time from stdin, results to stdout.
+
+Hostile input ends at worst here: memory is limited, the pool limits time and replaces what dies. The worker uses no
+network and reads no file but those in its job. A frame is four bytes of length, then MessagePack.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from typing import BinaryIO
+
+import msgspec
+
+from hub.render.job import PlainJob, Rendered, RenderError
+from hub.render.plain import render
+from shared.model import Problem, Value
+
+HEADER = 4
+READY = b"R"
+"""Sent once, when everything is loaded: loading does not count against the first job's time."""
+
+
+class Reply(Value, frozen=True):
+    """What became of a job: a result, or the problems for which there is none."""
+
+    rendered: Rendered | None = None
+    problems: tuple[Problem, ...] = ()
+    out_of_memory: bool = False
+
+
+def pack(value: Value) -> bytes:
+    """A frame."""
+    body = msgspec.msgpack.encode(value)
+    return len(body).to_bytes(HEADER, "big") + body
+
+
+def length(header: bytes) -> int:
+    """Bytes of the frame that follow its header."""
+    return int.from_bytes(header, "big")
+
+
+def answer(job: PlainJob) -> Reply:
+    """Render; running out of memory is an answer too, as long as Python gets the word."""
+    try:
+        return Reply(rendered=render(job))
+    except RenderError as error:
+        return Reply(problems=error.problems)
+    except MemoryError:
+        return Reply(out_of_memory=True)
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, timeout: float) -> None:
+    """Answer jobs until the pool closes the pipe.
+
+    The pool kills what takes longer than `timeout` seconds; should the pool itself have died, an alarm does it.
+    """
+    decoder = msgspec.msgpack.Decoder(PlainJob)
+    replies.write(READY)
+    replies.flush()
+    while header := requests.read(HEADER):
+        job = decoder.decode(requests.read(length(header)))
+        signal.setitimer(signal.ITIMER_REAL, timeout * 1.5)
+        reply = pack(answer(job))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        replies.write(reply)
+        replies.flush()
+
+
+def main(arguments: list[str]) -> None:
+    """`worker BYTES SECONDS`: serve with at most that much address space, and time per job."""
+    limit, timeout = int(arguments[0]), float(arguments[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve(sys.stdin.buffer, sys.stdout.buffer, timeout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
