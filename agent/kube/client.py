@@ -9,12 +9,12 @@ Nothing is retried or throttled here: every failure comes out at once as an erro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
 from agent.kube.access import Access
 from agent.kube.discovery import MIN_INTERVAL, Answer, Discovery, Resource
-from agent.kube.errors import Gone, NotFound, UnknownKind
+from agent.kube.errors import NotFound, UnknownKind
 from agent.kube.transport import DEADLINE, Request, Transport
 from agent.kube.watch import EventType, WatchEvent, watch
 from shared.model import Manifest, ObjectRef
@@ -147,7 +147,7 @@ class Kube:
             return False
         return True
 
-    async def list(
+    async def pages(
         self,
         resource: Resource,
         *,
@@ -155,28 +155,36 @@ class Kube:
         label_selector: str = "",
         limit: int = 500,
         deadline: float = DEADLINE,
-    ) -> tuple[list[Manifest], str]:
-        """All objects, fetched in pages of `limit`, and the resource version to watch from. `deadline` is per page."""
+    ) -> AsyncGenerator[tuple[list[Manifest], str], None]:
+        """All objects page by page, each with the resource version that all pages share. `deadline` is per page.
+
+        Raises:
+            Gone: listing took so long that the server forgot that version: begin again.
+        """
         query = {"limit": str(limit)}
         if label_selector:
             query["labelSelector"] = label_selector
         path = resource.path(namespace)
-        items: list[Manifest] = []
         while True:
-            try:
-                answer = await self._transport_send(Request("GET", path, query), resource, deadline)
-            except Gone:
-                if "continue" not in query:
-                    raise
-                # The pages outlived the server's memory of that version: once more, in one piece.
-                items = []
-                query = {key: value for key, value in query.items() if key not in ("continue", "limit")}
-                continue
-            items += (_filled(item, resource) for item in answer.body.get("items") or ())
+            answer = await self._transport_send(Request("GET", path, query), resource, deadline)
             metadata = answer.body.get("metadata") or {}
+            items = [_filled(item, resource) for item in answer.body.get("items") or ()]
+            yield items, str(metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
-                return items, str(metadata.get("resourceVersion", ""))
+                return
             query = {**query, "continue": metadata["continue"]}
+
+    async def list(
+        self, resource: Resource, *, namespace: str = "", label_selector: str = "", limit: int = 500
+    ) -> tuple[list[Manifest], str]:
+        """All objects, fetched in pages of `limit`, and the resource version to watch from. See `pages`."""
+        items: list[Manifest] = []
+        version = ""
+        async for page, version in self.pages(  # noqa: B007 - the last one is returned
+            resource, namespace=namespace, label_selector=label_selector, limit=limit
+        ):
+            items += page
+        return items, version
 
     def watch(
         self,
@@ -186,7 +194,7 @@ class Kube:
         namespace: str = "",
         label_selector: str = "",
         on_open: Callable[[], None] | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Changes since `resource_version` until the server ends the watch, which is normal (3 to 5 minutes).
 
         `on_open` is called when the server has accepted it. Close the iterator (`contextlib.aclosing`) when leaving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 import orjson
@@ -41,7 +41,7 @@ class WatchEvent:
 
 async def watch(
     transport: Transport, path: str, query: dict[str, str], on_open: Callable[[], None] | None = None
-) -> AsyncIterator[WatchEvent]:
+) -> AsyncGenerator[WatchEvent, None]:
     """Yields events until the server ends the watch, which is normal.
 
     Raises:
