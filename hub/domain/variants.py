@@ -128,9 +128,11 @@ def _merged(
     """Maps merge, everything else is replaced, as Helm does with values. A null stays: Helm takes it as removal."""
     result = dict(below)
     for key, value in above.items():
-        here = f"{path}.{key}"
+        here, inner = f"{path}.{key}", below.get(key)
+        if isinstance(value, dict) != isinstance(inner, dict):
+            for replaced in [known for known in origins if known == here or known.startswith(f"{here}.")]:
+                del origins[replaced]
         if isinstance(value, dict):
-            inner = below.get(key)
             result[key] = _merged(inner if isinstance(inner, dict) else {}, value, origin, here, origins)
         else:
             result[key] = value

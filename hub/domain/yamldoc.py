@@ -418,4 +418,6 @@ def _syntax_hint(text: str, index: int) -> str:
         return "YAML does not allow tabs for indentation: use spaces"
     if "{{" in line:
         return _TEMPLATE_HINT
+    if "${" in line:
+        return "inside [ ] and { } a variable needs quotes"
     return ""

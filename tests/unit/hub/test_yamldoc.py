@@ -214,6 +214,7 @@ def test_positions_name_every_field():
         ("a:\n\tb: 1\n", 2, "tabs"),
         ("a: [1\nb: 2\n", 2, "starts on line 1"),
         ("x: {{ .Values.x }}\n", 1, "Helm template"),
+        ("x: [${a}]\n", 1, "a variable needs quotes"),
         ("\na: !Ref b\n", 2, "!Ref"),
         ("a: !!set {b}\n", 1, "!!set"),
         ("a: .inf\n", 1, "JSON does not have"),

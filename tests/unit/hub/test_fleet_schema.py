@@ -1,0 +1,54 @@
+"""The JSON Schemas for editors agree with what the hub accepts."""
+
+import jsonschema
+import pytest
+
+from hub.domain.documents import KINDS
+from hub.domain.reading import FleetDocument, parse_document
+from hub.domain.schema import schema
+from hub.domain.yamldoc import Document, load_documents
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+SPECS = [
+    "{}",
+    "{placement: {environments: [a], pick: {count: 2}}, dependsOn: [b]}",
+    "{placement: {enviroments: [a]}}",
+    "{placement: {environments: a}}",
+    "{sync: {timeout: 5m, deletion: {budget: 3}}}",
+    "{sync: {timeout: 1h30m, deletion: {budget: 25%}}}",
+    "{sync: {timeout: 5}}",
+    "{sync: {timeout: ''}}",
+    "{sync: {drift: no}}",
+    "{rollout: staged}",
+    "{rollout: {stages: [{name: a, soak: 5m, checks: [{http: 'http://x', for: 1m}]}]}}",
+    "{rollout: 5}",
+    "{namespace: Shop}",
+    "{overrides: [{variables: {a: 1, b: true, c: x}, patches: [{patch: [{op: remove, path: /a}]}]}]}",
+    "{overrides: [{variables: {a: [1]}}]}",
+    "{render: {helm: {skipCRDs: true, valueFiles: [a]}}}",
+    "{source: {repo: 'https://x', chart: y, version: '1'}}",
+]
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(schema())
+    assert set(KINDS) < set(schema()["$defs"])
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_editors_and_hub_agree(spec):
+    text = f"apiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {{name: web}}\nspec: {spec}\n"
+    (loaded,) = load_documents(text, file="f.yaml")
+
+    accepted = isinstance(parse_document(Document("f.yaml", 1, loaded.value)), FleetDocument)
+
+    assert VALIDATOR.is_valid(loaded.value) is accepted
+
+
+def test_kind_decides():
+    head = {"apiVersion": "yardarm.dev/v1alpha1", "metadata": {"name": "a"}}
+
+    assert VALIDATOR.is_valid({**head, "kind": "Cluster"})
+    assert not VALIDATOR.is_valid({**head, "kind": "Environment"})
+    assert not VALIDATOR.is_valid({**head, "kind": "Clustr"})
