@@ -14,7 +14,8 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from hub.domain.documents import API_GROUP, API_VERSION, KINDS, Resource
-from hub.domain.yamldoc import DEFAULT_LIMITS, Document, Limits, child_path, decode, scan_documents
+from hub.domain.encoding import UTF16_MARKS, decode
+from hub.domain.yamldoc import DEFAULT_LIMITS, Document, Limits, child_path, scan_documents
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -59,17 +60,18 @@ class Rejected:
 Parsed = FleetDocument | Rejected
 
 _FLEET = re.compile(rf"apiVersion[\"']?\s*:\s*[\"']?{re.escape(API_GROUP)}/")
+_FLEET_BYTES = re.compile(_FLEET.pattern.encode())
 
 
 def read_documents(data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS) -> list[Parsed]:
     """The fleet documents of a file, good and bad. Other YAML is left alone, even where it is not valid YAML."""
-    raw = data if isinstance(data, str) else data.decode("utf-8", errors="replace")
-    if not _FLEET.search(raw) and not (isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff")):
+    plainly_fleet = isinstance(data, str) or _FLEET_BYTES.search(data) is not None
+    if not plainly_fleet and data[:2] not in UTF16_MARKS:
         return []
     try:
-        text = decode(data, file=file, limits=limits)
+        text = decode(data, file=file, limit=limits.size)
     except DocumentError as error:
-        return [Rejected(file, "", "", (problem_of(error),))]
+        return [Rejected(file, "", "", (problem_of(error),))] if plainly_fleet else []
     if not _FLEET.search(text):
         return []
     found: list[Parsed] = []

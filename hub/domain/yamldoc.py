@@ -34,6 +34,7 @@ from yaml.events import (
     StreamStartEvent,
 )
 
+from hub.domain.encoding import decode
 from hub.domain.scalars import Unquoted, map_key, resolve
 from shared.errors import DocumentError
 from shared.model import Place
@@ -117,7 +118,7 @@ def scan_documents(
 ) -> Iterator[Document | DocumentError]:
     """As `load_documents`, but goes on at the next `---` after an error, so that one bad document stays one."""
     try:
-        text = decode(data, file=file, limits=limits)
+        text = decode(data, file=file, limit=limits.size)
     except DocumentError as error:
         yield error
         return
@@ -139,52 +140,7 @@ def scan_documents(
         start = resume.start()
 
 
-def decode(data: bytes | str, *, file: str, limits: Limits = DEFAULT_LIMITS) -> str:
-    """The text of a file, without byte order mark.
-
-    Raises:
-        DocumentError: too large, or neither UTF-8 nor UTF-16 with a byte order mark.
-    """
-    if len(data) > limits.size:
-        raise DocumentError(
-            f"{len(data) / 1_048_576:.1f} MiB is more than the {limits.size / 1_048_576:g} MiB a YAML file may have",
-            Place(file),
-            "split it, or exclude it",
-        )
-    if isinstance(data, str):
-        text = data.removeprefix("\ufeff")
-    else:
-        encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise DocumentError(
-                f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
-                Place(file, line),
-                "save it as UTF-8; a binary or encrypted file cannot be read as YAML",
-            ) from None
-    return _as_yaml(text) if text.lstrip()[:1] in ("{", "[") else text
-
-
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-
-
-def _as_yaml(text: str) -> str:
-    """JSON where it is not YAML: tabs before the first bracket, and characters beyond U+FFFF as two escapes."""
-    blank = len(text) - len(text.lstrip())
-    text = text[:blank].replace("\t", " ") + text[blank:]
-    if "\\ud" not in text and "\\uD" not in text:
-        return text
-
-    def joined(match: re.Match[str]) -> str:
-        code = 0x10000 + ((int(match[2], 16) - 0xD800) << 10) + (int(match[3], 16) - 0xDC00)
-        return f"{match[1]}\\U{code:08X}"
-
-    return _SURROGATES.sub(joined, text)
-
-
 _TAG = "tag:yaml.org,2002:"
 _STRING_TAGS = frozenset({f"{_TAG}str", "!"})
 _RESOLVED_TAGS = frozenset(_TAG + name for name in ("int", "float", "bool", "null", "timestamp"))

@@ -136,6 +136,7 @@ def test_a_strategy_can_be_written_inline():
 def test_other_yaml_is_left_alone():
     assert read("kind: Deployment\napiVersion: apps/v1\n") == []
     assert read("{{- if .Values.x }}\nbroken: [\n") == []
+    assert read(b"\xff\xfe\x00\xd8binary") == []
     assert read("metadata: {annotations: {yardarm.dev/substitute: disabled}}\n") == []
     documents = read(f"kind: Service\napiVersion: v1\n---\n{HEAD}kind: Cluster\nmetadata: {{name: a}}\n")
     assert [document.name for document in documents] == ["a"]
