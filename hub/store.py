@@ -24,7 +24,6 @@ ABSENT = 0
 
 _KEY = re.compile(r"[A-Za-z0-9_=/-]+(\.[A-Za-z0-9_=/-]+)*")
 _MESSAGE_NOT_FOUND = 10037
-_SEQUENCE_NOT_FOUND = 10043
 
 
 class Conflict(YardarmError):
@@ -88,7 +87,8 @@ class Store:
         try:
             acknowledged(answer, path)
         except Refused as refused:
-            if refused.code == _SEQUENCE_NOT_FOUND:
+            now = await self.get(key)
+            if now is None or now[1] != revision:
                 raise Conflict(f"{key} was changed meanwhile: revision {revision} is gone") from refused
             raise
         return True

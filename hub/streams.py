@@ -30,7 +30,9 @@ BATCH_MESSAGES = 1000
 BATCH_BYTES = 8 * 1024 * 1024
 """What one batch may hold in the client's buffer and the server's staging area."""
 BLOBS_IN_FLIGHT = 64
-ATTEMPTS = 4
+WRITE_TIMEOUT = 5.0
+"""Seconds for an acknowledgement: a thousand messages take 30 ms on three servers, an election up to 7 s."""
+ATTEMPTS = 5
 """Tries of a write that was not acknowledged, before the caller is told."""
 
 _STREAM_NOT_FOUND = 10059
@@ -244,7 +246,7 @@ class Writer:
         backoff = Backoff(0.2, 5)
         while True:
             try:
-                await self._bus.publish_stored(subject, data, timeout=10)
+                await self._bus.publish_stored(subject, data, timeout=WRITE_TIMEOUT)
             except Refused as refused:
                 if refused.code == _BLOB_EXISTS:
                     return False
@@ -280,7 +282,7 @@ class Writer:
             if number not in (0, last):
                 await self._bus.publish(subject, data, headers)
                 continue
-            answer = await self._bus.request(subject, data, headers=headers, timeout=10)
+            answer = await self._bus.request(subject, data, headers=headers, timeout=WRITE_TIMEOUT)
             if answer.data:  # the first message of a longer batch is answered with nothing when all is well
                 _check_fence(answer.data, subject)
 
