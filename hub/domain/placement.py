@@ -21,19 +21,24 @@ from hub.domain.selectors import matches
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Every cluster of the fleet is in one of the two, with what speaks for it or against it, sorted by name."""
+    """Every cluster of the fleet is selected or rejected, with what speaks for it or against it, sorted by name.
+
+    `frozen` are those of the selected that keep exactly what they have: they are paused, or the application has an
+    error. Nothing new is to be given to them.
+    """
 
     selected: Mapping[str, tuple[str, ...]]
     rejected: Mapping[str, tuple[str, ...]]
+    frozen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What can be said of one cluster before `pick`. `fixed` clusters are not weighed against others."""
+    """What can be said of one cluster before `pick`. A frozen one is not weighed against others."""
 
     wanted: bool
     reasons: tuple[str, ...]
-    fixed: bool = False
+    frozen: bool = False
 
 
 def place(application: Application, fleet: FleetModel, facts: Facts, previous: Collection[str] = ()) -> Placement:
@@ -50,13 +55,13 @@ def place(application: Application, fleet: FleetModel, facts: Facts, previous: C
     pick = application.spec.placement.pick
     selected = {name: claim.reasons for name, claim in claims.items() if claim.wanted}
     rejected = {name: claim.reasons for name, claim in claims.items() if not claim.wanted}
+    frozen = frozenset(name for name in selected if claims[name].frozen)
     if pick is not None:
-        fixed = {name for name in selected if claims[name].fixed}
-        chosen = _pick(pick, application.name, fleet, selected.keys(), fixed, has)
+        chosen = _pick(pick, application.name, fleet, selected.keys(), frozen, has)
         for name in selected.keys() - chosen.keys():
             rejected[name] = (*selected.pop(name), _not_picked(pick, len(chosen)))
         selected = {name: (*reasons, chosen[name]) for name, reasons in selected.items()}
-    return Placement(dict(sorted(selected.items())), dict(sorted(rejected.items())))
+    return Placement(dict(sorted(selected.items())), dict(sorted(rejected.items())), frozen)
 
 
 def explain(
@@ -84,9 +89,9 @@ def _claim(
     placement, spec = application.spec.placement, fleet.clusters[cluster].spec
     if application.name in fleet.blocked:
         reason = "the application has an error: what is there stays, nothing new comes"
-        return _Claim(has_it, (reason,), fixed=True)
+        return _Claim(has_it, (reason,), frozen=True)
     if spec.paused:
-        return _Claim(has_it, (f"the cluster is paused{' and keeps what it has' if has_it else ''}",), fixed=True)
+        return _Claim(has_it, (f"the cluster is paused{' and keeps what it has' if has_it else ''}",), frozen=True)
     candidate = fleet.candidate(cluster, facts)
     project = fleet.projects.get(application.spec.project)
     if project is not None:
@@ -115,7 +120,7 @@ def _pick(
     application: str,
     fleet: FleetModel,
     candidates: Collection[str],
-    fixed: Collection[str],
+    frozen: Collection[str],
     previous: Collection[str],
 ) -> dict[str, str]:
     """The clusters that are taken, each with the reason.

@@ -71,13 +71,16 @@ def test_a_paused_cluster_keeps_what_it_has_and_gets_nothing_new():
 
     assert chosen({}, fleet) == set()
     assert chosen({"exclude": ["a"]}, fleet, previous={"a"}) == {"a"}
+    assert place(application(), fleet, {}, {"a"}).frozen == {"a"}
 
 
 def test_an_application_with_an_error_stays_where_it_is():
     broken = document("Application", "web", {"dependsOn": ["nobody"]})
     fleet = fleet_of({"a": {}, "b": {}}, broken)
 
-    assert set(place(broken.resource, fleet, {}, {"b"}).selected) == {"b"}
+    result = place(broken.resource, fleet, {}, {"b"})
+
+    assert set(result.selected) == result.frozen == {"b"}
 
 
 def test_facts_not_known_yet_remove_nothing():
