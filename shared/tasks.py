@@ -77,6 +77,11 @@ class Mailbox(Generic[K, V]):
         self._pending[key] = value
         self._arrived.set()
 
+    def put_back(self, key: K, value: V) -> None:
+        """Returns what could not be used, unless something newer has come."""
+        if key not in self._pending:
+            self.put(key, value)
+
     def discard(self, key: K) -> None:
         """Takes back what is pending for `key`."""
         self._pending.pop(key, None)

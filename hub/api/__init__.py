@@ -1,1 +1,1 @@
-""""""
+"""The HTTP side: routes by resource over the read model."""

@@ -67,6 +67,10 @@ class Applications:
         self._causes[name] = cause
         self._lanes.put(name, None)
 
+    def present(self) -> set[str]:
+        """The applications that some cluster has, or had and was told to let go."""
+        return self._publisher.applications()
+
     @property
     def pending(self) -> int:
         """Applications that are being worked on."""

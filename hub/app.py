@@ -1,0 +1,288 @@
+"""One hub process, put together: NATS, the read model and its API, and, while it leads, sources, planning, publishing.
+
+Every hub serves the API; one of them leads (`hub.leader`). All tasks are in one TaskGroup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import uvicorn
+
+from hub import registered, streams
+from hub.api.app import create_app
+from hub.api.context import Context
+from hub.domain.fleet import Facts, FleetModel
+from hub.embedded import EmbeddedServer
+from hub.explainer import FleetExplainer
+from hub.identity import Identity
+from hub.leader import Leader
+from hub.loops.applications import Applications
+from hub.loops.fleet import FleetLoop, FleetSource
+from hub.loops.reports import ReportsLoop
+from hub.metrics import Metrics
+from hub.publisher import Publisher
+from hub.render.pool import PoolLimits, RenderPool
+from hub.repositories import Repositories
+from hub.settings import HubSettings
+from hub.shelf import Shelf
+from hub.sources import access, webhooks
+from hub.sources.access import Limits
+from hub.sources.poller import Pace
+from hub.streams import Fence
+from hub.view import View
+from shared import __version__
+from shared.bus import Bus
+from shared.credentials import Credentials
+from shared.errors import InvalidSignature
+from shared.messages import Event
+from shared.model import UnitKey
+from shared.tasks import Clock, supervise
+
+log = logging.getLogger(__name__)
+
+
+class Hub:
+    """`await Hub(settings).run()` runs until cancelled. `ready` is set once the API answers at `url`."""
+
+    def __init__(self, settings: HubSettings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.identity = Identity.load_or_create(settings.state, self.clock)
+        self.ready = asyncio.Event()
+        self.url = ""
+        self.nats_url = settings.nats.url
+        self.view = View(self.clock, self._on_event)
+        self.metrics = Metrics(self.view, __version__)
+        self.token = settings.token.get_secret_value() or _own_token(settings)
+        self._reports: ReportsLoop | None = None
+        self._bus: Bus | None = None
+        self._leader: Leader | None = None
+        self._lead: _Lead | None = None
+
+    async def run(self) -> None:
+        """Runs everything until cancelled."""
+        async with self._nats() as url:
+            self.nats_url = url
+            bus = self._bus = Bus(url, name=self.settings.name, credentials=self._credentials(), clock=self.clock)
+            self._reports = ReportsLoop(bus, self.view, self.metrics, self.clock, on_facts=self._poke)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(bus.run())
+                group.create_task(self._serve())
+                await bus.wait_connected()
+                await streams.ensure(bus, replicas=self.settings.nats.replicas)
+                group.create_task(self._reports.run())
+                self._leader = Leader(bus, self.settings.name, ttl=self.settings.lease, clock=self.clock)
+                group.create_task(supervise("leading", self._take_part, self.clock))
+
+    @property
+    def model(self) -> FleetModel | None:
+        """The fleet model, on the leading hub once the fleet repository has been read."""
+        return self._lead.fleet.model if self._lead is not None else None
+
+    def wake(self) -> None:
+        """Looks at all repositories at once."""
+        if self._lead is not None:
+            self._lead.repositories.wake()
+
+    @contextlib.asynccontextmanager
+    async def _nats(self) -> AsyncIterator[str]:
+        if not self.settings.embedded:
+            yield self.settings.nats.url
+            return
+        folder = self.settings.state / "nats"
+        async with EmbeddedServer(self.identity, folder, port=self.settings.nats.port, clock=self.clock) as server:
+            yield server.url
+
+    def _credentials(self) -> Credentials:
+        given = self.settings.nats.credentials
+        return Credentials.parse(given.read_text()) if given is not None else self.identity.hub_credentials()
+
+    async def _take_part(self) -> None:
+        if self._leader is not None:
+            await self._leader.run(self._on_lead)
+
+    async def _on_lead(self, fence: Fence) -> None:
+        """What only the leader does."""
+        if self._bus is None or self._reports is None:
+            return
+        await self._reports.loaded.wait()
+        pool = RenderPool(
+            PoolLimits(
+                workers=self.settings.render.workers,
+                timeout=self.settings.render.timeout,
+                memory=self.settings.render.memory * 2**20,
+            )
+        )
+        async with pool:
+            self._lead = _Lead(self, self._bus, pool)
+            try:
+                await self._lead.run(fence)
+            finally:
+                self._lead = None
+
+    def _on_event(self, event: Event) -> None:
+        if self._reports is not None:
+            self._reports.store(event)
+
+    def _poke(self) -> None:
+        if self._lead is not None:
+            self._lead.fleet.poke()
+
+    async def _serve(self) -> None:
+        app = create_app(
+            Context(
+                view=self.view,
+                metrics=self.metrics,
+                explainer=FleetExplainer(lambda: self.model, self.view_facts, self._units),
+                webhooks=self,
+                readiness=self,
+                token=self.token,
+                version=__version__,
+            )
+        )
+        listener = _listen(self.settings.host, self.settings.port)
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+        server = _Server(config, self.ready)
+        log.info("the API is being served", extra={"url": self.url})
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listener]))
+            try:
+                await asyncio.shield(serving)
+            finally:
+                server.should_exit = True
+
+    def view_facts(self) -> Facts:
+        """What the agents reported, by cluster."""
+        return {name: record.beat.facts for name, record in self.view.clusters.items() if record.beat is not None}
+
+    def _units(self, application: str) -> Mapping[UnitKey, Any]:
+        return self._lead.publisher.of_application(application) if self._lead is not None else {}
+
+    def role(self) -> str:
+        """`leader` or `follower`."""
+        return "leader" if self._lead is not None else "follower"
+
+    def missing(self) -> Mapping[str, str]:
+        """What this hub waits for."""
+        waits: dict[str, str] = {}
+        if self._bus is None or not self._bus.connected:
+            waits["nats"] = f"no connection to {self.nats_url or 'the embedded server'}"
+        elif self._reports is None or not self._reports.loaded.is_set():
+            waits["state"] = "reading reports and desired state"
+        elif self._lead is not None and self._lead.fleet.model is None:
+            waits["sources"] = f"the fleet repository {self.settings.fleet_repo} has not been read yet"
+        return waits
+
+    async def received(self, provider: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Has the repositories of a genuine webhook looked at."""
+        delivery = None
+        refusal = InvalidSignature("no webhook secret is set on this hub: set webhook_secrets")
+        for secret in self.settings.webhook_secrets:
+            try:
+                delivery = webhooks.receive(provider, headers, body, secret.get_secret_value())
+                break
+            except InvalidSignature as error:
+                refusal = error
+        if delivery is None:
+            raise refusal
+        if delivery.ping:
+            return "pong"
+        if self._lead is None:
+            return "this hub is a follower: the leader polls"
+        count = self._lead.repositories.deliver(delivery)
+        return f"looking at {count} repositories" if count else "none of these repositories is used by the fleet"
+
+
+class _Lead:
+    """What runs only while this hub leads."""
+
+    def __init__(self, hub: Hub, bus: Bus, pool: RenderPool) -> None:
+        settings, clock = hub.settings, hub.clock
+        self._hub = hub
+        limits = Limits(
+            connect_timeout=settings.git.connect_timeout,
+            server_timeout=settings.git.server_timeout,
+            fetch_bytes=settings.git.max_fetch_bytes,
+            file_bytes=settings.git.max_file_bytes,
+        )
+        access.configure(limits, settings.git.known_hosts, settings.state / "git-home")
+        self.publisher = Publisher(bus, hub.identity.signing_key, clock, hub.view.assigned)
+        self.shelf = Shelf(bus, hub.view, clock)
+        self.applications = Applications(self.publisher, self.shelf, clock)
+        self.repositories = Repositories(
+            settings.state / "mirrors",
+            registered.credentials(settings.git),
+            limits,
+            Pace(interval=settings.git.poll_interval),
+            self._moved,
+            clock,
+        )
+        self.fleet = FleetLoop(
+            FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
+            self.repositories,
+            pool,
+            self.applications,
+            hub.view_facts,
+            hub.view.fleet_changed,
+            clock,
+        )
+
+    async def run(self, fence: Fence) -> None:
+        """Until cancelled or fenced."""
+        await self.publisher.load(fence)
+        self.applications.restore(await self.shelf.load())
+        self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.publisher.run(fence))
+            group.create_task(self.shelf.run())
+            group.create_task(self.applications.run())
+            group.create_task(self.repositories.run())
+            group.create_task(self.fleet.run())
+
+    def _moved(self) -> None:
+        self.fleet.poke()
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers. Signals are the program's business, not the web server's."""
+
+    def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens."""
+        await super().startup(sockets)
+        self._ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def _own_token(settings: HubSettings) -> str:
+    """A token made once and kept beside the keys, for a hub that was given none."""
+    path = settings.state / "token"
+    if not path.exists():
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text().strip()

@@ -1,0 +1,401 @@
+"""From repositories that moved to applications that have to be looked at again.
+
+Reads the fleet documents of the newest commit, joins them into the fleet model, and hands on exactly those
+applications whose inputs differ from the last time: a commit that touches one of a thousand applications evaluates one.
+A repository that cannot be read, or is empty, changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+import orjson
+
+from hub.bundles import Evaluation
+from hub.domain.documents import Application
+from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet, with_clusters
+from hub.domain.reading import FleetDocument
+from hub.domain.records import ClusterInfo, Commit, EnvironmentInfo, Fleet, PathTimes, SourceInfo
+from hub.domain.variants import Variant
+from hub.publisher import Cause
+from hub.render.job import Rendered
+from hub.render.pool import RenderPool
+from hub.render.request import job_of, selection_of
+from hub.render.select import is_selected
+from hub.repositories import Repositories
+from hub.sources.content import content_key, read_content
+from hub.sources.mirror import Mirror
+from hub.sources.objects import Objects
+from hub.sources.scan import FleetScanner
+from hub.sources.urls import redact
+from shared import telemetry
+from shared.errors import DocumentError, Unavailable, YardarmError
+from shared.model import Place, Problem
+from shared.tasks import Clock
+
+log = logging.getLogger(__name__)
+
+SOURCES_INTERVAL = 2.0
+"""Seconds between looks at whether sources have failed."""
+
+FLEET = "."
+"""What applications call the fleet repository."""
+
+
+class Downstream(Protocol):
+    """Who does the rest."""
+
+    def put(self, evaluation: Evaluation) -> None:
+        """An application whose inputs have changed."""
+
+    def remove(self, name: str, cause: Cause) -> None:
+        """An application whose document is gone."""
+
+    def present(self) -> set[str]:
+        """The applications that some cluster has."""
+
+
+@dataclass(frozen=True)
+class FleetSource:
+    """Where the fleet is described."""
+
+    repo: str
+    ref: str = ""
+    path: str = "."
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A commit of a repository that applications come from."""
+
+    mirror: Mirror
+    commit: Commit
+    traceparent: str
+    times: PathTimes
+
+
+@dataclass
+class _Look:
+    """What one look at everything found, before it is handed on."""
+
+    model: FleetModel
+    origins: dict[tuple[str, str], _Origin | Problem] = field(default_factory=dict)
+
+
+class FleetLoop:
+    """Runs on the leading hub. `poke` after anything that may have changed the outcome."""
+
+    def __init__(
+        self,
+        source: FleetSource,
+        repositories: Repositories,
+        pool: RenderPool,
+        downstream: Downstream,
+        facts: Callable[[], Facts],
+        on_fleet: Callable[[Fleet], None],
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._repositories = repositories
+        self._pool = pool
+        self._downstream = downstream
+        self._facts = facts
+        self._on_fleet = on_fleet
+        self._clock = clock
+        self._scanner = FleetScanner()
+        self._poked = asyncio.Event()
+        self._registered: tuple[FleetDocument, ...] = ()
+        self._commit: Commit | None = None
+        self._seen: dict[str, tuple[str, PathTimes]] = {}
+        self._prints: dict[str, tuple[Any, ...]] = {}
+        self._unread: tuple[Problem, ...] = ()
+        self._told: tuple[Problem, ...] = ()
+        self._fleet: Fleet | None = None
+        self._shape: tuple[FleetModel | None, str] = (None, "")
+        self.model: FleetModel | None = None
+        """The fleet as of the last good look, None before the first."""
+        self.evaluated = 0
+        """Applications handed on since the start."""
+
+    def poke(self) -> None:
+        """Look again, soon."""
+        self._poked.set()
+
+    def register(self, clusters: Iterable[FleetDocument]) -> None:
+        """The clusters that are known from elsewhere than Git; replaces those registered before."""
+        self._registered = tuple(clusters)
+        self.poke()
+
+    async def run(self) -> None:
+        """Looks whenever it is poked, until cancelled."""
+        self.poke()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell_of_sources())
+            while True:
+                await self._poked.wait()
+                self._poked.clear()
+                try:
+                    await self._look()
+                except YardarmError as error:
+                    place = Place(self._source.path) if self._source.path != "." else None
+                    log.warning("the fleet cannot be read", extra={"repo": self._source.repo, "error": str(error)})
+                    self._tell(Problem("error", f"{error}; everything stays as it is", place))
+
+    async def _tell_of_sources(self) -> None:
+        """A source that fails moves nothing, so nobody pokes: its error is shown all the same."""
+        while True:
+            await self._clock.sleep(SOURCES_INTERVAL)
+            self._tell(*self._told)
+
+    async def _look(self) -> None:
+        found = await self._origin(self._source.repo, self._source.ref)
+        if isinstance(found, Problem):
+            self._tell(found)
+            return
+        model = await self._read(found)
+        if model is None:
+            return
+        self.model, self._commit = model, found.commit
+        look = _Look(model, {(self._source.repo, ""): found, (FLEET, ""): found})
+        self._tell()
+        await self._hand_on(look)
+        self._let_go(look, found)
+
+    async def _read(self, found: _Origin) -> FleetModel | None:
+        """The model of a commit; None (and a finding) when it says nothing at all, where something was before."""
+        path, sha = self._source.path, found.commit.sha
+        if self.model is not None and self._commit is not None and self._commit.sha == sha:
+            return with_clusters(self.model, self._registered) if self._differs() else self.model
+        scanned = await found.mirror.read(lambda objects: self._scanner.scan(objects, sha, path))
+        self._unread = scanned.problems
+        if scanned.documents:
+            return build_fleet(scanned.documents, self.model, self._registered)
+        name = self._source.repo.rstrip("/").rpartition("/")[2].removesuffix(".git")
+        model = implicit_fleet(path, name, self._registered)
+        before = set(self.model.applications) if self.model is not None else self._downstream.present()
+        if before - set(model.applications) or not scanned.manifests:
+            lost = "no fleet documents any more" if before else "no YAML or JSON files"
+            message = f"commit {sha[:12]} has {lost}; everything stays as it is"
+            self._tell(Problem("error", message, Place(path), "is this the right repository, ref and path?"))
+            return None
+        return model
+
+    def _differs(self) -> bool:
+        return self.model is not None and self.model.registered != self._registered
+
+    async def _origin(self, repo: str, ref: str) -> _Origin | Problem:
+        """The commit of a repository that counts now, or why there is none."""
+        try:
+            watched = await self._repositories.watch(repo)
+            if not watched.available:
+                return Problem("warning", f"{watched.mirror.name} has not been fetched yet")
+            sha = await watched.mirror.resolve(ref)
+            info = await watched.mirror.commit_info(sha)
+        except (DocumentError, Unavailable) as error:
+            return Problem("error", str(error))
+        commit = Commit(sha, info.subject, info.author, info.time)
+        traceparent, times = self._trace(commit, watched.mirror.name, watched.moved_at)
+        return _Origin(watched.mirror, commit, traceparent, times)
+
+    def _trace(self, commit: Commit, repo: str, detected: float) -> tuple[str, PathTimes]:
+        """One trace per commit, from when it was made or seen."""
+        known = self._seen.get(commit.sha)
+        if known is None:
+            times = PathTimes(committed=commit.at, detected=detected)
+            attributes = {"yardarm.commit": commit.sha, "yardarm.repo": repo, "yardarm.subject": commit.subject}
+            known = telemetry.begin_trace("commit", detected, self._clock.now(), attributes), times
+            self._seen[commit.sha] = known
+            log.info("commit", extra={"commit": commit.sha, "repo": repo, "trace": telemetry.trace_id(known[0])})
+        return known
+
+    async def _hand_on(self, look: _Look) -> None:
+        """Evaluations for the applications whose inputs have changed."""
+        facts = self._facts()
+        if self._shape[0] is not look.model:
+            self._shape = (look.model, _shape(look.model))
+        shape = self._shape[1]
+        for key in {_repo_of(application) for application in look.model.applications.values()}:
+            if key not in look.origins:
+                look.origins[key] = await self._origin(*key)
+        trees = await self._trees(look)
+        for name, application in look.model.applications.items():
+            origin = look.origins[_repo_of(application)]
+            seen = facts if _uses_facts(application) else None
+            mark = (application, shape, name in look.model.blocked, trees[name], _commitless(origin), seen)
+            if self._prints.get(name) == mark:
+                continue
+            self._prints[name] = mark
+            self.evaluated += 1
+            self._downstream.put(self._evaluation(look, application, origin, trees[name], facts))
+
+    async def _trees(self, look: _Look) -> dict[str, dict[str, str | Problem]]:
+        """For each application, what names the content of each path it may use."""
+        result: dict[str, dict[str, str | Problem]] = {name: {} for name in look.model.applications}
+        wanted: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for name, application in look.model.applications.items():
+            for path in _paths(application):
+                wanted.setdefault(_repo_of(application), []).append((name, path))
+        for key, pairs in wanted.items():
+            origin = look.origins[key]
+            if isinstance(origin, _Origin):
+                keys = await origin.mirror.read(_keys(origin.commit.sha, {path for _, path in pairs}))
+                for name, path in pairs:
+                    result[name][path] = keys[path]
+        return result
+
+    def _evaluation(
+        self,
+        look: _Look,
+        application: Application,
+        origin: _Origin | Problem,
+        trees: Mapping[str, str | Problem],
+        facts: Facts,
+    ) -> Evaluation:
+        spec, now = application.spec, self._clock.now()
+        repo = self._source.repo if spec.source.repo == FLEET else spec.source.repo
+        written = look.model.place("Application", application.name, "spec.source.path")
+        problems = [
+            msgspec.structs.replace(problem, place=written)
+            for problem in trees.values()
+            if isinstance(problem, Problem)
+        ]
+        if isinstance(origin, Problem):
+            problems.append(msgspec.structs.replace(origin, application=application.name))
+            commit, traceparent, times = self._commit or Commit(""), "", PathTimes()
+        else:
+            commit, traceparent = origin.commit, origin.traceparent
+            times = msgspec.structs.replace(origin.times, planned=now)
+            repo = origin.mirror.name
+        return Evaluation(
+            application=application,
+            fleet=look.model,
+            facts=facts,
+            source=SourceInfo(repo, spec.source.ref, spec.source.path),
+            commit=commit,
+            trees={path: tree for path, tree in trees.items() if isinstance(tree, str)},
+            render=self._renderer(origin),
+            traceparent=traceparent,
+            times=times,
+            problems=tuple(msgspec.structs.replace(p, application=application.name) for p in problems),
+        )
+
+    def _renderer(self, origin: _Origin | Problem) -> Callable[[Variant], Any]:
+        async def render(made: Variant) -> Rendered:
+            if isinstance(origin, Problem):
+                raise Unavailable(origin.message)
+            selection, path = selection_of(made.inputs), made.inputs.path
+            content = await origin.mirror.read(
+                lambda objects: read_content(objects, origin.commit.sha, path, lambda p: is_selected(p, selection))
+            )
+            return await self._pool.render(job_of(made.inputs, content.files, content.problems))
+
+        return render
+
+    def _let_go(self, look: _Look, found: _Origin) -> None:
+        """Applications whose document is gone; not while other documents cannot be read: it may be among them."""
+        gone = sorted((self._downstream.present() | set(self._prints)) - set(look.model.applications))
+        if not gone:
+            return
+        unreadable = [problem for problem in look.model.reading_problems if problem.severity == "error"]
+        if unreadable:
+            message = f"{', '.join(gone)}: not described any more, but kept while documents cannot be read"
+            self._tell(Problem("warning", message, unreadable[0].place, "mend the documents first"))
+            return
+        for name in gone:
+            self._prints.pop(name, None)
+            self._downstream.remove(name, Cause(found.commit.sha, f"{found.commit.sha[:12]}-gone", found.traceparent))
+
+    def _tell(self, *more: Problem) -> None:
+        """Shows the fleet as it is known, with what is wrong with its sources."""
+        sources = [
+            Problem("warning", f"{watched.error}; the last good state stays")
+            if watched.available
+            else Problem("error", watched.error, hint="nothing is known of it yet; it is tried again")
+            for watched in self._repositories.all().values()
+            if watched.error
+        ]
+        model = self.model
+        clusters = tuple(_cluster_info(model, name) for name in model.clusters) if model is not None else ()
+        counts: dict[str, int] = {}
+        for info in clusters:
+            for environment in info.environments:
+                counts[environment] = counts.get(environment, 0) + 1
+        fleet = Fleet(
+            commit=self._commit,
+            repo=redact(self._source.repo),
+            clusters=clusters,
+            environments=tuple(
+                EnvironmentInfo(name, environment.spec.order, counts.get(name, 0))
+                for name, environment in (model.environments.items() if model is not None else ())
+            ),
+            problems=(*more, *sources, *self._unread, *(model.problems if model is not None else ())),
+        )
+        self._told = more
+        if fleet != self._fleet:
+            self._fleet = fleet
+            self._on_fleet(fleet)
+
+
+def _keys(sha: str, paths: set[str]) -> Callable[[Objects], dict[str, str | Problem]]:
+    def read(objects: Objects) -> dict[str, str | Problem]:
+        keys: dict[str, str | Problem] = {}
+        for path in paths:
+            try:
+                keys[path] = content_key(objects, sha, path)
+            except DocumentError as error:
+                keys[path] = Problem("error", str(error))
+        return keys
+
+    return read
+
+
+def _repo_of(application: Application) -> tuple[str, str]:
+    source = application.spec.source
+    return (source.repo, source.ref)
+
+
+def _paths(application: Application) -> set[str]:
+    spec = application.spec
+    return {spec.source.path, *(override.path for override in spec.overrides if override.path is not None)}
+
+
+def _uses_facts(application: Application) -> bool:
+    spec = application.spec
+    return spec.placement.uses_facts or any(override.when.uses_facts for override in spec.overrides)
+
+
+def _commitless(origin: _Origin | Problem) -> str:
+    """An application's inputs do not change with a commit that leaves its trees alone."""
+    return origin.message if isinstance(origin, Problem) else ""
+
+
+def _shape(model: FleetModel) -> str:
+    """Names everything of the fleet that any application may depend on: clusters, environments, projects."""
+    documents = {
+        f"{kind}/{name}": resource.model_dump(mode="json")
+        for kind, found in (
+            ("c", model.clusters),
+            ("e", model.environments),
+            ("p", model.projects),
+        )
+        for name, resource in found.items()
+    }
+    return hashlib.sha256(orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _cluster_info(model: FleetModel, name: str) -> ClusterInfo:
+    cluster = model.clusters[name]
+    return ClusterInfo(
+        name=name,
+        labels=cluster.metadata.labels,
+        environment=model.environment_of(name),
+        environments=model.membership.get(name, ()),
+        paused=cluster.spec.paused,
+        origin="git" if ("Cluster", name) in model.documents else "registered",
+    )
