@@ -130,7 +130,7 @@ def _pick(
     """
     label = pick.spread
     groups = {name: fleet.clusters[name].metadata.labels.get(label, "") if label else "" for name in candidates}
-    taken: dict[str, str] = dict.fromkeys(sorted(fixed), "kept: it does not change now")
+    taken: dict[str, str] = dict.fromkeys(sorted(frozen), "kept: it does not change now")
     count = Counter(groups[name] for name in taken)
     queues: dict[str, list[tuple[bool, str, str]]] = {}
     for name in candidates:
