@@ -248,9 +248,10 @@ def _keyed(want: list[Any], have: list[Any]) -> tuple[str, ...] | None:
 
 def _identifies(keys: tuple[str, ...], items: list[Any]) -> bool:
     """Whether every item has the first key, and scalars where it has the others."""
-    return all(
-        isinstance(item.get(keys[0]), (str, int))
-        and all(isinstance(item.get(key), (str, int, type(None))) for key in keys[1:])
+    scalars = (str, int)
+    return not any(isinstance(item.get(key), bool) for key in keys for item in items) and all(
+        isinstance(item.get(keys[0]), scalars)
+        and all(isinstance(item.get(key), (*scalars, type(None))) for key in keys[1:])
         for item in items
     )
 
