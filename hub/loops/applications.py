@@ -15,7 +15,6 @@ import msgspec
 from hub.bundles import Bundles, Evaluation, Outcome
 from hub.domain import publishing
 from hub.domain.documents import Application
-from hub.domain.fleet import FleetModel
 from hub.domain.placement import place
 from hub.domain.publishing import Body, Claim, Claims, Given, Order
 from hub.domain.records import ApplicationInfo, PathTimes, Revision
@@ -106,6 +105,8 @@ class Applications:
             self._shelf.application_removed(name)
 
     async def _bring(self, evaluation: Evaluation) -> None:
+        """Gives the clusters what they should have. Those that are frozen keep what they have: paused ones, those no
+        longer in the fleet (only a person removes a cluster), and those for which something could not be worked out."""
         name, application = evaluation.name, evaluation.application
         mine = self._publisher.of_application(name)
         have = {unit.cluster for unit, given in mine.items() if not given.removed}
@@ -113,13 +114,15 @@ class Applications:
             self._show(evaluation, clusters=tuple(sorted(have)), problems=evaluation.problems)
             return
         placement = place(application, evaluation.fleet, evaluation.facts, have)
-        outcome = await self._bundles.make(evaluation, tuple(placement.selected))
+        outcome = await self._bundles.make(
+            evaluation, tuple(c for c in placement.selected if c not in placement.frozen)
+        )
         self._settle(evaluation, outcome)
         times = evaluation.times
         if outcome.rendered:
             times = msgspec.structs.replace(times, rendered=self._clock.now())
         wanted = {self._unit(application, cluster): body for cluster, body in outcome.bodies.items()}
-        frozen = outcome.kept | _out_of_reach(evaluation.fleet, have)
+        frozen = outcome.kept | placement.frozen | (have - evaluation.fleet.clusters.keys())
         orders = [
             order
             for order in publishing.orders(name, mine, wanted)
@@ -219,11 +222,6 @@ class Applications:
         if info != before:
             self.infos[evaluation.name] = info
             self._shelf.application_changed(info)
-
-
-def _out_of_reach(fleet: FleetModel, clusters: set[str]) -> set[str]:
-    """Clusters that keep what they have whatever is wanted: paused ones, and those no longer in the fleet."""
-    return {name for name in clusters if name not in fleet.clusters or fleet.clusters[name].spec.paused}
 
 
 def _grouped(claims: Iterable[Claim]) -> dict[tuple[ObjectRef, str], list[str]]:
