@@ -9,7 +9,7 @@ import enum
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Table:
     """Rows of text under headings. A cell that is a known state is coloured. `empty` is said when there is no row."""
 
     columns: Sequence[str]
-    rows: list[Sequence[str]] = field(default_factory=list)
+    rows: Sequence[Sequence[str]] = ()
     empty: str = "nothing"
 
 
@@ -81,7 +81,7 @@ def to_yaml(data: Any) -> str:
     class Dumper(yaml.CSafeDumper):
         """Quotes more than PyYAML does: for Kubernetes `y`, `1e3` and `08` without quotes are not strings."""
 
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is the library's
             return True
 
     def string(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:

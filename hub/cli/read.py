@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -243,7 +243,7 @@ def drift(
 
     client = _client()
 
-    def ask() -> list[dict[str, Any]]:
+    def ask() -> Any:
         return client.items("drift", application=app, cluster=cluster, environment=env)
 
     if watch:
@@ -256,7 +256,7 @@ def drift(
 
 
 def _drift_table(items: list[dict[str, Any]], now: float) -> Table:
-    rows: list[tuple[str, ...]] = []
+    rows: list[Sequence[str]] = []
     for item in items:
         head = (item["cluster"], item["application"], object_name(item["object"]))
         outcome = _outcome(item, now)
@@ -288,8 +288,10 @@ def explain(
     """  # noqa: D301 - \b keeps the lines of an example apart
     from hub.cli.explaining import lines
 
-    found = _client().get(f"applications/{application}/explain", cluster=cluster)
-    emit(found, output, lambda: lines(found, _now()))
+    client = _client()
+    found = client.get(f"applications/{application}/explain", cluster=cluster)
+    units = client.items("units", application=application, cluster=cluster)
+    emit(found | {"units": units}, output, lambda: lines(found, units, _now()))
 
 
 def _client() -> Any:

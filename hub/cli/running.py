@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hub.cli.output import Output
 from hub.cli.trouble import usage
 
+if TYPE_CHECKING:
+    from hub.settings import HubSettings
 
-def demo(
+
+def demo(  # noqa: PLR0917 - one parameter per option
     repo: Annotated[
         str | None, typer.Option("--repo", help="Fleet repository: address or path; else a sample is made.")
     ] = None,
@@ -121,6 +124,24 @@ def version() -> None:
     from shared import __version__
 
     typer.echo(f"yardarm {__version__}")
+
+
+async def _until_signal(settings: HubSettings) -> None:
+    """Runs the hub until it is told to end, which is no error."""
+    import asyncio
+    import signal
+
+    from hub.app import Hub
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(Hub(settings).run())
+        stopping = group.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        stopping.cancel()
 
 
 def _document(config: Path | None) -> dict[str, object]:

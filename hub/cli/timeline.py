@@ -80,7 +80,8 @@ def waterfall(found: Item, width: int = WIDTH) -> Iterator[str]:
     ruler = f"0s{age(end - begin).rjust(room - 2)}"
     yield f"{'':{labels}}  {'':{states}}  {ruler}"
     for bar in bars:
-        yield f"{bar.label:{labels}}  {bar.state:{states}}  {_drawn(bar.segments, begin, end, room)} {bar.note}".rstrip()
+        drawn = _drawn(bar.segments, begin, end, room)
+        yield f"{bar.label:{labels}}  {bar.state:{states}}  {drawn} {bar.note}".rstrip()
     yield ""
     yield from _footer(found)
 

@@ -62,7 +62,7 @@ class Worktree:
 
     def _problem(self, path: Path) -> str:
         if path.is_symlink() and not path.resolve().is_relative_to(self.root):
-            return f"a symbolic link to {os.readlink(path)!r}, out of the repository"
+            return f"a symbolic link to {str(path.readlink())!r}, out of the repository"
         if not path.is_file():
             return "neither a file nor a link to one"
         size = path.stat().st_size
