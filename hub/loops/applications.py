@@ -105,8 +105,11 @@ class Applications:
             self._shelf.application_removed(name)
 
     async def _bring(self, evaluation: Evaluation) -> None:
-        """Gives the clusters what they should have. Those that are frozen keep what they have: paused ones, those no
-        longer in the fleet (only a person removes a cluster), and those for which something could not be worked out."""
+        """Gives the clusters what they should have.
+
+        Frozen ones keep what they have: those that are paused, those no longer in the fleet (only a person removes a
+        cluster), and those for which something could not be worked out.
+        """
         name, application = evaluation.name, evaluation.application
         mine = self._publisher.of_application(name)
         have = {unit.cluster for unit, given in mine.items() if not given.removed}
