@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _REQUIREMENT = re.compile(
     r"\s*(?:(?P<absent>!)\s*(?P<absent_key>[^\s,!=()]+)|(?P<key>[^\s,!=()]+)\s*"
-    r"(?:(?P<op>==?|!=)\s*(?P<value>[^\s,()]*)|(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|\Z)"
+    r"(?:(?P<op>==?|!=)\s*(?P<value>[^\s,!=()]*)|(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|\Z)"
 )
 
 

@@ -33,7 +33,7 @@ class PoolLimits:
     """What renders may cost. Times in seconds, memory in bytes of address space of one worker."""
 
     workers: int = 0
-    """0: one per core."""
+    """0: one per core, at most four."""
     timeout: float = 30.0
     start_timeout: float = 60.0
     memory: int = 1024**3
@@ -77,7 +77,7 @@ class RenderPool:
 
     async def __aenter__(self) -> RenderPool:
         self._tasks = await asyncio.TaskGroup().__aenter__()
-        for number in range(self._limits.workers or os.cpu_count() or 1):
+        for number in range(self._limits.workers or min(4, os.cpu_count() or 1)):
             self._workers.append(self._tasks.create_task(self._work(), name=f"render-{number}"))
         return self
 

@@ -44,7 +44,7 @@ class Pace:
     """How often a repository is looked at. In seconds."""
 
     interval: float = 15.0
-    jitter: float = 0.2
+    jitter: float = 0.25
     """Part of the interval by which it varies, so that a thousand hubs do not knock at once."""
     backoff_limit: float = 300.0
     least: float = 1.0
