@@ -108,7 +108,8 @@ def build_fleet(
         documents[key], doubled = _one_of(versions, previous)
         problems += doubled
     kept = _last_good(rejected, documents, previous)
-    return _assemble({**documents, **kept}, frozenset(kept), tuple(problems), tuple(registered))
+    in_order = tuple(sorted(problems, key=_in_reading_order))
+    return _assemble({**documents, **kept}, frozenset(kept), in_order, tuple(registered))
 
 
 def with_clusters(fleet: FleetModel, registered: Iterable[FleetDocument]) -> FleetModel:

@@ -3,7 +3,8 @@
 The rule that lets repositories written for other tools work unchanged: only names that some document of the fleet
 defines are ours. `${HOME}` in a script is nobody's variable and stays as it is; it gets a warning only when it looks
 like a slip of the pen. `${domain}` is replaced; where another cluster defines it but this one does not, it is an error,
-or the default of `${domain:-example.com}`. `$${domain}` is written out as `${domain}`.
+or the default of `${domain:-example.com}` (which,
+as in shells, also stands in for an empty value). `$${domain}` is written out as `${domain}`.
 
 Variables are put into decoded strings, so that a value cannot change the structure. A value written without quotes that
 is one variable and nothing else (`replicas: ${replicas}`) takes the variable's type; in quotes it stays a string.
@@ -160,11 +161,10 @@ class _Walk:
             return self._text(text)
         name, default = match["name"], match["default"]
         self.used.add(name)
-        if name in self._scope.values:
-            return self._scope.values[name]
-        if name in self._scope.known and default is not None:
+        value = self._scope.values.get(name)
+        if name in self._scope.known and default is not None and value in (None, ""):
             return resolve(default)
-        return self._replacement(match, text)
+        return self._replacement(match, text) if value is None else value
 
     def _text(self, text: str) -> str:
         new = _REFERENCE.sub(lambda match: self._replacement(match, match[0]), text)
@@ -180,10 +180,11 @@ class _Walk:
             return unchanged
         if match["escape"]:
             return unchanged[1:]
-        if name in self._scope.values:
-            return _text_of(self._scope.values[name])
-        if default is not None:
+        value = self._scope.values.get(name)
+        if default is not None and value in (None, ""):
             return str(default)
+        if value is not None:
+            return _text_of(value)
         self._find(
             "error",
             f"the variable ${{{name}}} has no value on this cluster",

@@ -1,9 +1,11 @@
 """The fleet model: references, last good versions, clusters from elsewhere."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub.domain.fleet import build_fleet, cluster_document, implicit_fleet, with_clusters
-from hub.domain.reading import read_documents
+from hub.domain.reading import Rejected, read_documents
 from shared.errors import DocumentError
 
 HEAD = "apiVersion: yardarm.dev/v1alpha1\n"
@@ -233,3 +235,39 @@ def test_a_directory_without_fleet_documents_is_one_application_and_says_so(path
     assert list(fleet.clusters) == ["a"]
     assert "one application" in warnings(fleet)[0]
     assert fleet.blocked == frozenset()
+
+
+NAMES = st.sampled_from("abc")
+DOCUMENTS = st.one_of(
+    st.builds(
+        document,
+        st.just("Application"),
+        NAMES,
+        st.builds("{{dependsOn: [{}], placement: {{environments: [{}]}}}}".format, NAMES, NAMES)
+        | st.just("{wrong: 1}"),
+    ),
+    st.builds(document, st.just("Environment"), NAMES, st.builds("{{order: {}}}".format, st.integers(0, 2))),
+    st.builds(document, st.just("Cluster"), NAMES),
+    st.just(f"{HEAD}kind: [\n"),
+)
+FILES = st.dictionaries(st.sampled_from(["one", "two", "three"]), st.lists(DOCUMENTS, max_size=4))
+
+
+@given(FILES, FILES, st.randoms())
+def test_the_order_of_files_decides_nothing(before, after, random):
+    previous, parsed = build_fleet(read(**before)), read(**after)
+    shuffled = random.sample(parsed, len(parsed))
+
+    assert build_fleet(shuffled, previous) == build_fleet(parsed, previous)
+
+
+@given(FILES, FILES)
+def test_nothing_disappears_from_a_file_with_an_unclear_error(before, after):
+    previous, parsed = build_fleet(read(**before)), read(**after)
+    unclear = {item.file for item in parsed if isinstance(item, Rejected) and not item.kind}
+
+    fleet = build_fleet(parsed, previous)
+
+    lost = previous.documents.keys() - fleet.documents.keys()
+    assert not {key for key in lost if previous.documents[key].file in unclear}
+    assert build_fleet(parsed, fleet).documents == fleet.documents

@@ -89,6 +89,16 @@ def test_a_value_cannot_change_the_structure():
     assert put("a: ${domain}\nb: [1]\n", evil).manifest == {"a": 'x"\nkind: Secret\n- {', "b": [1]}
 
 
+def test_a_default_stands_in_for_an_empty_value_as_in_shells():
+    empty = Scope({"environment": "", "zero": 0}, known=frozenset({"environment", "zero"}))
+
+    manifest = put(
+        "a: '${environment:-none}'\nb: x${environment}\nc: ${environment:-1}\nd: ${zero:-9}\n", empty
+    ).manifest
+
+    assert manifest == {"a": "none", "b": "x", "c": 1, "d": 0}
+
+
 def test_scripts_stay_as_they_are():
     script = "data:\n  run.sh: |\n    for f in ${FILES[@]}; do echo ${f} ${HOME:-/} $${PID} ${f##*/}; done\n"
 
