@@ -192,9 +192,10 @@ def json6902(manifest: Manifest, operations: list[Any]) -> Manifest:
             raise DocumentError(
                 f"operation {number + 1} on {shown!r}: {error.args[0] if error.args else error}"
             ) from None
-    if not isinstance(document[""], dict):
+    result = document.get("")
+    if not isinstance(result, dict):
         raise DocumentError("the patch leaves no object")
-    return document[""]
+    return result
 
 
 def _operate(document: Any, operation: Any) -> Any:
