@@ -139,7 +139,7 @@ class Identity:
     def server_config(self, listen: str, store_dir: Path, extra: str = "") -> str:
         """A nats-server configuration that trusts this identity.
 
-        `listen` is `host:port`; `extra` is appended (a cluster block, TLS, …).
+        `listen` is `host:port`; `extra` is appended: TLS, or for a cluster `server_name` and a cluster block.
         """
         operator = self._mint(
             self._keys["operator"],
@@ -256,7 +256,6 @@ def _base64url(data: bytes) -> str:
 
 
 _SERVER = """\
-server_name: yardarm
 listen: {listen}
 max_payload: {payload}
 # A cluster behind a slow link gets its time instead of being cut off in the middle of a large body.

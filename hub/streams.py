@@ -314,11 +314,12 @@ async def _change(bus: Bus, verb: str, spec: StreamSpec, wanted: dict[str, Any])
     try:
         await _api(bus, f"STREAM.{verb}.{spec.name}", wanted, timeout=30)
     except Refused as refused:
-        detail = "another stream has these subjects" if refused.code == _SUBJECTS_OVERLAP else str(refused)
-        raise StreamConflict(
-            f"the stream {spec.name} ({', '.join(wanted['subjects'])}) cannot be set up: {detail}. "
-            "Remove or rename what is in the way, or give the hub a NATS account of its own"
-        ) from refused
+        what = f"the stream {spec.name} ({', '.join(wanted['subjects'])}) cannot be set up: "
+        if refused.code == _SUBJECTS_OVERLAP:
+            what += "another stream has these subjects. Remove it, or give the hub a NATS account of its own"
+        else:
+            what += str(refused)
+        raise StreamConflict(what) from refused
 
 
 async def _forget_consumer(bus: Bus, stream: str, name: str) -> None:

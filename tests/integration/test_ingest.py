@@ -63,9 +63,16 @@ def numbers(count: int) -> set[bytes]:
     return {b"%d" % number for number in range(count)}
 
 
+async def consumer(bus) -> dict:
+    return orjson.loads((await bus.request("$JS.API.CONSUMER.INFO.EVENTS.hub")).data)
+
+
 async def floor(bus) -> int:
-    info = orjson.loads((await bus.request("$JS.API.CONSUMER.INFO.EVENTS.hub")).data)
-    return int(info["ack_floor"]["stream_seq"])
+    return int((await consumer(bus))["ack_floor"]["stream_seq"])
+
+
+def delivered_up_to(info: dict) -> int:
+    return int(info["delivered"]["stream_seq"])
 
 
 async def test_a_burst_and_a_trickle_arrive_once_and_in_order(nats):
@@ -127,6 +134,32 @@ async def test_a_sink_that_is_away_for_a_while_loses_nothing(nats):
             await until(lambda: len(sink.seen) >= 10)
 
     assert sorted(sink.seen) == sorted(numbers(10))
+
+
+async def test_what_came_later_does_not_confirm_what_was_lost_on_the_way(nats):
+    """Acknowledging a message confirms all before it: what a broken connection took must have come again by then."""
+    gate, entered = asyncio.Event(), asyncio.Event()
+    seen: list[bytes] = []
+
+    async def sink(messages) -> None:
+        entered.set()
+        await gate.wait()
+        seen.extend(message.data for message in messages)
+
+    async with nats.hub() as bus:
+        await write(bus, range(5000))
+        async with carrying(bus, sink):
+            await entered.wait()
+            async with asyncio.timeout(20):
+                while delivered_up_to(await consumer(bus)) < 1000:
+                    await asyncio.sleep(0.01)
+            await bus.drop_connection()
+            await bus.wait_connected()
+            gate.set()
+            await until(lambda: b"4999" in seen)
+            await until(lambda: len(seen) >= 5000)
+
+    assert set(seen) == numbers(5000)
 
 
 async def test_nothing_is_lost_when_the_server_is_killed_under_load(nats):
