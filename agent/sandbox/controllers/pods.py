@@ -1,0 +1,193 @@
+"""Scheduler and kubelets: pods get a node, become ready after a while, fail when told to, and end when deleted.
+
+Annotations on the pod (through its template): `sandbox.yardarm.dev/ready-after: "1.5"` seconds, and
+`sandbox.yardarm.dev/fail: ImagePullBackOff | CrashLoopBackOff | never-ready`. An image with the tag `broken` is one
+that cannot be pulled. Pods that run to completion (restartPolicy other than Always) succeed when others become ready.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from agent.sandbox.controllers.loop import Context
+from agent.sandbox.store import NameKey
+
+Object = dict[str, Any]
+PODS = ("", "pods")
+READY_AFTER = "sandbox.yardarm.dev/ready-after"
+FAIL = "sandbox.yardarm.dev/fail"
+TERMINATION = 0.05
+"""Seconds that containers take to stop."""
+
+_WHY = {
+    "ImagePullBackOff": 'Back-off pulling image "{image}"',
+    "CrashLoopBackOff": "back-off 10s restarting failed container={name} pod={pod}",
+}
+
+
+def reconcile(context: Context, key: NameKey) -> None:
+    """One pod."""
+    pod = context.get(PODS, key)
+    if pod is None:
+        return
+    if "deletionTimestamp" in pod["metadata"]:
+        _end(context, key, pod)
+    elif not pod["spec"].get("nodeName"):
+        _bind(context, pod)
+    elif pod["status"].get("phase") == "Pending" and "startTime" not in pod["status"]:
+        _start(context, key, pod)
+
+
+def _end(context: Context, key: NameKey, pod: Object) -> None:
+    if not pod["metadata"].get("deletionGracePeriodSeconds"):
+        return
+    uid = pod["metadata"]["uid"]
+
+    def gone() -> None:
+        found = context.get(PODS, key)
+        if found is not None and found["metadata"]["uid"] == uid:
+            context.delete(PODS, key, propagation="", grace=0)
+
+    context.cluster.after(TERMINATION, gone)
+
+
+def _bind(context: Context, pod: Object) -> None:
+    bucket = context.cluster.store.bucket(("", "nodes"))
+    wanted = (pod["spec"].get("affinity") or {}).get("sandboxNode")
+    names = [wanted] if wanted else [name for _, name in bucket.order]
+    now = context.cluster.now()
+    if not names:
+        message = "0/0 nodes are available: no nodes available to schedule pods."
+        condition = {
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            "lastProbeTime": None, "lastTransitionTime": now,
+        }  # fmt: skip
+        pod["status"]["conditions"] = [condition]
+        context.write(PODS, pod, manager="kube-scheduler")
+        return
+    pod["spec"]["nodeName"] = names[zlib.crc32(pod["metadata"]["name"].encode()) % len(names)]
+    pod["status"]["conditions"] = [_condition("PodScheduled", now, ok=True)]
+    context.write(PODS, pod, manager="kube-scheduler")
+
+
+def _condition(kind: str, now: str, *, ok: bool, reason: str = "", message: str = "") -> Object:
+    out = {"type": kind, "status": "True" if ok else "False", "lastProbeTime": None, "lastTransitionTime": now}
+    if reason:
+        out |= {"reason": reason, "message": message}
+    return out
+
+
+def failure_of(pod: Object) -> str:
+    """How this pod is meant to fail; empty: not at all."""
+    told: str = (pod["metadata"].get("annotations") or {}).get(FAIL, "")
+    if told:
+        return told
+    broken = any(c.get("image", "").endswith(":broken") for c in pod["spec"].get("containers") or ())
+    return "ImagePullBackOff" if broken else ""
+
+
+def _delay(context: Context, pod: Object) -> float:
+    try:
+        return float((pod["metadata"].get("annotations") or {})[READY_AFTER])
+    except (KeyError, ValueError):
+        return context.settings.ready_after
+
+
+def _start(context: Context, key: NameKey, pod: Object) -> None:
+    failure = failure_of(pod)
+    delay = _delay(context, pod)
+    if failure or delay > 0:
+        running = failure not in ("ImagePullBackOff",)
+        _report(context, pod, ready=False, waiting="" if failure == "never-ready" else failure, running=running)
+    uid = pod["metadata"]["uid"]
+
+    def ready() -> None:
+        found = context.get(PODS, key)
+        if found is None or found["metadata"]["uid"] != uid or "deletionTimestamp" in found["metadata"]:
+            return
+        _report(context, found, ready=True, waiting="", running=True)
+
+    def failed() -> None:
+        found = context.get(PODS, key)
+        if found is not None and found["metadata"]["uid"] == uid:
+            found["status"] |= {"phase": "Failed", "containerStatuses": _containers(found, "", ready=False, ended=1)}
+            context.write(PODS, found, manager="kubelet")
+
+    if failure == "CrashLoopBackOff" and pod["spec"].get("restartPolicy") == "Never":
+        context.cluster.after(delay, failed)
+    elif not failure and delay > 0:
+        context.cluster.after(delay, ready)
+    elif not failure:
+        _report(context, pod, ready=True, waiting="", running=True)
+
+
+def _containers(pod: Object, waiting: str, *, ready: bool, ended: int | None = None) -> list[Object]:
+    now = pod["status"].get("startTime")
+    out = []
+    for container in pod["spec"].get("containers") or ():
+        state: Object = {"running": {"startedAt": now}}
+        if waiting:
+            why = _WHY.get(waiting, waiting)
+            text = why.format(image=container.get("image"), name=container["name"], pod=pod["metadata"]["name"])
+            state = {"waiting": {"reason": waiting, "message": text}}
+        if ended is not None:
+            reason = "Completed" if ended == 0 else "Error"
+            state = {"terminated": {"exitCode": ended, "reason": reason, "startedAt": now, "finishedAt": now}}
+        out.append(
+            {
+                "name": container["name"], "image": container.get("image", ""), "imageID": "", "ready": ready,
+                "restartCount": 3 if waiting == "CrashLoopBackOff" else 0, "started": ready, "state": state,
+                "lastState": {},
+            }
+        )  # fmt: skip
+    return out
+
+
+def _report(context: Context, pod: Object, *, ready: bool, waiting: str, running: bool) -> None:
+    now = context.cluster.now()
+    status = pod["status"]
+    status.setdefault("startTime", now)
+    node = pod["spec"]["nodeName"]
+    address = f"10.244.{zlib.crc32(node.encode()) & 255}.{zlib.crc32(pod['metadata']['uid'].encode()) & 255}"
+    to_completion = ready and pod["spec"].get("restartPolicy") != "Always"
+    unready = not ready or to_completion
+    names = " ".join(c["name"] for c in pod["spec"].get("containers") or ())
+    reason, message = (
+        ("PodCompleted", "") if to_completion else ("ContainersNotReady", f"containers with unready status: [{names}]")
+    )
+    extra = {"reason": reason, "message": message} if unready else {"reason": "", "message": ""}
+    status["conditions"] = [
+        _condition("PodReadyToStartContainers", now, ok=running),
+        _condition("Initialized", now, ok=True),
+        _condition("Ready", now, ok=not unready, **extra),
+        _condition("ContainersReady", now, ok=not unready, **extra),
+        _condition("PodScheduled", now, ok=True),
+    ]
+    status["phase"] = "Succeeded" if to_completion else "Running" if running else "Pending"
+    status["containerStatuses"] = _containers(pod, waiting, ready=not unready, ended=0 if to_completion else None)
+    status |= {"hostIP": "10.0.0.1", "podIP": address, "podIPs": [{"ip": address}], "hostIPs": [{"ip": "10.0.0.1"}]}
+    context.write(PODS, pod, manager="kubelet")
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether the pod's Ready condition is true."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+
+
+def is_active(pod: Object) -> bool:
+    """Whether the pod counts: neither finished nor being deleted."""
+    return pod["status"].get("phase") not in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]
+
+
+def from_template(owner: Object, template: Object, reference: Object) -> Object:
+    """A pod for `owner` by its template."""
+    metadata = template.get("metadata") or {}
+    kept = {k: dict(metadata[k]) for k in ("labels", "annotations") if metadata.get(k)}
+    return {
+        "metadata": {
+            **kept, "namespace": owner["metadata"]["namespace"], "generateName": owner["metadata"]["name"] + "-",
+            "ownerReferences": [reference],
+        },
+        "spec": template["spec"],
+    }  # fmt: skip

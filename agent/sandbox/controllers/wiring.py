@@ -1,0 +1,78 @@
+"""Which change wakes which controller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.sandbox.controllers import (
+    claims,
+    crds,
+    daemonsets,
+    deployments,
+    garbage,
+    jobs,
+    namespaces,
+    pods,
+    replicasets,
+    services,
+    statefulsets,
+)
+from agent.sandbox.controllers.loop import Context, Controller, controlled_by
+from agent.sandbox.store import StorageKey
+
+Object = dict[str, Any]
+
+OWN: dict[StorageKey, Controller] = {
+    ("apps", "deployments"): deployments.reconcile,
+    ("apps", "replicasets"): replicasets.reconcile,
+    ("apps", "statefulsets"): statefulsets.reconcile,
+    ("apps", "daemonsets"): daemonsets.reconcile,
+    ("batch", "jobs"): jobs.reconcile,
+    ("", "pods"): pods.reconcile,
+    ("", "namespaces"): namespaces.reconcile,
+    ("", "persistentvolumeclaims"): claims.reconcile,
+    ("", "services"): services.reconcile,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): crds.reconcile,
+}
+"""Controllers of the changed object itself."""
+
+OWNERS: dict[StorageKey, tuple[tuple[str, str, Controller], ...]] = {
+    ("apps", "replicasets"): (("apps/v1", "Deployment", deployments.reconcile),),
+    ("", "pods"): (
+        ("apps/v1", "ReplicaSet", replicasets.reconcile),
+        ("apps/v1", "StatefulSet", statefulsets.reconcile),
+        ("apps/v1", "DaemonSet", daemonsets.reconcile),
+        ("batch/v1", "Job", jobs.reconcile),
+    ),
+}
+"""Controllers of the changed object's owner."""
+
+
+class Wiring:
+    """Listens to one cluster's store."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def changed(self, storage: StorageKey, change: str, obj: Object, before: Object | None) -> None:
+        """Puts the controllers that care about a change into the queue."""
+        metadata = obj["metadata"]
+        namespace = metadata.get("namespace", "")
+        key = (namespace, metadata["name"])
+        context = self._context
+        own = OWN.get(storage)
+        if own is not None:
+            context.enqueue(own, key)
+        for api_version, kind, controller in OWNERS.get(storage, ()):
+            name = controlled_by(obj, api_version, kind)
+            if name:
+                context.enqueue(controller, (namespace, name))
+        if change == "DELETED":
+            garbage.deleted(context, obj)
+            if namespace:
+                namespaces.content_gone(context, namespace)
+            crds.content_gone(context, storage)
+        elif "deletionTimestamp" in metadata or (change == "ADDED" and metadata.get("ownerReferences")):
+            garbage.look_at(context, storage, key, obj)
+        if storage == ("", "nodes"):
+            daemonsets.nodes_changed(context)
