@@ -25,8 +25,8 @@ REREAD = 60.0
 class Credentials(Protocol):
     """Says who we are, again and again: tokens expire."""
 
-    async def authorization(self, *, renew: bool = False) -> str:
-        """Value of the Authorization header, empty for none. `renew`: the last one was refused.
+    async def authorization(self, *, refused: str | None = None) -> str:
+        """Value of the Authorization header, empty for none; another one than `refused` if it can be had.
 
         Raises:
             AccessError: it cannot be had.
@@ -122,7 +122,7 @@ class FixedToken:
     def __init__(self, token: str) -> None:
         self._value = f"Bearer {token}" if token else ""
 
-    async def authorization(self, *, renew: bool = False) -> str:  # noqa: ARG002 - the protocol's
+    async def authorization(self, *, refused: str | None = None) -> str:  # noqa: ARG002 - the protocol's
         """See `Credentials`."""
         return self._value
 
@@ -136,9 +136,9 @@ class TokenFile:
         self._value = ""
         self._read_at = float("-inf")
 
-    async def authorization(self, *, renew: bool = False) -> str:
+    async def authorization(self, *, refused: str | None = None) -> str:
         """See `Credentials`. A file that cannot be read for the moment leaves the token we have."""
-        if renew or self._clock.monotonic() - self._read_at >= REREAD:
+        if refused == self._value or self._clock.monotonic() - self._read_at >= REREAD:
             try:
                 # A token is 1 KB on tmpfs: a thread would cost more than the read.
                 token = self._path.read_text(encoding="ascii").strip()

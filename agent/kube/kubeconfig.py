@@ -11,6 +11,7 @@ renews is picked up at the next start, a token at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import Mapping
@@ -28,7 +29,12 @@ from agent.kube.access import REREAD, Endpoint
 from agent.kube.errors import AccessError
 from shared.tasks import Clock
 
+log = logging.getLogger(__name__)
+
 PLUGIN_TIMEOUT = 60.0
+MIN_RENEWAL = 5.0
+"""Seconds between two runs of a plugin whose credentials are refused."""
+
 EXPIRY_MARGIN = 60.0
 """Seconds before a plugin's token expires that it is asked for a new one."""
 
@@ -77,14 +83,24 @@ class KubeconfigCredentials:
         self._loaded_at = float("-inf")
         self._loading = asyncio.Lock()
 
-    async def authorization(self, *, renew: bool = False) -> str:
-        """See `agent.kube.access.Credentials`. One plugin runs at a time."""
-        asked_at = self._clock.monotonic()
-        if renew or self._due():
+    async def authorization(self, *, refused: str | None = None) -> str:
+        """See `agent.kube.access.Credentials`. One plugin runs at a time, and not at every refusal.
+
+        What cannot be renewed is used until the server refuses it.
+        """
+        if self._due(REREAD) or refused == self._value():
             async with self._loading:
-                if self._due() or (renew and self._loaded_at < asked_at):
-                    await self.load(renew=renew)
-        return str(self._configuration.api_key.get("BearerToken") or "").strip()
+                if self._due(REREAD) or (refused == self._value() and self._due(MIN_RENEWAL)):
+                    await self._renew(refused)
+        return self._value()
+
+    async def _renew(self, refused: str | None) -> None:
+        try:
+            await self.load(renew=refused is not None)
+        except AccessError as error:
+            if refused is not None or not self._value():
+                raise
+            log.warning("credentials cannot be renewed", extra={"error": str(error)})
 
     async def load(self, *, renew: bool = False) -> None:
         """Reads what the context names and runs its plugin if it must.
@@ -92,15 +108,18 @@ class KubeconfigCredentials:
         Raises:
             AccessError: names the file and the context.
         """
+        self._loaded_at = self._clock.monotonic()
         self._loader.renew = renew
         try:
             await self._loader.load_and_set(self._configuration)
         except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
             raise AccessError(f"{self._origin}: {error}") from error
-        self._loaded_at = self._clock.monotonic()
 
-    def _due(self) -> bool:
-        return self._clock.monotonic() - self._loaded_at >= REREAD
+    def _value(self) -> str:
+        return str(self._configuration.api_key.get("BearerToken") or "").strip()
+
+    def _due(self, seconds: float) -> bool:
+        return self._clock.monotonic() - self._loaded_at >= seconds
 
 
 async def open_kubeconfig(path: str, context: str | None, clock: Clock) -> Endpoint:

@@ -44,8 +44,6 @@ class Request:
     content_type: str = "application/json"
     accept: str = "application/json"
     etag: str = ""
-    repeatable: bool = True
-    """Safe to send twice when a kept-alive connection turns out to be dead."""
 
 
 @dataclass(frozen=True)
@@ -105,25 +103,31 @@ class Transport:
 
     @asynccontextmanager
     async def _open(self, request: Request, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Sends; again when credentials were refused and could be renewed, or the connection had died while idle."""
+        """Sends; again when credentials were refused and could be renewed, or the connection had died while idle.
+
+        All that we ever send may be sent twice: applies and deletions are idempotent.
+        """
+        credentials = self._endpoint.credentials
+        used = await credentials.authorization()
         try:
-            answer = await self._attempt(request, timeout, renew=False)
+            answer = await self._attempt(request, timeout, used)
         except Unauthorized:
-            answer = await self._attempt(request, timeout, renew=True)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            if not request.repeatable:
+            other = await credentials.authorization(refused=used)
+            if other == used:
                 raise
-            answer = await self._attempt(request, timeout, renew=False)
+            answer = await self._attempt(request, timeout, other)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            answer = await self._attempt(request, timeout, used)
         try:
             yield answer
         finally:
             answer.release()
 
     async def _attempt(
-        self, request: Request, timeout: aiohttp.ClientTimeout, *, renew: bool
+        self, request: Request, timeout: aiohttp.ClientTimeout, authorization: str
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": request.accept}
-        if authorization := await self._endpoint.credentials.authorization(renew=renew):
+        if authorization:
             headers["Authorization"] = authorization
         if request.etag:
             headers["If-None-Match"] = request.etag

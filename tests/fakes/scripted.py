@@ -21,6 +21,7 @@ class ScriptedServer:
     url: str = ""
 
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
+        await request.read()
         self.requests.append(request)
         handler = self.routes.get(f"{request.method} {request.path}") or self.routes.get(request.path)
         if handler is None:
@@ -28,11 +29,20 @@ class ScriptedServer:
         return await handler(request)
 
 
-def status(code: int, message: str = "", reason: str = "", headers: dict[str, str] | None = None, **details: Any) -> Handler:
+def status(
+    code: int, message: str = "", reason: str = "", headers: dict[str, str] | None = None, **details: Any
+) -> Handler:
     """Answers with a Kubernetes Status."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
-        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code}
+        body = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            "code": code,
+        }
         return web.json_response({**body, "details": details}, status=code, headers=headers)
 
     return handle
@@ -54,7 +64,12 @@ CORE = {
         {
             "kind": "APIResourceList",
             "resources": [
-                {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": ["get", "list", "patch", "watch"]},
+                {
+                    "name": "configmaps",
+                    "kind": "ConfigMap",
+                    "namespaced": True,
+                    "verbs": ["get", "list", "patch", "watch"],
+                },
                 {"name": "configmaps/status", "kind": "ConfigMap", "namespaced": True, "verbs": ["get"]},
                 {"name": "namespaces", "kind": "Namespace", "namespaced": False, "verbs": ["get", "list", "watch"]},
             ],
