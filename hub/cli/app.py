@@ -52,6 +52,7 @@ app.command(rich_help_panel=READ)(timeline.trace)
 app.command(rich_help_panel=OFFLINE)(offline.validate)
 app.command(rich_help_panel=OFFLINE)(offline.render)
 app.command(rich_help_panel=OFFLINE)(offline.schema)
+app.command(rich_help_panel=OFFLINE)(offline.sample)
 app.command()(running.version)
 
 
