@@ -1,1 +1,1 @@
-"""The HTTP side: routes by resource over the read model."""
+"""The HTTP API and the status page: shows the read model, takes webhooks, changes nothing."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, EnvironmentInfo, PathTimes
+from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, EnvironmentInfo, PathTimes, Revision
 from hub.domain.rollup import Tally
 from hub.domain.status import State, conditions
 from hub.view.core import View
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 RECENT = 50
 """Events shown with a unit."""
+LISTED_PROBLEMS = 10
+"""Problems shown with an application in a list; its own page has all."""
 
 
 def summary(view: View) -> Item:
@@ -97,11 +99,10 @@ def cluster_item(view: View, record: ClusterRecord) -> Item:
         "connection": record.connection,
         "heard": record.heard,
         "since": record.since or None,
-        "agent": {
-            "version": beat.agent if beat is not None else "",
-            "boot": beat.boot if beat is not None else "",
-            "interval": beat.interval if beat is not None else None,
-        },
+        "stale": record.silent,
+        "agent": beat.agent if beat is not None else "",
+        "boot": beat.boot if beat is not None else "",
+        "interval": beat.interval if beat is not None else None,
         "facts": beat.facts if beat is not None else {},
         "problems": problems,
         "units": tally.by_state(),
@@ -142,22 +143,13 @@ def application(view: View, name: str) -> Item | None:
         return None
     return application_item(view, info) | {
         "clusterNames": list(info.clusters),
-        "problemList": [problem_item(problem) for problem in info.problems],
-        "history": [
-            {
-                "revision": revision.revision,
-                "commit": _commit(revision.commit),
-                "trace": trace_id(revision.traceparent),
-                "times": path_times(revision.times),
-                "published": revision.published,
-            }
-            for revision in info.history
-        ],
+        "problems": [problem_item(problem) for problem in info.problems],
+        "history": [_revision(revision) for revision in info.history],
     }
 
 
 def application_item(view: View, info: ApplicationInfo) -> Item:
-    """An application with the counts of its units."""
+    """An application with the counts of its units, its first problems and its current revision."""
     tally = view.tally("application", info.name)
     current = info.history[0] if info.history else None
     errors = sum(problem.severity == "error" for problem in info.problems)
@@ -172,10 +164,22 @@ def application_item(view: View, info: ApplicationInfo) -> Item:
         "commit": _commit(info.commit),
         "revision": current.revision if current is not None else "",
         "trace": trace_id(current.traceparent) if current is not None else "",
-        "problems": {"error": errors, "warning": len(info.problems) - errors},
+        "problems": [problem_item(problem) for problem in info.problems[:LISTED_PROBLEMS]],
+        "problemCounts": {"error": errors, "warning": len(info.problems) - errors},
+        "history": [_revision(current)] if current is not None else [],
         "units": tally.by_state(),
         "drifted": tally.drifted,
         "reasons": _reasons(tally),
+    }
+
+
+def _revision(revision: Revision) -> Item:
+    return {
+        "revision": revision.revision,
+        "commit": _commit(revision.commit),
+        "trace": trace_id(revision.traceparent),
+        "times": path_times(revision.times),
+        "published": revision.published,
     }
 
 
@@ -218,6 +222,9 @@ def unit_item(record: UnitRecord) -> Item:
             "phase": have.phase if have is not None else "",
             "health": have.health if have is not None else "Unknown",
             "at": have.at if have is not None else None,
+            "received": have.received if have is not None else None,
+            "applied": have.applied if have is not None else None,
+            "healthy": have.healthy if have is not None else None,
         },
         "trace": trace_id(want.traceparent),
     }
@@ -252,7 +259,7 @@ def drift(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None,
         cluster_name, namespace, application_name, seen = read_cursor(cursor, str, str, str, int)
         after, skip = (str(cluster_name), str(namespace), str(application_name)), int(seen)
     items: list[Item] = []
-    for record in _from(view, wanted, after if skip else None):
+    for record in _from(view, wanted, after):
         offset = skip if record.key == after else 0
         report = record.report()
         for position, one in enumerate(report.drift if report is not None else ()):
@@ -309,9 +316,7 @@ def problem_item(problem: Problem) -> Item:
     return {
         "severity": problem.severity,
         "message": problem.message,
-        "file": place.file if place is not None else "",
-        "line": place.line if place is not None else 0,
-        "field": place.field if place is not None else "",
+        "place": {"file": place.file, "line": place.line, "field": place.field} if place is not None else None,
         "hint": problem.hint,
         "application": problem.application,
     }

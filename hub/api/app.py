@@ -1,0 +1,77 @@
+"""The web application: routes by resource, one error form, one way to get in. It only reads."""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.api import problems
+from hub.api.context import Context
+from hub.api.routes import applications, fleet, history, hooks, operations, pages, stream, units
+from hub.api.security import SafeHeaders, require_token
+from hub.metrics import Metrics
+from shared.tasks import Clock
+
+DESCRIPTION = """State of the fleet. Times are unix seconds. Lists are paged: pass `next` as `cursor`. Answers carry an
+`ETag`; send it as `If-None-Match` to be told when nothing has changed. Errors are `application/problem+json`."""
+
+
+def create_app(context: Context) -> FastAPI:
+    """The hub's HTTP side as an ASGI application."""
+    app = FastAPI(
+        title="Yardarm",
+        version=context.version,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        separate_input_output_schemas=False,
+    )
+    app.state.context = context
+    app.state.boot = secrets.token_hex(4)
+    app.state.audience = stream.Audience()
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+    for module in (fleet, applications, units, history, stream):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.include_router(hooks.router, prefix="/api/v1")
+    app.include_router(operations.router)
+    app.include_router(pages.router)
+    problems.install(app)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(_Measured, metrics=context.metrics, clock=context.view.clock)
+    return app
+
+
+class _Measured:
+    """Counts and times requests by route."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._clock.monotonic()
+        status = 500
+
+        async def watching(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watching)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            method = scope["method"] if scope["method"] in {"GET", "POST", "HEAD", "OPTIONS"} else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            if not route.endswith("/stream"):
+                self._metrics.request_seconds.labels(route).observe(self._clock.monotonic() - started)

@@ -1,0 +1,60 @@
+"""What the API is given: it builds nothing itself, and knows neither NATS nor Git."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hub.metrics import Metrics
+from hub.view import View
+
+
+class Explainer(Protocol):
+    """Says why an application is on a cluster or not, and where its values come from."""
+
+    def explain(self, application: str, cluster: str) -> dict[str, Any]:
+        """The explanation, fit for JSON.
+
+        Raises:
+            LookupError: there is no such application or cluster.
+        """
+
+
+class Webhooks(Protocol):
+    """Checks a webhook's signature and has the repositories it names fetched."""
+
+    async def received(self, provider: str, headers: Mapping[str, str], body: bytes) -> str:
+        """What was done about it, for the sender's log. `headers` have lower-case names.
+
+        Raises:
+            InvalidSignature: it is not signed as it must be.
+            InvalidMessage: it cannot be read.
+        """
+
+
+class Readiness(Protocol):
+    """Whether this hub can do its work."""
+
+    def role(self) -> str:
+        """`leader` or `follower`."""
+
+    def missing(self) -> Mapping[str, str]:
+        """What is not ready: part → what it waits for. Empty when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything `create_app` needs. `token` opens the API and must not be empty."""
+
+    view: View
+    metrics: Metrics
+    explainer: Explainer
+    webhooks: Webhooks
+    readiness: Readiness
+    token: str
+    version: str
+
+    def __post_init__(self) -> None:
+        if not self.token:
+            raise ValueError("the API needs a token: without one it would be open to everybody who can connect")

@@ -1,0 +1,87 @@
+"""Errors as RFC 9457 problem documents: what is wrong with the request, and what to do instead."""
+
+from __future__ import annotations
+
+import difflib
+import http
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from hub.view.index import BadCursor
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Refusal(Exception):
+    """An answer that is a problem document. `extra` adds members to it."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.extra = extra
+
+    def response(self) -> Response:
+        """As HTTP."""
+        return problem(self.status, self.detail, self.headers, **self.extra)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
+    """A problem document."""
+    body = {"type": "about:blank", "title": http.HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return Response(orjson.dumps(body | extra), status, headers, MEDIA_TYPE)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> Refusal:
+    """There is nothing of this name; names that are nearly it are offered."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return Refusal(404, f"no {kind} is named {name[:100]!r}{hint}")
+
+
+def install(app: FastAPI) -> None:
+    """Turns every error of an application into a problem document."""
+    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(BadCursor, _bad_cursor)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _crash)
+
+
+async def _refusal(_request: Request, error: Exception) -> Response:
+    return error.response() if isinstance(error, Refusal) else problem(500, "an error")
+
+
+async def _bad_cursor(_request: Request, error: Exception) -> Response:
+    return problem(400, str(error))
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    errors = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in found]
+    detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+    return problem(422, detail, errors=errors)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
+    if status == http.HTTPStatus.NOT_FOUND:
+        return problem(404, f"there is nothing at {request.url.path[:200]}; see /docs for what there is", headers)
+    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        return problem(405, f"{request.method} is not possible at {request.url.path[:200]}; see /docs", headers)
+    return problem(status, str(getattr(error, "detail", error)), headers)
+
+
+async def _crash(request: Request, error: Exception) -> Response:
+    log.error("a request failed", extra={"path": request.url.path}, exc_info=error)
+    return problem(500, "the hub made a mistake; its log has the details")

@@ -1,0 +1,1 @@
+"""One module per resource. Handlers ask the view and shape the answer; they decide nothing."""

@@ -1,0 +1,32 @@
+"""For the machinery around the hub: is it alive, is it ready, what does it count. Open: nothing here is secret."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from hub.api import models
+from hub.api.answers import Ctx, json_answer
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", responses={200: {"model": models.Alive}})
+async def healthz(ctx: Ctx) -> Response:
+    """200 while the process answers."""
+    return json_answer({"status": "ok", "version": ctx.version})
+
+
+@router.get("/readyz", responses={200: {"model": models.Ready}, 503: {"model": models.Ready}})
+async def readyz(ctx: Ctx) -> Response:
+    """200 when the hub can do its work, else 503 and what each unready part waits for."""
+    missing = dict(ctx.readiness.missing())
+    return json_answer(
+        {"ready": not missing, "role": ctx.readiness.role(), "missing": missing}, 503 if missing else 200
+    )
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+async def metrics(ctx: Ctx) -> Response:
+    """For Prometheus."""
+    return Response(ctx.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
