@@ -529,6 +529,20 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, content
         await Kube.connect(Access.kubeconfig(path))
 
 
+async def test_a_token_that_cannot_be_renewed_is_used_until_refused(server: ScriptedServer, tmp_path: Path) -> None:
+    clock = MovableClock()
+    server.routes["/version"] = answer({"gitVersion": "v1"})
+    path = kubeconfig(tmp_path, server.url, plugin(tmp_path, credential("one", "1970-01-01T00:30:00Z")))
+    async with await Kube.connect(Access.kubeconfig(path), clock) as kube:
+        plugin(tmp_path, "exit 1")
+        clock.at += 5000
+        assert await kube.version() == "v1"
+        server.routes["/version"] = status(401, "no", "Unauthorized")
+        clock.at += 10
+        with pytest.raises(errors.AccessError, match="ended with code 1"):
+            await kube.version()
+
+
 async def test_an_unknown_context_names_those_there_are(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, "https://127.0.0.1", {"token": "t"})
     with pytest.raises(errors.AccessError, match="it has the contexts one"):
