@@ -195,10 +195,11 @@ def _last_good(
     kept: dict[Key, FleetDocument] = {}
     unclear: set[str] = set()
     for item in rejected:
-        before = previous.documents.get((item.kind, item.name))
+        key = (item.kind, item.name)
+        before = previous.documents.get(key)
         if before is not None:
-            kept[item.kind, item.name] = before
-        else:
+            kept[key] = before
+        elif key not in documents:
             unclear.add(item.file)
     if unclear:
         kept.update((key, before) for key, before in previous.documents.items() if before.file in unclear)

@@ -1,7 +1,7 @@
 """The fleet model: references, last good versions, clusters from elsewhere."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.domain.fleet import build_fleet, cluster_document, implicit_fleet, with_clusters
@@ -262,6 +262,10 @@ def test_the_order_of_files_decides_nothing(before, after, random):
 
 
 @given(FILES, FILES)
+@example(
+    before={"one": [document("Cluster", "a")]},
+    after={"one": [document("Application", "a", "{wrong: 1}"), document("Application", "a")]},
+)
 def test_nothing_disappears_from_a_file_with_an_unclear_error(before, after):
     previous, parsed = build_fleet(read(**before)), read(**after)
     unclear = {item.file for item in parsed if isinstance(item, Rejected) and not item.kind}
