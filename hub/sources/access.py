@@ -95,6 +95,21 @@ class Callbacks(pygit2.RemoteCallbacks):
             return self._password()
         raise Unavailable("its server asks for credentials of a kind that is not supported")
 
+    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: FBT001
+        """Believe a server only when libgit2 does. Without this, pygit2 lets every SSH host key pass."""
+        del certificate
+        if valid:
+            return True
+        name = host.decode(errors="replace")
+        if self._location.transport == "ssh":
+            raise Unavailable(
+                f"the SSH host key of {name} is not in known_hosts, or is another one there "
+                f"(ssh-keyscan {name} shows it: compare it with what its operator publishes)"
+            )
+        raise Unavailable(
+            f"the certificate of {name} is not trusted here (add its authority to the system's, or set SSL_CERT_FILE)"
+        )
+
     def transfer_progress(self, stats: pygit2.remotes.TransferProgress) -> None:
         """Abort what is too large, and what nobody waits for any more."""
         if self._stop.is_set():
@@ -145,10 +160,6 @@ _HINTS = (
     ("not owned by", "run `git config --global --add safe.directory PATH`, or make the hub's user its owner"),
     ("unsupported url protocol", "there is no such directory on this machine"),
     ("could not find repository", "the directory is not a Git repository"),
-    ("known_hosts", "add its host key to known_hosts: ssh-keyscan HOST"),
-    ("hostkey", "its host key is not the one in known_hosts: ssh-keyscan HOST, after making sure that it changed"),
-    ("callback returned unsupported", "set an SSH key for it"),
-    ("certificate", "its certificate is not trusted here: add its authority to the system's, or set SSL_CERT_FILE"),
     ("404", "the address is wrong, or its server hides it from these credentials"),
     ("not found", "the address is wrong, or its server hides it from these credentials"),
 )
