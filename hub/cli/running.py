@@ -58,7 +58,6 @@ def demo(  # noqa: PLR0917 - one parameter per option
     yardarm demo --kubeconfig ~/.kube/config --contexts kind-a,kind-b
     """  # noqa: D301 - \b keeps the lines of an example apart
     from hub.demo.options import DemoOptions
-    from hub.demo.program import run
 
     if bool(kubeconfig) != bool(contexts):
         usage("--kubeconfig and --contexts belong together: name the file and the contexts to use")
@@ -81,6 +80,8 @@ def demo(  # noqa: PLR0917 - one parameter per option
         contexts=tuple(name.strip() for name in contexts.split(",") if name.strip()),
         output=output,
     )
+    from hub.demo.program import run
+
     raise typer.Exit(run(options))
 
 

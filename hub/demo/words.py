@@ -27,7 +27,7 @@ def welcome(places: Places) -> list[str]:
     made = " (made for you)" if places.sample else ""
     return [
         f"repository   {places.repo}{made}",
-        f"console      {places.url}/?token={places.token}",
+        f"console      {places.url}/#token={places.token}",
         f"API          {places.url}/api/v1/summary   (documentation at {places.url}/docs)",
         f"token        {places.token}",
         f"kubeconfig   {places.kubeconfig}",

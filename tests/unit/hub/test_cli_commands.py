@@ -1,0 +1,206 @@
+"""The command line as a person meets it: help, exit codes, errors that say what to do. Real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.demo import repository
+from hub.demo.clusters import spread
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def yardarm(tmp_path):
+    def run(*args, **environment):
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "XDG_RUNTIME_DIR": str(tmp_path),
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "hub", *map(str, args)]
+        return subprocess.run(command, env=env | environment, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    return run
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    repository.create(tmp_path / "fleet", spread(6), 1.0)
+    return tmp_path / "fleet"
+
+
+def test_help_names_every_command_and_teaches_by_example(yardarm):
+    result = yardarm("--help")
+
+    assert result.returncode == 0
+    for word in (
+        "demo",
+        "status",
+        "get",
+        "explain",
+        "drift",
+        "trace",
+        "validate",
+        "render",
+        "schema",
+        "yardarm trace web",
+    ):
+        assert word in result.stdout
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys, hub.cli.app\n"
+        "heavy = {'fastapi', 'pygit2', 'nats', 'uvicorn', 'yaml', 'rich', 'nacl', 'kubernetes'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+
+    assert result.stdout.strip() == "[]"
+
+
+def test_an_install_of_the_agent_alone_says_what_is_missing():
+    program = "import sys; sys.modules['typer'] = None\nfrom hub.__main__ import main\nmain()"
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    assert result.returncode == 2
+    assert "yardarm[hub]" in result.stderr
+
+
+def test_without_a_hub_it_says_how_to_get_one(yardarm):
+    unknown = yardarm("status")
+    unreachable = yardarm("status", YARDARM_HUB="http://127.0.0.1:9")
+    wrong = yardarm("status", YARDARM_HUB="somewhere")
+
+    assert (unknown.returncode, unreachable.returncode, wrong.returncode) == (1, 1, 1)
+    assert "yardarm demo" in unknown.stderr
+    assert "YARDARM_HUB" in unknown.stderr
+    assert "no hub at http://127.0.0.1:9" in unreachable.stderr
+    assert "not the address" in wrong.stderr
+    assert "Traceback" not in unknown.stderr + unreachable.stderr + wrong.stderr
+
+
+def test_wrong_usage_is_2(yardarm):
+    assert yardarm("status", "--nonsense").returncode == 2
+    assert yardarm("validate", "nowhere").returncode == 2
+    assert yardarm("demo", "--kubeconfig", "x").returncode == 2
+    assert yardarm("hub").returncode == 2
+
+
+def test_a_note_that_others_can_read_is_not_believed(yardarm, tmp_path):
+    note = tmp_path / "yardarm" / "demo.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"url": "http://127.0.0.1:9", "token": "x"}))
+    note.chmod(0o644)
+    believed = yardarm("status")
+    note.chmod(0o600)
+
+    assert "no hub is known" in believed.stderr
+    assert "the running demo" in yardarm("status").stderr
+
+
+def test_the_sample_is_valid(yardarm, fleet):
+    result = yardarm("validate", fleet)
+
+    assert result.returncode == 0, result.stdout
+    assert "6 clusters, 3 environments, 4 applications: 0 errors, 0 warnings" in result.stdout
+
+
+def test_validate_names_file_line_and_what_to_do(yardarm, fleet):
+    (fleet / "fleet/applications/web.yaml").write_text(
+        "apiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {name: web}\nspec:\n  namespce: shop\n"
+    )
+    (fleet / "apps/orders/broken.yaml").write_text("kind: ConfigMap\napiVersion: v1\nmetadata: {name: a, name: b}\n")
+
+    result = yardarm("validate", fleet)
+    found = json.loads(yardarm("validate", fleet, "-o", "json").stdout)
+
+    assert result.returncode == 1
+    assert "fleet/applications/web.yaml:5" in result.stdout
+    assert "namespace" in result.stdout
+    assert "apps/orders/broken.yaml:3" in result.stdout
+    assert {problem["place"]["file"] for problem in found} >= {"fleet/applications/web.yaml", "apps/orders/broken.yaml"}
+
+
+def test_validate_sees_what_is_not_committed_and_not_what_git_ignores(yardarm, fleet):
+    (fleet / ".gitignore").write_text("scratch/\n")
+    (fleet / "scratch").mkdir()
+    (fleet / "scratch/bad.yaml").write_text("apiVersion: yardarm.dev/v1alpha1\nkind: Nonsense\n")
+    assert yardarm("validate", fleet).returncode == 0
+
+    (fleet / "bad.yaml").write_text("apiVersion: yardarm.dev/v1alpha1\nkind: Nonsense\nmetadata: {name: x}\n")
+    assert yardarm("validate", fleet).returncode == 1
+
+
+def test_validate_reports_a_link_out_of_the_tree(yardarm, fleet):
+    (fleet / "apps/web/passwd.yaml").symlink_to("/etc/passwd")
+
+    result = yardarm("validate", fleet)
+
+    assert result.returncode == 1
+    assert "apps/web/passwd.yaml" in result.stdout
+    assert "root:" not in result.stdout
+
+
+def test_render_prints_what_a_cluster_gets(yardarm, fleet):
+    eu = yardarm("render", fleet, "--cluster", "prod-eu-1", "--app", "web")
+    us = yardarm("render", fleet, "--cluster", "dev-us-1", "--app", "web")
+    listed = json.loads(yardarm("render", fleet, "--cluster", "prod-eu-1", "-o", "json").stdout)
+
+    assert "greeting: Welcome, from eu" in eu.stdout
+    assert "greeting: Hello, from us" in us.stdout
+    assert {"CustomResourceDefinition", "Contact", "DaemonSet"} <= {item["kind"] for item in listed["items"]}
+
+
+def test_render_of_an_application_elsewhere_says_so(yardarm, fleet):
+    absent = yardarm("render", fleet, "--cluster", "dev-eu-1", "--app", "logs")
+    unknown = yardarm("render", fleet, "--cluster", "mars-1")
+
+    assert absent.returncode == 0
+    assert "not placed on dev-eu-1" in absent.stderr
+    assert unknown.returncode == 2
+    assert "prod-eu-1" in unknown.stderr
+
+
+def test_a_directory_of_manifests_is_one_application(yardarm, tmp_path):
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "cm.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+
+    checked = yardarm("validate", folder)
+    rendered = yardarm("render", folder, "--cluster", "anything")
+
+    assert checked.returncode == 0
+    assert "one application" in checked.stdout
+    assert "kind: ConfigMap" in rendered.stdout
+
+
+def test_schema_is_a_json_schema(yardarm):
+    assert json.loads(yardarm("schema").stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_keys_are_for_their_owner_only(yardarm, tmp_path):
+    out = tmp_path / "out" / "a.creds"
+
+    assert yardarm("keys", "agent", "dev-eu-1", "--state", tmp_path / "hub", "--out", out).returncode == 0
+    assert yardarm("keys", "agent", "Not a name", "--state", tmp_path / "hub").returncode == 2
+    assert out.stat().st_mode & 0o077 == 0
+    assert "YARDARM HUB KEYS" in out.read_text()
+    config = yardarm("keys", "nats", "--state", tmp_path / "hub").stdout
+    assert "resolver_preload" in config
+
+
+def test_agent_is_the_agent(yardarm):
+    result = yardarm("agent", "--help")
+
+    assert result.returncode == 0
+    assert "yardarm-agent" in result.stdout
