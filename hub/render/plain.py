@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from hub.domain.documents import API_GROUP
@@ -113,19 +114,25 @@ def _kustomization(place: Place, *, explicit: bool) -> Problem:
 
 
 def _file(file: File, problems: list[Problem]) -> Iterator[Found]:
-    documents: list[Document] = []
-    errors: list[DocumentError] = []
-    for item in scan_documents(file.data, file=file.name):
-        if isinstance(item, DocumentError):
-            errors.append(item)
-        else:
-            documents.append(item)
+    items = _parsed_again(file.data, file.name) if len(file.data) <= _REMEMBERED else _parsed(file.data, file.name)
+    documents = [item for item in items if isinstance(item, Document)]
+    errors = [item for item in items if isinstance(item, DocumentError)]
     if not any(_looks_like_manifest(document.value) for document in documents) and not _mentions_manifest(file, errors):
         problems.append(Problem("warning", "skipped: no Kubernetes object in it", Place(file.name)))
         return
     problems.extend(Problem("error", error.message, error.place, error.hint) for error in errors)
     for document in documents:
         yield from _document(document, file, problems)
+
+
+def _parsed(data: bytes, name: str) -> tuple[Document | DocumentError, ...]:
+    return tuple(scan_documents(data, file=name))
+
+
+# Variants of one application have the same files and differ in variables: parsing is most of a render. Decoded values
+# are never changed, so they may be shared. At worst 4 MB of YAML are kept, some 80 MB decoded.
+_REMEMBERED = 32 * 1024
+_parsed_again = lru_cache(maxsize=128)(_parsed)
 
 
 def _looks_like_manifest(value: Any) -> bool:
