@@ -48,7 +48,7 @@ def follow(objects: Objects, commit: str, path: str, link: str) -> Entry:
     """
     text = _target(objects, link)
     shown = ascii(text)
-    stack = [Entry("", objects.commit(commit).tree, TREE)]
+    stack = [Entry("", objects.tree_of(commit), TREE)]
     for name in path.split("/")[:-1]:
         stack.append(_child(objects, stack[-1], name, shown))
     steps, hops = _steps(text, shown), 0
@@ -83,9 +83,7 @@ def _steps(target: str, shown: str) -> list[str]:
 
 
 def _child(objects: Objects, parent: Entry, name: str, shown: str) -> Entry:
-    found = None
-    if parent.mode == TREE:
-        found = next((entry for entry in objects.entries(parent.oid) if entry.path == name), None)
+    found = objects.child(parent.oid, name) if parent.mode == TREE else None
     if found is None:
         raise Astray(f"to {shown}, which does not exist")
     if found.mode == SUBMODULE:

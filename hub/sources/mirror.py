@@ -233,10 +233,9 @@ class Mirror:
             _make_room(repository, before, news.refs)
             specs = _REFSPECS + ([f"+HEAD:{HEAD}"] if HEAD in news.refs else [])
             remote.fetch(specs, callbacks=self._callbacks(), prune=FetchPrune.NO_PRUNE, proxy=True)
-        if news.default:
-            repository.set_head(news.default)
-        elif HEAD in news.refs:
-            repository.set_head(pygit2.Oid(hex=news.refs[HEAD]))
+        head = news.default or news.refs.get(HEAD)
+        if head and str(repository.references["HEAD"].target) != head:
+            repository.set_head(head if news.default else pygit2.Oid(hex=head))
         return self._tips(repository, before, news)
 
     def _callbacks(self) -> access.Callbacks:

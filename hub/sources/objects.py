@@ -81,6 +81,8 @@ class Objects:
         self._odb = self._repository.odb
         self.memo: Memo[tuple[Entry, ...]] = Memo(memo)
         """Entries by tree id, and what other readers of trees worth keeping find, by keys of their own."""
+        self._names: Memo[dict[str, Entry]] = Memo(1000)
+        self._roots: Memo[str] = Memo(1000)
 
     def refs(self) -> dict[str, str]:
         """All refs of the mirror with the commit each leads to; tags of something else are left out.
@@ -161,6 +163,26 @@ class Objects:
             self.memo.put(tree, known)
         return known
 
+    def child(self, tree: str, name: str) -> Entry | None:
+        """One name in a tree, None when it is not there. Cheap also where thousands are asked for one by one."""
+        known = self._names.get(tree)
+        if known is None:
+            known = {entry.path: entry for entry in self.entries(tree)}
+            self._names.put(tree, known)
+        return known.get(name)
+
+    def tree_of(self, commit: str) -> str:
+        """The root tree of a commit.
+
+        Raises:
+            Unavailable: the commit is not in the mirror.
+        """
+        known = self._roots.get(commit)
+        if known is None:
+            known = self.commit(commit).tree
+            self._roots.put(commit, known)
+        return known
+
     def size(self, oid: str) -> int:
         """Bytes of an object, without reading it."""
         try:
@@ -178,11 +200,11 @@ class Objects:
         Raises:
             DocumentError: nothing is there, or the way leads through a symbolic link or a submodule.
         """
-        found = Entry("", self.commit(commit).tree, TREE)
-        walked = ""
-        for name in clean(path):
+        found = Entry("", self.tree_of(commit), TREE)
+        names, walked = clean(path), ""
+        for number, name in enumerate(names, 1):
             walked = f"{walked}/{name}" if walked else name
-            step = next((entry for entry in self.entries(found.oid) if entry.path == name), None)
+            step = self.child(found.oid, name)
             if step is None:
                 raise self._no_such_path(walked, found.oid, name, commit)
             if step.mode in (LINK, SUBMODULE):
@@ -191,7 +213,7 @@ class Objects:
                     f"{walked} is {what}, which is not followed", Place(walked), hint="name the directory itself"
                 )
             found = Entry(walked, step.oid, step.mode)
-            if step.mode != TREE and walked != "/".join(clean(path)):
+            if step.mode != TREE and number < len(names):
                 raise DocumentError(f"{walked} is a file, not a directory", Place(walked))
         return found
 
@@ -217,18 +239,18 @@ class Objects:
             return None
 
     def _resolve_range(self, wanted: str) -> str:
-        tags = self._names("refs/tags/")
+        tags = self._short_names("refs/tags/")
         tag = semver.best(wanted, tags)
         sha = self._commit_of(f"refs/tags/{tag}") if tag is not None else None
         if sha is None:
             raise DocumentError(f"no tag is in the range {wanted!r}; there are {_some(tags)}")
         return sha
 
-    def _names(self, prefix: str) -> list[str]:
+    def _short_names(self, prefix: str) -> list[str]:
         return [name.removeprefix(prefix) for name in self._repository.references if name.startswith(prefix)]
 
     def _no_such_ref(self, ref: str) -> DocumentError:
-        names = self._names("refs/heads/") + self._names("refs/tags/")
+        names = self._short_names("refs/heads/") + self._short_names("refs/tags/")
         if not names and self._commit_of(HEAD) is None:
             return DocumentError("the repository has no commit yet", hint="commit and push something")
         if ref in ("", "HEAD"):
