@@ -7,7 +7,8 @@ after a crash some messages come again: sinks must not mind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import orjson
 
@@ -31,15 +32,27 @@ class Ingest:
     """Carries messages of one stream into `sink`. One `Ingest` per durable name at a time."""
 
     def __init__(
-        self, bus: Bus, stream: str, durable: str, sink: Sink, *, subject: str = "", clock: Clock | None = None
+        self,
+        bus: Bus,
+        stream: str,
+        durable: str,
+        sink: Sink,
+        *,
+        subject: str = "",
+        clock: Clock | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
-        """`durable` names the place to resume from. `subject` limits what comes; empty: everything."""
+        """`durable` names the place to resume from. `subject` limits what comes; empty: everything.
+
+        `config` is laid over the consumer's configuration, in JetStream's words: where to start, when to be forgotten.
+        """
         self._bus = bus
         self._stream = stream
         self._durable = durable
         self._sink = sink
         self._subject = subject
         self._clock = clock or Clock()
+        self._config = dict(config or {})
         self._pull: Pull | None = None
         self.count = 0
         """Messages stored by the sink so far."""
@@ -83,13 +96,14 @@ class Ingest:
                 return
 
     async def _prepare_consumer(self) -> None:
-        config = {
+        config: dict[str, Any] = {
             "name": self._durable,
             "durable_name": self._durable,
             "deliver_policy": "all",
             "ack_policy": "all",
             "ack_wait": ACK_WAIT * 10**9,
             "max_ack_pending": MAX_UNACKNOWLEDGED,
+            **self._config,
         }
         path = f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._durable}"
         if self._subject:

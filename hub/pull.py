@@ -145,3 +145,9 @@ class Delivery(NamedTuple):
         # The newer form has domain and account before the stream, and a random token at the end.
         at = 5 if len(parts) == 9 else 7
         return cls(int(parts[at]), int(parts[at + 1]), int(parts[at + 3]))
+
+
+def stored_at(message: Message) -> float:
+    """When the server stored a message, unix seconds, as the consumer wrote it into the reply subject."""
+    parts = message.reply.split(".")
+    return int(parts[7 if len(parts) == 9 else 9]) / 1e9

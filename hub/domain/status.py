@@ -30,6 +30,8 @@ STATES = tuple(State)
 RANK = {state: rank for rank, state in enumerate(STATES)}
 MISSED_BEATS = 3
 """Heartbeats an agent may miss before its cluster is stale."""
+LONGEST_INTERVAL = 60.0
+"""Seconds: whoever announces rarer heartbeats is believed to beat this often."""
 SKEW = 5.0
 """Seconds by which an agent's clock may differ from the hub's before it is corrected for."""
 
@@ -213,6 +215,11 @@ def conditions(want: Want, have: Have | None, reach: Reach) -> tuple[Condition, 
     verified = healthy and not current.drifted
     reason = "" if verified else current.drift_reason or "not healthy yet"
     return (*steps, Condition("Verified", _truth(verified), reason))
+
+
+def patience(interval: float) -> float:
+    """Seconds without a heartbeat after which an agent that beats every `interval` seconds is not heard any more."""
+    return MISSED_BEATS * min(max(interval, 1.0), LONGEST_INTERVAL)
 
 
 def span(seconds: float) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from hub.domain.records import ApplicationInfo, Fleet
 from hub.domain.rollup import FLEET, Rollup, Tally
-from hub.domain.status import MISSED_BEATS, SKEW, Have, Shown, State, Want, counts_for, is_gone, judge, said, wanted
+from hub.domain.status import SKEW, Have, Shown, State, Want, counts_for, is_gone, judge, patience, said, wanted
 from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
@@ -126,13 +126,13 @@ class View:
         if record.heard is None:
             # A heartbeat from before this process began: the agent has been there all along.
             record.since = heard if heard > self.started else 0.0
-        elif heard - record.heard > MISSED_BEATS * beat.interval:
+        elif heard - record.heard > patience(beat.interval):
             record.since = heard
         record.heard, record.beat = heard, beat
         skew = heard - beat.at
         if abs(skew - record.skew) > SKEW:
             record.skew = skew if abs(skew) > SKEW else 0.0
-        record.silent = self.clock.now() >= heard + MISSED_BEATS * beat.interval
+        record.silent = self.clock.now() >= heard + patience(beat.interval)
         self.beats += 1
         self._await_silence(record)
         if before.silent and not record.silent:
@@ -274,20 +274,20 @@ class View:
     def _await_silence(self, record: ClusterRecord) -> None:
         if not record.queued and not record.silent and record.heard is not None and record.beat is not None:
             record.queued = True
-            at = record.heard + MISSED_BEATS * record.beat.interval
+            at = record.heard + patience(record.beat.interval)
             heapq.heappush(self._due, (at, next(self._count), record))
 
     def _fall_silent(self, record: ClusterRecord, now: float) -> None:
         if record.silent or record.heard is None or record.beat is None:
             return
-        patience = MISSED_BEATS * record.beat.interval
-        if now < record.heard + patience:
+        waited = patience(record.beat.interval)
+        if now < record.heard + waited:
             self._await_silence(record)
             return
         record.silent = True
         count = len(record.units)
-        message = f"no heartbeat for {patience:g} s: its {count} units are shown as they were last known"
-        self._tell_cluster(record, "cluster.lost", Severity.WARNING, message, record.heard + patience)
+        message = f"no heartbeat for {waited:g} s: its {count} units are shown as they were last known"
+        self._tell_cluster(record, "cluster.lost", Severity.WARNING, message, record.heard + waited)
         self._rejudge(record)
         self._note("cluster", record.name)
 
