@@ -142,7 +142,11 @@ def _ours(
     if difference.want is None:
         return any(entry.manager == manager for entry in setters)
     steps = [replace(step, have_index=step.want_index) for step in difference.steps]
-    return any(entry.manager == manager for entry in owners(after, dry_run, steps))
+    found = owners(after, dry_run, steps)
+    if is_secret(dry_run) and steps and steps[0].text == "data":
+        # What is applied as `stringData` is owned under that name, though it lives in `data`.
+        found += owners(after, dry_run, [replace(steps[0], text="stringData"), *steps[1:]])
+    return any(entry.manager == manager for entry in found)
 
 
 def _accepted(difference: Difference, rules: Sequence[IgnoreRule], setters: Sequence[Entry]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -306,40 +305,3 @@ async def test_statistics_count(objects: Objects) -> None:
         numbers = cache.statistics()
         assert (numbers.objects, numbers.watches, numbers.broken, numbers.restarts) == (1, 1, 0, 0)
         assert 0 < numbers.bytes < 1000
-
-
-REAL = os.environ.get("YARDARM_TEST_KUBECONFIG", "")
-
-
-@pytest.mark.skipif(not REAL, reason="YARDARM_TEST_KUBECONFIG names no real API server")
-async def test_on_a_real_api_server() -> None:
-    def manifest(name: str, value: str, **labels: str) -> dict[str, Any]:
-        return {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": "default", "labels": labels},
-            "data": {"k": value},
-        }
-
-    where = ObjectRef("v1", "ConfigMap", "default", "yardarm-cache-test")
-    async with await Kube.connect(Access.kubeconfig(REAL)) as kube, asyncio.TaskGroup() as tasks:
-        await kube.delete(where)
-        cache = LiveCache(kube)
-        changes = cache.subscribe()
-        running = tasks.create_task(cache.run())
-        try:
-            await cache.ensure(await kube.resource("v1", "ConfigMap"))
-            await kube.apply(manifest(where.name, "1"))
-            await kube.apply(manifest(where.name, "2", **{PART_OF: "real"}))
-            await until(lambda: cache.part_of("real") == (where,))
-            found = cache.get(where)
-            assert found is not None
-            assert found["data"] == {"k": "2"}
-            await kube.apply(manifest(where.name, "2"))
-            await until(lambda: cache.get(where) is None)
-            await kube.delete(where)
-            _, change = await changes.get()
-            assert (change.ref, change.deleted) == (where, True)
-        finally:
-            await kube.delete(where)
-            running.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -547,39 +546,6 @@ async def test_an_unknown_context_names_those_there_are(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, "https://127.0.0.1", {"token": "t"})
     with pytest.raises(errors.AccessError, match="it has the contexts one"):
         await Kube.connect(Access.kubeconfig(path, "two"))
-
-
-# --- a real API server
-
-
-REAL = os.environ.get("YARDARM_TEST_KUBECONFIG", "")
-
-
-@pytest.mark.skipif(not REAL, reason="YARDARM_TEST_KUBECONFIG names no real API server")
-async def test_a_real_api_server_answers_as_expected() -> None:
-    name = "yardarm-kube-test"
-    async with await Kube.connect(Access.kubeconfig(REAL)) as kube:
-        assert (await kube.version()).startswith("v1.")
-        manifest = {**MANIFEST, "metadata": {"name": name, "namespace": "default"}}
-        ref = ObjectRef("v1", "ConfigMap", "default", name)
-        await kube.delete(ref)
-        try:
-            made = await kube.apply(manifest)
-            dry = await kube.apply({**manifest, "data": {"k": "w"}}, dry_run=True)
-            assert dry["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
-            with pytest.raises(errors.Conflict) as conflict:
-                await kube.apply({**manifest, "data": {"k": "w"}}, manager="other")
-            assert conflict.value.causes[0].manager == "yardarm"
-            with pytest.raises(errors.Invalid) as invalid:
-                await kube.apply({**manifest, "dta": {}})
-            assert invalid.value.causes[0].field == "dta"
-            with pytest.raises(errors.Conflict):
-                await kube.delete(ref, uid="other")
-            assert await kube.delete(ref, dry_run=True)
-            assert await kube.get(ref) is not None
-            assert not await kube.rediscover()
-        finally:
-            assert await kube.delete(ref)
 
 
 @pytest.fixture

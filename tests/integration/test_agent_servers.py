@@ -1,0 +1,203 @@
+"""Client, cache and drift against API servers: the sandbox always, a real one when there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from agent.cache import PART_OF, LiveCache
+from agent.domain.drift import comparable, confirmed, owned_difference, without_ignored
+from agent.kube import errors
+from agent.kube.access import Access
+from agent.kube.client import Kube
+from shared.messages import IgnoreRule
+from shared.model import ObjectRef
+from tests.fakes import apiserver
+
+NAMESPACE = "yardarm-agent-test"
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(params=apiserver.available())
+async def kube(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Kube]:
+    async with contextlib.AsyncExitStack() as stack:
+        if request.param == "sandbox":
+            server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
+        else:
+            server = stack.enter_context(apiserver.real(tmp_path))
+        client = await stack.enter_async_context(await Kube.connect(Access.kubeconfig(server.kubeconfig)))
+        await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        for ref in (config_map(), deployment(), *ODDLY_SPELLED):
+            await client.delete(ref_of(ref), propagation="Background")
+        yield client
+
+
+def ref_of(manifest: Manifest) -> ObjectRef:
+    metadata = manifest["metadata"]
+    return ObjectRef(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
+
+
+def named(api_version: str, kind: str, name: str, **more: Any) -> Manifest:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, **more}
+
+
+def config_map(value: str = "1", **labels: str) -> Manifest:
+    found = named("v1", "ConfigMap", "settings", data={"k": value})
+    if labels:
+        found["metadata"]["labels"] = labels
+    return found
+
+
+def deployment(**spec: Any) -> Manifest:
+    app = {
+        "name": "app",
+        "image": "web:1",
+        "args": ["-v"],
+        "env": [{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
+        "ports": [{"containerPort": 80}],
+        "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}, "requests": {"cpu": 0.1}},
+        "readinessProbe": {"httpGet": {"path": "/", "port": 80}},
+    }
+    selector = {"matchLabels": {"app": "web"}}
+    template = {"metadata": {"labels": {"app": "web"}, "creationTimestamp": None}, "spec": {"containers": [app]}}
+    return named(
+        "apps/v1", "Deployment", "web", spec={"replicas": 0, "selector": selector, "template": template, **spec}
+    )
+
+
+def with_image(image: str) -> Manifest:
+    selector = {"matchLabels": {"app": "web"}}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app", "image": image}]}}
+    return named("apps/v1", "Deployment", "web", spec={"selector": selector, "template": template})
+
+
+ODDLY_SPELLED = (
+    deployment(),
+    config_map(a="b"),
+    named("v1", "Secret", "password", stringData={"password": "hunter2"}),
+    named("v1", "Service", "web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}], "externalIPs": []}),
+)
+
+
+async def confirm(kube: Kube, manifest: Manifest, *rules: IgnoreRule) -> list[tuple[str, Any, Any, str]]:
+    """The whole way: live, dry run, compare; again when a controller was faster."""
+    async with asyncio.timeout(10):
+        while True:
+            live = await kube.get(ref_of(manifest))
+            assert live is not None
+            dry_run = await kube.apply(without_ignored(manifest, live, rules), force=True, dry_run=True)
+            if comparable(dry_run, live):
+                return [(item.path, item.want, item.have, item.manager) for item in confirmed(dry_run, live, rules)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_client_understands_the_answers(kube: Kube) -> None:
+    assert (await kube.version()).startswith("v1.")
+    ref = ref_of(config_map())
+    made = await kube.apply(config_map())
+    dry = await kube.apply(config_map("2"), dry_run=True)
+    assert dry["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    with pytest.raises(errors.Conflict) as conflict:
+        await kube.apply(config_map("2"), manager="other")
+    assert [(cause.manager, cause.field) for cause in conflict.value.causes] == [("yardarm", ".data.k")]
+    with pytest.raises(errors.Invalid) as invalid:
+        await kube.apply({**config_map(), "dta": {}})
+    assert [cause.field for cause in invalid.value.causes] == ["dta"]
+    with pytest.raises(errors.NotFound) as missing:
+        await kube.apply({**config_map(), "metadata": {"name": "a", "namespace": "no-such-namespace"}})
+    assert (missing.value.kind, missing.value.name) == ("namespaces", "no-such-namespace")
+    with pytest.raises(errors.UnknownKind):
+        await kube.apply({**config_map(), "apiVersion": "example.com/v1"})
+    with pytest.raises(errors.Conflict):
+        await kube.delete(ref, uid="other")
+    assert await kube.delete(ref, dry_run=True)
+    assert await kube.get(ref) is not None
+    assert await kube.delete(ref, uid=made["metadata"]["uid"])
+    assert await kube.get(ref) is None
+    assert not await kube.delete(ref)
+    assert not await kube.rediscover()
+
+
+async def test_the_cache_follows_what_carries_the_label(kube: Kube) -> None:
+    ref = ref_of(config_map())
+    cache = LiveCache(kube)
+    changes = cache.subscribe()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(cache.run())
+        resource = await kube.resource("v1", "ConfigMap")
+        await cache.ensure(resource)
+        await kube.apply(config_map("1"))
+        await kube.apply(config_map("2", **{PART_OF: "set"}))
+        await until(lambda: cache.part_of("set") == (ref,))
+        found = cache.get(ref)
+        assert found is not None
+        assert found["data"] == {"k": "2"}
+        await kube.apply(config_map("2"))
+        await until(lambda: cache.get(ref) is None)
+        _, change = await changes.get()
+        assert (change.ref, change.deleted) == (ref, True)
+        assert cache.stale(resource) is None
+        running.cancel()
+
+
+@pytest.mark.parametrize("manifest", ODDLY_SPELLED, ids=lambda manifest: manifest["kind"])
+async def test_what_was_just_applied_has_not_drifted(kube: Kube, manifest: Manifest) -> None:
+    await kube.apply(manifest, force=True)
+    assert await confirm(kube, manifest) == []
+
+
+async def test_an_edit_is_found_and_named(kube: Kube) -> None:
+    await kube.apply(deployment(), force=True)
+    await kube.apply(with_image("web:evil"), manager="kubectl-edit", force=True)
+    live = await kube.get(ref_of(deployment()))
+    assert live is not None
+    path = "/spec/template/spec/containers/name=app/image"
+    assert path in [item.path for item in owned_difference(deployment(), live)]
+    assert await confirm(kube, deployment()) == [(path, "web:1", "web:evil", "kubectl-edit")]
+    await kube.apply(deployment(), force=True)
+    assert await confirm(kube, deployment()) == []
+
+
+async def test_what_others_add_is_theirs(kube: Kube) -> None:
+    await kube.apply(deployment(), force=True)
+    extra = with_image("web:1")
+    extra["spec"]["template"]["spec"]["containers"].append({"name": "sidecar", "image": "proxy"})
+    extra["metadata"]["annotations"] = {"note": "x"}
+    await kube.apply(extra, manager="injector", force=True)
+    assert await confirm(kube, deployment()) == []
+
+
+async def test_an_ignored_field_stays_with_its_owner(kube: Kube) -> None:
+    rule = IgnoreRule(kind="Deployment", fields=("/spec/template/spec/containers/*/image",))
+    await kube.apply(deployment(), force=True)
+    await kube.apply(with_image("web:2"), manager="image-updater", force=True)
+    assert await confirm(kube, deployment(), rule) == []
+    live = await kube.get(ref_of(deployment()))
+    changed = deployment(minReadySeconds=5)
+    after = await kube.apply(without_ignored(changed, live, [rule]), force=True)
+    assert after["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
+    assert after["spec"]["minReadySeconds"] == 5
+    assert await confirm(kube, changed, rule) == []
+    assert await confirm(kube, changed) == [
+        ("/spec/template/spec/containers/name=app/image", "web:1", "web:2", "image-updater")
+    ]
+
+
+async def test_a_secrets_drift_shows_no_value(kube: Kube) -> None:
+    manifest = named("v1", "Secret", "password", stringData={"password": "hunter2"})
+    await kube.apply(manifest, force=True)
+    await kube.apply(named("v1", "Secret", "password", data={"password": "b3RoZXI="}), manager="kubectl", force=True)
+    live = await kube.get(ref_of(manifest))
+    assert live is not None
+    assert [item.path for item in owned_difference(manifest, live)] == ["/data/password"]
+    assert await confirm(kube, manifest) == [("/data/password", "(secret)", "(secret)", "kubectl")]
