@@ -157,7 +157,7 @@ def explain(location: urls.Location, error: Exception) -> Unavailable:
 
 
 _HINTS = (
-    ("not owned by", "run `git config --global --add safe.directory PATH`, or make the hub's user its owner"),
+    ("not owned by", "run `git config --global --add safe.directory {path}`, or make the hub's user its owner"),
     ("unsupported url protocol", "there is no such directory on this machine"),
     ("could not find repository", "the directory is not a Git repository"),
     ("404", "the address is wrong, or its server hides it from these credentials"),
@@ -168,4 +168,5 @@ _HINTS = (
 def _hint(location: urls.Location, text: str) -> str:
     if location.transport != "file" and "unsupported url protocol" in text:
         return ""
-    return next((hint for mark, hint in _HINTS if mark in text), "")
+    found = next((hint for mark, hint in _HINTS if mark in text), "")
+    return found.replace("{path}", location.key.removeprefix("file:"))

@@ -158,7 +158,9 @@ class Mirror:
             if self._objects is None or self._opened != number:
                 self._opened, self._objects = number, Objects(self._directory / f"mirror-{number}")
             return call(self._objects)
-        except (Damaged, pygit2.GitError, OSError) as error:
+        except OSError as error:
+            raise Unavailable(f"the mirror of {self.name} cannot be read: {error}") from error
+        except (Damaged, pygit2.GitError) as error:
             self._damaged = True
             self._objects = None
             raise Unavailable(

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from shared.errors import Unavailable
+
 T = TypeVar("T")
 
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
@@ -28,9 +30,13 @@ class SerialThread:
         self._closed = False
 
     async def run(self, call: Callable[[], T]) -> T:
-        """The result of `call`, run on the thread. A cancelled caller leaves the call to finish unheard."""
+        """The result of `call`, run on the thread. A cancelled caller leaves the call to finish unheard.
+
+        Raises:
+            Unavailable: closed.
+        """
         if self._closed:
-            raise RuntimeError(f"{self._name} is closed")
+            raise Unavailable(f"{self._name} is closed")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()

@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -114,15 +115,24 @@ class GitRepo:
         return sha
 
     @contextlib.contextmanager
-    def serve_http(self, *, user: str = "", password: str = "", port: int = 0) -> Iterator[str]:
-        """Serve over smart HTTP on loopback; yields the URL. With `user`, Basic authentication is demanded."""
+    def serve_http(
+        self, *, user: str = "", password: str = "", port: int = 0, certificate: Path | None = None
+    ) -> Iterator[str]:
+        """Serve over smart HTTP on loopback; yields the URL.
+
+        With `user`, Basic authentication is demanded; with `certificate` (a PEM file with key), it is HTTPS.
+        """
         expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
         server = _Server(("127.0.0.1", port), _Handler)
         server.root, server.authorization, server.requests = self.path.parent, expected, []
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/{self.path.name}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}/{self.path.name}"
         finally:
             server.shutdown()
             server.server_close()

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -294,6 +295,54 @@ async def test_a_working_repository_gives_its_commits_not_its_uncommitted_change
         tips = await mirror.fetch()
         assert (tips.head, tips.default) == (detached, "")
         assert await mirror.resolve("HEAD") == detached
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+async def test_a_server_with_an_untrusted_certificate_is_refused(repo, tmp_path):
+    certificate = tmp_path / "self-signed.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", certificate, "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    certificate.write_text(certificate.read_text() + (tmp_path / "cert.pem").read_text())
+    with repo.serve_http(certificate=certificate) as url:
+        async with mirror_of(url, tmp_path) as mirror:
+            with pytest.raises(Unavailable, match=r"the certificate of 127\.0\.0\.1 is not trusted here"):
+                await mirror.fetch()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to somebody else")
+async def test_a_repository_of_another_user_says_how_to_allow_it(repo, tmp_path):
+    for path in [repo.path, *repo.path.rglob("*")]:
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+    async with mirror_of(repo.path, tmp_path) as mirror:
+        with pytest.raises(Unavailable, match=f"not owned by current user .*safe.directory {repo.path}"):
+            await mirror.fetch()
+
+
+async def test_a_closed_mirror_says_so(repo, tmp_path):
+    async with mirror_of(repo.path, tmp_path) as mirror:
+        await mirror.fetch()
+    with pytest.raises(Unavailable, match="is closed"):
+        await mirror.resolve("main")
+
+
+async def test_many_read_while_others_fetch(repo, tmp_path):
+    async with mirror_of(repo.path, tmp_path) as mirror:
+        await mirror.fetch()
+
+        async def read() -> None:
+            sha = await mirror.resolve("main")
+            assert await read_file(mirror, sha, "apps/web/deploy.yaml")
+
+        for number in range(5):
+            sha = await asyncio.to_thread(repo.commit, f"change {number}")
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(20):
+                    tasks.create_task(read())
+                fetches = [tasks.create_task(mirror.fetch()) for _ in range(3)]
+            assert {fetch.result().head for fetch in fetches} == {sha}
 
 
 async def test_a_fetch_larger_than_the_limit_is_broken_off(repo, tmp_path):
