@@ -63,6 +63,8 @@ class Outcome(msgspec.Struct, frozen=True):
     digest: str = ""
     live: Manifest | None = None
     retry_after: float | None = None
+    no_answer: bool = False
+    """The API server did not answer at all."""
 
     @property
     def failed(self) -> bool:
@@ -94,13 +96,36 @@ Up = Callable[[ObjectRef], HealthStatus]
 Done = Callable[[Outcome], None]
 
 
-class Applier:
-    """Requests of one unit. `limit` is how many are in flight at the same time."""
+class Lanes:
+    """How many writes may be in flight: of one unit, and of all units that share `common`.
 
-    def __init__(self, kube: Kube, clock: Clock, limit: int) -> None:
+    A unit whose requests hang so cannot take all the room.
+    """
+
+    def __init__(self, own: int, common: asyncio.Semaphore) -> None:
+        self._own = asyncio.Semaphore(own)
+        self._common = common
+
+    async def __aenter__(self) -> None:
+        await self._own.acquire()
+        try:
+            await self._common.acquire()
+        except BaseException:
+            self._own.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._common.release()
+        self._own.release()
+
+
+class Applier:
+    """Writes of one unit, at most as many at the same time as `lanes` allow."""
+
+    def __init__(self, kube: Kube, clock: Clock, lanes: Lanes) -> None:
         self._kube = kube
         self._clock = clock
-        self._gate = asyncio.Semaphore(limit)
+        self._lanes = lanes
 
     async def apply(
         self, plan: Plan, live: Mapping[Key, Manifest], force: Callable[[Desired], bool], up: Up, done: Done
@@ -141,22 +166,21 @@ class Applier:
         return ""
 
     async def _apply_one(self, each: Desired, before: Manifest | None, force: bool, result: Pass, done: Done) -> None:  # noqa: FBT001
-        async with self._gate:
-            if result.cluster_down:
-                outcome = Outcome(each.ref, Action.PENDING, "the API server does not answer", Retry.SOON)
-            else:
-                outcome = await self.apply_object(each, before, force=force)
-            result.outcomes[each.ref.key] = outcome
-            if outcome.retry is Retry.SOON and outcome.reason.startswith(_NO_ANSWER):
-                result.cluster_down = outcome.reason
-            done(outcome)
+        outcome = await self._insist(each, before, force, result)
+        result.outcomes[each.ref.key] = outcome
+        if outcome.no_answer:
+            result.cluster_down = outcome.reason
+        done(outcome)
 
-    async def apply_object(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
+    async def _insist(self, each: Desired, before: Manifest | None, force: bool, result: Pass) -> Outcome:  # noqa: FBT001
         """Applies one object, trying again while the trouble is of the passing kind."""
         backoff = Backoff(0.3, 5)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return _applied(each, before, await self._kube.apply(each.manifest, force=force))
+                async with self._lanes:
+                    if result.cluster_down:
+                        return Outcome(each.ref, Action.PENDING, "the API server does not answer", Retry.SOON)
+                    return _applied(each, before, await self._kube.apply(each.manifest, force=force))
             except (ApiError, AccessError) as error:
                 failed = _outcome(each, error)
                 if isinstance(error, Invalid) and before is not None and hints.recreate(each.manifest):
@@ -196,24 +220,21 @@ class Applier:
     async def _prune_one(self, ref: ObjectRef, live: Manifest) -> Outcome:
         uid = (live.get("metadata") or {}).get("uid")
         backoff = Backoff(0.3, 5)
-        async with self._gate:
-            for attempt in range(1, ATTEMPTS + 1):
-                try:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._lanes:
                     await self._kube.delete(ref, uid=uid)
-                    return Outcome(ref, Action.PRUNED)
-                except UnknownKind:
-                    return Outcome(ref, Action.PRUNED, "its kind is not served any more")
-                except Conflict:
-                    return Outcome(ref, Action.SKIPPED, "another object has taken its name")
-                except (ApiError, AccessError) as error:
-                    reason, retry = _explained(error)
-                    if not _passes(error) or attempt == ATTEMPTS:
-                        return Outcome(ref, Action.FAILED, f"cannot be deleted: {reason}", retry)
-                    await self._clock.sleep(backoff.next(getattr(error, "retry_after", None)))
+                return Outcome(ref, Action.PRUNED)
+            except UnknownKind:
+                return Outcome(ref, Action.PRUNED, "its kind is not served any more")
+            except Conflict:
+                return Outcome(ref, Action.SKIPPED, "another object has taken its name")
+            except (ApiError, AccessError) as error:
+                reason, retry = _explained(error)
+                if not _passes(error) or attempt == ATTEMPTS:
+                    return Outcome(ref, Action.FAILED, f"cannot be deleted: {reason}", retry)
+                await self._clock.sleep(backoff.next(getattr(error, "retry_after", None)))
         raise AssertionError  # the last attempt returns
-
-
-_NO_ANSWER = "no answer from the API server"
 
 
 def _applied(each: Desired, before: Manifest | None, live: Manifest) -> Outcome:
@@ -239,7 +260,14 @@ def _outcome(each: Desired, error: ApiError | AccessError) -> Outcome:
     reason, retry = _explained(error)
     if isinstance(error, Invalid) and "immutable" in error.message:
         reason += "; to have it deleted and created anew, annotate it kustomize.toolkit.fluxcd.io/force: enabled"
-    return Outcome(each.ref, Action.FAILED, reason, retry, retry_after=getattr(error, "retry_after", None))
+    return Outcome(
+        each.ref,
+        Action.FAILED,
+        reason,
+        retry,
+        retry_after=getattr(error, "retry_after", None),
+        no_answer=isinstance(error, Unreachable) and error.status == 0,
+    )
 
 
 def _explained(error: ApiError | AccessError) -> tuple[str, Retry]:
@@ -255,7 +283,7 @@ def _explained(error: ApiError | AccessError) -> tuple[str, Retry]:
         case Conflict() | Throttled() | UnknownKind():
             return text, Retry.SOON
         case Unreachable(status=0):
-            return f"{_NO_ANSWER}: {text}", Retry.SOON
+            return f"no answer from the API server: {text}", Retry.SOON
         case Unreachable():
             return text, Retry.SOON
         case Forbidden(terminating=True):

@@ -68,15 +68,12 @@ class Receiver(Protocol):
 class Inbox:
     """Start `run` in a TaskGroup."""
 
-    def __init__(
-        self, bus: Bus, settings: AgentSettings, trust: Trust, clock: Clock, receiver: Receiver, *, tenant: str
-    ) -> None:
+    def __init__(self, bus: Bus, settings: AgentSettings, trust: Trust, clock: Clock, receiver: Receiver) -> None:
         self._bus = bus
         self._cluster = settings.cluster
         self._resync = settings.resync
         self._trust = trust
         self._clock = clock
-        self._tenant = tenant
         self._receiver = receiver
         self._newest: dict[UnitKey, int] = {}
         self._delivered: dict[UnitKey, int] = {}
@@ -241,7 +238,7 @@ class Inbox:
         names = [ref.digest] if ref.chunks == 1 else [f"{ref.digest}-{n}" for n in range(ref.chunks)]
         chunks = []
         for name in names:
-            message = await self._bus.get_last(subjects.get_blob(self._tenant, name))
+            message = await self._bus.get_last(subjects.get_blob(subjects.TENANT, name))
             if message is None:
                 # Blobs are stored before the assignment that names them, but a replica may lag behind.
                 raise Unavailable(f"blob {name[:12]} is not there (yet)")

@@ -88,18 +88,6 @@ class Reporter:
             group.create_task(self._send_events())
             group.create_task(self._beat())
 
-    async def flush(self, seconds: float) -> None:
-        """Sends what is not yet said, without pauses, for at most so long. Call when `run` has ended."""
-        for timer in self._timers.values():
-            timer.cancel()
-        try:
-            async with asyncio.timeout(seconds):
-                for unit, report in self._latest.items():
-                    if self._stored.get(unit) != report:
-                        await self._store(subjects.report(unit), encode(report))
-        except (TimeoutError, Unavailable, Refused) as error:
-            log.info("not all reports were sent before the end", extra={"error": str(error)})
-
     async def _send_reports(self) -> None:
         backoff = Backoff(0.2, 10)
         while True:

@@ -179,7 +179,9 @@ def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[s
         return ("unchanged", "") if applied == each.digest and hints.vanishes(each.manifest) else ("apply", "")
     if _is_leaving(live):
         return "waiting", "is being deleted; it is created anew when it is gone"
-    not_ours = claims.may_not_take(live, known.set_id, policy.adopt)
+    # What we applied is ours even when somebody took our label off.
+    stripped = applied is not None and not claims.other_owner(live, known.set_id)
+    not_ours = "" if stripped else claims.may_not_take(live, known.set_id, policy.adopt)
     if not_ours:
         return "refused", not_ours
     if hints.create_only(each.manifest):

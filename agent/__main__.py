@@ -1,0 +1,82 @@
+"""The `yardarm-agent` command: reads settings, runs until it is told to end.
+
+Exit codes: 0 ended as asked, 1 cannot work, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+
+from agent.settings import AgentSettings, SandboxSettings, UsageError, parse
+from shared.errors import YardarmError
+from shared.telemetry import configure_logging, configure_tracing
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    try:
+        settings = parse(sys.argv[1:] if argv is None else argv)
+        configure_logging(level=settings.log_level, style=settings.log_style)
+    except (UsageError, ValueError) as error:
+        return _fail(error, 2)
+    name = settings.cluster if isinstance(settings, AgentSettings) else "sandbox"
+    provider = configure_tracing("yardarm-agent", settings.otlp_endpoint, {"yardarm.cluster": name})
+    try:
+        asyncio.run(_until_signal(_work(settings)))
+    except UsageError as error:
+        return _fail(error, 2)
+    except YardarmError as error:
+        return _fail(error, 1)
+    except ExceptionGroup as errors:
+        known, rest = errors.split(YardarmError)
+        if rest is not None or known is None:
+            raise
+        return _fail(known, 1)
+    finally:
+        if provider is not None:
+            provider.shutdown()
+    return 0
+
+
+async def _work(settings: AgentSettings | SandboxSettings) -> None:
+    if isinstance(settings, SandboxSettings):
+        from agent.hosting import host
+
+        await host(settings)
+        return
+    from agent.kube.access import Access
+    from agent.kube.client import Kube
+    from agent.loop import read_credentials, run_agent
+
+    credentials = read_credentials(settings)
+    if settings.kubeconfig is not None:
+        access = Access.kubeconfig(settings.kubeconfig, settings.context or None)
+    else:
+        access = Access.in_cluster()
+    async with await Kube.connect(access) as kube:
+        await run_agent(settings, kube, credentials)
+
+
+async def _until_signal(work: Coroutine[None, None, None]) -> None:
+    """Runs `work`; SIGTERM and SIGINT end it in order."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+
+
+def _fail(error: Exception, code: int) -> int:
+    for each in error.exceptions if isinstance(error, ExceptionGroup) else (error,):
+        sys.stderr.write(f"yardarm-agent: {each}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

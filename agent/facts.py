@@ -1,0 +1,49 @@
+"""What an agent tells of its cluster: version, number of nodes, kinds served. Never a label: facts decide nothing."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import Any
+
+from agent.kube.client import Kube
+from agent.kube.errors import AccessError, ApiError, Forbidden
+from shared.tasks import Clock
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 300.0
+RETRY = 10.0
+
+
+class Facts:
+    """`values` is what is known; `problem` why the cluster cannot be asked, empty when it can. `run` keeps both."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self.values: dict[str, Any] = {}
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Asks for ever."""
+        while True:
+            try:
+                await self._ask()
+                self.problem = ""
+            except (ApiError, AccessError) as error:
+                self.problem = f"the Kubernetes API cannot be asked: {error}"
+            await self._clock.sleep(RETRY if self.problem else INTERVAL)
+
+    async def _ask(self) -> None:
+        self.values["kubernetes"] = await self._kube.version()
+        node = await self._kube.resource("v1", "Node")
+        count = 0
+        try:
+            async with aclosing(self._kube.pages(node, limit=100)) as pages:
+                async for items, _ in pages:
+                    count += len(items)
+            self.values["nodes"] = count
+        except Forbidden:
+            log.debug("may not list nodes")
+        self.values["kinds"] = len(self._kube.discovery.resources)

@@ -1,0 +1,416 @@
+"""One assignment of one unit against the cluster: look, plan, apply, prune, watch for drift.
+
+`attempt` makes one pass and returns; it keeps between passes what makes the next one cheap. When to make a pass, and
+what to tell the hub, is the unit's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.applier import Applier, Lanes, Outcome, Pass, Retry
+from agent.cache import Change, LiveCache
+from agent.domain import applyset, claims, hints
+from agent.domain import drift as drifts
+from agent.domain.desired import Desired, Key, Refused, prepare
+from agent.domain.health import health
+from agent.domain.plan import Known, Plan, plan
+from agent.inbox import Delivery
+from agent.inventory import Inventory
+from agent.keeper import Keeper
+from agent.kube.client import Kube
+from agent.kube.errors import Forbidden
+from agent.reporter import Reporter
+from agent.settings import AgentSettings
+from agent.survey import Survey
+from agent.view import View
+from agent.vigil import Vigil, described
+from shared.messages import Action, Drift, ObjectStatus, Phase
+from shared.model import Health, HealthStatus, Manifest, ObjectRef, UnitKey
+from shared.tasks import Clock
+
+CONFIRMING = 8
+"""Dry runs in flight while drift is confirmed."""
+_WRITES = (Action.CREATED, Action.CONFIGURED, Action.PRUNED)
+BREATH = 200
+"""Objects that are compared before others get the event loop."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all units of an agent share."""
+
+    kube: Kube
+    cache: LiveCache
+    inventory: Inventory
+    reporter: Reporter
+    keeper: Keeper
+    clock: Clock
+    settings: AgentSettings
+    lanes: asyncio.Semaphore
+    """Writes in flight over all units."""
+    waits_for: Callable[[UnitKey, tuple[str, ...]], str]
+    """Why a unit that depends on these applications has to wait; empty when it need not."""
+    state_changed: Callable[[UnitKey], None]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Where the assignment stands, as far as applying goes."""
+
+    phase: Phase
+    reason: str = ""
+    waits_for_units: bool = False
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a pass came to. `drift` are pairs of a record and a line about it."""
+
+    verdict: Verdict
+    done: dict[ObjectRef, Action] = {}
+    drift: tuple[tuple[Drift, str], ...] = ()
+    retry_soon: bool = False
+    retry_slowly: bool = False
+    retry_after: float | None = None
+
+
+class Reconciler:
+    """Makes the passes for one delivery. Not to be used by two tasks at once."""
+
+    def __init__(
+        self, tools: Tools, delivery: Delivery, applied: dict[Key, str], previous: Reconciler | None = None
+    ) -> None:
+        """`applied` is shared by the generations of a unit: digests of what was last applied, by object."""
+        self.assignment = delivery.assignment
+        self._tools = tools
+        self._delivery = delivery
+        self._applied = applied
+        self._unit = delivery.assignment.unit
+        self._policy = delivery.assignment.policy
+        self._set_id = tools.inventory.set_id(self._unit)
+        self._survey = Survey(tools.kube, tools.cache)
+        self._applier = Applier(tools.kube, tools.clock, Lanes(tools.settings.concurrency, tools.lanes))
+        self._view: View = previous._view if previous else View(tools.cache, tools.clock, self._set_id)
+        self._vigil: Vigil = previous._vigil if previous else Vigil(tools.kube, tools.clock)
+        if previous and previous._policy.ignore != self._policy.ignore:
+            self._vigil.compare_anew()
+        self._desired: dict[Key, Desired] | None = None
+        self._refused: list[Refused] = []
+        self._all_served = False
+        self._plan = Plan()
+        self._outcomes: dict[Key, Outcome] = {}
+        self._judged: dict[Key, HealthStatus] = {}
+        self._suspects: set[Key] = set()
+        self._steady = False
+        self._drift_news: list[tuple[Drift, str]] = []
+
+    # --- what the unit asks ---------------------------------------------------------------------------------------
+
+    def heard(self, change: Change) -> bool:
+        """Takes note of a change; returns whether it calls for an attempt."""
+        key = change.ref.key
+        self._judged.pop(key, None)
+        live = None if change.deleted else self._tools.cache.get(change.ref)
+        if self._view.changed(key, live):
+            self._suspects.add(key)
+            return True
+        return not self._steady
+
+    def next_correction(self) -> float | None:
+        """When held drift may be corrected next, in unix seconds; None when there is none."""
+        return self._vigil.next_due(self._policy)
+
+    def drift(self) -> tuple[Drift, ...]:
+        """For the report."""
+        return self._vigil.records()
+
+    def warnings(self) -> tuple[str, ...]:
+        """For the report: what is not as it should be but stops nothing."""
+        kept = [f"{each.ref} left the bundle and stays: {each.reason}" for each in self._plan.kept]
+        skipped = [f"{each.ref} is not applied: {each.reason}" for each in self._plan.skipped]
+        return (*self._survey.warnings.values(), *kept, *skipped)[:50]
+
+    def objects(self) -> tuple[ObjectStatus, ...]:
+        """Every object with its health, and what the last pass did to it."""
+        apart = {each.ref.key for each in self._plan.skipped}
+        desired = [self._status(each) for key, each in (self._desired or {}).items() if key not in apart]
+        refused = [ObjectStatus(each.ref, Health.MISSING, each.reason, Action.FAILED) for each in self._refused]
+        blocked = [
+            ObjectStatus(each.ref, self._health(each.ref).health, each.reason, Action.SKIPPED)
+            for each in self._plan.blocked
+        ]
+        leaving = [
+            ObjectStatus(ref, Health.PROGRESSING, "is being deleted", Action.PENDING) for ref in self._plan.leaving
+        ]
+        return (*desired, *refused, *blocked, *leaving)
+
+    def _status(self, each: Desired) -> ObjectStatus:
+        key = each.ref.key
+        verdict = self._health(each.ref)
+        outcome = self._outcomes.get(key)
+        refused = next((other.reason for other in self._plan.refused if other.ref.key == key), "")
+        if refused:
+            return ObjectStatus(each.ref, verdict.health, refused, Action.FAILED)
+        if outcome is None:
+            action = Action.UNCHANGED if self._applied.get(key) == each.digest else Action.PENDING
+            return ObjectStatus(each.ref, verdict.health, verdict.reason, action)
+        return ObjectStatus(each.ref, verdict.health, outcome.reason or verdict.reason, outcome.action)
+
+    def _health(self, ref: ObjectRef) -> HealthStatus:
+        """Judged once per change: decoding a live object costs more than judging it."""
+        verdict = self._judged.get(ref.key)
+        if verdict is None:
+            live = self._view.get(ref)
+            verdict = self._judged[ref.key] = health(live) if live is not None else self._absent(ref.key)
+        return verdict
+
+    def _absent(self, key: Key) -> HealthStatus:
+        each = (self._desired or {}).get(key)
+        if each is None or self._applied.get(key) != each.digest:
+            return HealthStatus(Health.PROGRESSING, "is not applied yet")
+        return (
+            HealthStatus(Health.HEALTHY)
+            if hints.vanishes(each.manifest)
+            else HealthStatus(Health.MISSING, "is not there")
+        )
+
+    # --- a pass ---------------------------------------------------------------------------------------------------
+
+    async def attempt(self, *, full: bool) -> Result | None:
+        """One pass. Unless `full`, only what was heard of is looked at, and None means that all is well.
+
+        Raises:
+            ApiError: the cluster does not answer; what was done is remembered.
+        """
+        if self._steady and not full:
+            if not await self._drifted():
+                news, self._drift_news = self._drift_news, []
+                return Result(Verdict(Phase.APPLIED), drift=tuple(news)) if news else None
+        else:
+            waits = self._tools.waits_for(self._unit, self._policy.depends_on)
+            if waits and not self.assignment.removed:
+                return Result(Verdict(Phase.BLOCKED, f"waits: {waits}", waits_for_units=True))
+        self._steady = False
+        desired, known = await self._look()
+        work = plan(
+            list(desired.values()), known, self._policy, self._same, removed=self.assignment.removed
+        )  # fmt: skip
+        if self.assignment.removed and self._policy.deletion.on_delete == "orphan":
+            return await self._let_go()
+        self._plan = work
+        passed = await self._apply(work, known)
+        return await self._conclude(work, passed, desired, known)
+
+    def _same(self, each: Desired, live: Manifest) -> bool:
+        return self._vigil.same(each, live, self._policy)
+
+    async def _drifted(self) -> bool:
+        """Looks at the suspects of a unit that was fine. True when there is something to put right."""
+        suspects, self._suspects = self._suspects, set()
+        desired = self._desired or {}
+        await self._examine(desired[key] for key in suspects if key in desired)
+        strangers = any(key not in desired and self._is_member(key) for key in suspects)
+        return strangers or bool(self._vigil.standing() - self._vigil.held(self._policy))
+
+    def _is_member(self, key: Key) -> bool:
+        return any(ref.key == key for ref in self._view.members())
+
+    async def _look(self) -> tuple[dict[Key, Desired], Known]:
+        """What is desired, what is there, and what has drifted."""
+        scope = await self._tools.inventory.scope(self._unit)
+        if self._desired is None or not self._all_served:
+            prepared, self._refused = prepare(
+                self._delivery.bundle.manifests, self._unit, self._set_id, self._survey.namespaced
+            )
+            self._desired = {each.ref.key: each for each in prepared}
+            self._vigil.restrict(set(self._desired))
+        desired = self._desired
+        kept = [each for each in desired.values() if not hints.not_applied(each.manifest)]
+        self._all_served = await self._survey.watch(kept, scope.kinds)
+        live: dict[Key, Manifest] = {}
+        for ref in self._view.members():
+            if ref.key not in desired and (stranger := self._view.get(ref)) is not None:
+                live[ref.key] = stranger
+        missing = []
+        for each in kept:
+            found = self._view.get(each.ref)
+            if found is not None:
+                live[each.ref.key] = found
+            else:
+                missing.append(each.ref)
+        missing = await self._without_new_namespace(missing)
+        live |= await self._survey.standing(missing)
+        self._suspects.clear()
+        standing = self._vigil.standing()
+        applied = (each for each in kept if self._applied.get(each.ref.key) == each.digest)
+        await self._examine((each for each in applied if each.ref.key not in standing), live)
+        known = Known(self._set_id, live, dict(self._applied), self._vigil.held(self._policy))
+        return desired, known
+
+    async def _without_new_namespace(self, missing: list[ObjectRef]) -> list[ObjectRef]:
+        """Makes the unit's namespace if need be; nothing can stand in one that was just made."""
+        home = self._unit.namespace
+        inside = [ref for ref in missing if ref.namespace == home]
+        declared = ("", "Namespace", "", home) in (self._desired or {})
+        if not inside or declared or not self._policy.create_namespace:
+            return missing
+        ref = ObjectRef("v1", "Namespace", "", home)
+        try:
+            if await self._tools.kube.get(ref) is None:
+                labels = {"app.kubernetes.io/managed-by": "yardarm"}
+                manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home, "labels": labels}}
+                await self._tools.kube.apply(manifest)
+                missing = [each for each in missing if each.namespace != home]
+        except Forbidden as error:
+            # Limited to some namespaces: then it is there, or the objects will say that it is not.
+            self._survey.warnings["namespace"] = f"cannot look after namespace {home}: {error}"
+        return missing
+
+    async def _examine(self, candidates: Iterable[Desired], live: dict[Key, Manifest] | None = None) -> None:
+        gate = asyncio.Semaphore(CONFIRMING)
+
+        async def one(each: Desired, found: Manifest | None) -> None:
+            async with gate:
+                news = await self._vigil.examine(each, found, self._policy)
+                if news is not None:
+                    self._drift_news.append((news, described(news)))
+
+        async with asyncio.TaskGroup() as group:
+            for number, each in enumerate(candidates):
+                if number % BREATH == BREATH - 1:
+                    await asyncio.sleep(0)
+                found = live.get(each.ref.key) if live is not None else await self._current(each.ref)
+                if found is None or not self._same(each, found) or each.ref.key in self._vigil.standing():
+                    group.create_task(one(each, found))
+
+    async def _current(self, ref: ObjectRef) -> Manifest | None:
+        """An object as it is. One that only lost our label is gone from the cache, but it is there."""
+        return self._view.get(ref) or (await self._survey.standing([ref])).get(ref.key)
+
+    async def _apply(self, work: Plan, known: Known) -> Pass:
+        if work.steps:
+            refs = [each.ref for each in (self._desired or {}).values()]
+            await self._tools.inventory.widen(
+                self._unit, applyset.scope_of(refs, self._tools.inventory.parent(self._unit))
+            )
+
+        def force(each: Desired) -> bool:
+            live = known.live.get(each.ref.key)
+            ours = each.ref.key in known.applied or (live is not None and claims.is_ours(live, self._set_id))
+            return ours or self._policy.adopt == "always"
+
+        sent = self._yielding(work, known)
+        return await self._applier.apply(sent, known.live, force, self._health, self._done)
+
+    def _yielding(self, work: Plan, known: Known) -> Plan:
+        """The plan with ignored fields left to those who own them."""
+        if not work.steps:
+            return work
+        steps = tuple(
+            msgspec.structs.replace(
+                step, objects=tuple(self._yielded(each, known.live.get(each.ref.key)) for each in step.objects)
+            )
+            for step in work.steps
+        )
+        return msgspec.structs.replace(work, steps=steps)
+
+    def _yielded(self, each: Desired, live: Manifest | None) -> Desired:
+        return msgspec.structs.replace(each, manifest=drifts.without_ignored(each.manifest, live, self._policy.ignore))
+
+    def _done(self, outcome: Outcome) -> None:
+        """An object was dealt with. Noted at once: the pass may be cancelled the next moment."""
+        key = outcome.ref.key
+        self._judged.pop(key, None)
+        self._outcomes[key] = outcome
+        if outcome.live is None:
+            return
+        self._view.wrote(outcome.ref, outcome.live)
+        self._outcomes[key] = msgspec.structs.replace(outcome, live=None)
+        self._applied[key] = outcome.digest
+        self._tools.keeper.keep_applied(self._unit, self._applied)
+        corrected = self._vigil.applied(key, outcome.live, outcome.digest)
+        if corrected is not None:
+            self._drift_news.append((corrected, f"corrected: {described(corrected)}"))
+
+    async def _conclude(self, work: Plan, passed: Pass, desired: dict[Key, Desired], known: Known) -> Result:
+        outcomes = list(passed.outcomes.values())
+        if passed.clean and not work.waiting and not work.refused and not self._refused:
+            deleted = await self._prune(work, known)
+            passed.outcomes.update({each.ref.key: each for each in deleted})
+            outcomes += deleted
+        verdict = self._verdict(work, passed)
+        if verdict.phase is Phase.APPLIED:
+            await self._finish(desired)
+            if self.assignment.removed:
+                verdict = Verdict(Phase.REMOVED)
+        news, self._drift_news = self._drift_news, []
+        unfinished = passed.gate or work.waiting or work.prune or work.leaving or not self._all_served
+        return Result(
+            verdict,
+            {each.ref: each.action for each in outcomes if each.action in _WRITES},
+            tuple(news),
+            retry_soon=passed.retry is Retry.SOON or bool(unfinished),
+            retry_slowly=verdict.phase in (Phase.FAILED, Phase.BLOCKED),
+            retry_after=max((each.retry_after for each in outcomes if each.retry_after), default=None),
+        )
+
+    async def _prune(self, work: Plan, known: Known) -> list[Outcome]:
+        """Deletes the next group, unless an earlier one is not gone yet."""
+        if not work.prune or work.leaving:
+            return []
+        outcomes = await self._applier.prune(work.prune[0], known.live)
+        for outcome in outcomes:
+            if not outcome.failed:
+                self._applied.pop(outcome.ref.key, None)
+        self._tools.keeper.keep_applied(self._unit, self._applied)
+        return outcomes
+
+    def _verdict(self, work: Plan, passed: Pass) -> Verdict:
+        failed = [each for each in passed.outcomes.values() if each.failed]
+        if passed.cluster_down:
+            return Verdict(Phase.APPLYING, passed.cluster_down)
+        if failed or self._refused:
+            return Verdict(Phase.FAILED, _named([*failed, *self._refused]))
+        if passed.gate:
+            return Verdict(Phase.APPLYING, passed.gate)
+        if work.waiting:
+            return Verdict(Phase.APPLYING, _named(work.waiting))
+        if work.refused:
+            return Verdict(Phase.BLOCKED, _named(work.refused))
+        if work.prune or work.leaving:
+            ref = work.leaving[0] if work.leaving else work.prune[0][0]
+            return Verdict(Phase.APPLYING, f"waits until {ref} is deleted")
+        if work.blocked:
+            return Verdict(Phase.BLOCKED, _named(work.blocked))
+        return Verdict(Phase.APPLIED)
+
+    async def _finish(self, desired: dict[Key, Desired]) -> None:
+        """Everything is applied and everything else is gone."""
+        inventory = self._tools.inventory
+        if self.assignment.removed:
+            await inventory.remove(self._unit)
+            self._applied.clear()
+            self._tools.keeper.forget(self._unit)
+            return
+        for key in [key for key in self._applied if key not in desired]:
+            del self._applied[key]
+        for each in self._plan.unchanged:
+            self._applied.setdefault(each.ref.key, each.digest)
+        refs = [wanted.ref for wanted in desired.values()] + [kept.ref for kept in self._plan.kept]
+        await inventory.narrow(self._unit, applyset.scope_of(refs, inventory.parent(self._unit)))
+        self._tools.keeper.keep_applied(self._unit, self._applied)
+        self._steady = self._all_served
+
+    async def _let_go(self) -> Result:
+        """Leaves the objects and forgets them, as deletion.onDelete says."""
+        await self._finish({})
+        return Result(Verdict(Phase.REMOVED, "its objects stay, as deletion.onDelete says"))
+
+
+def _named(stopped: Sequence[Outcome | Refused]) -> str:
+    """The first of them, with the number of the others."""
+    more = f" (and {len(stopped) - 1} more objects)" if len(stopped) > 1 else ""
+    return f"{stopped[0].ref}: {stopped[0].reason}{more}"

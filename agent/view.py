@@ -1,0 +1,69 @@
+"""What one unit sees of the cluster: the shared cache, and over it its own writes that the cache has yet to hear of.
+
+Without the second part an object just written would look missing or old until its watch event arrives, and would be
+written again.
+"""
+
+from __future__ import annotations
+
+from agent.cache import LiveCache
+from agent.domain.desired import Key
+from shared.model import Manifest, ObjectRef
+from shared.tasks import Clock
+
+TRUSTED_FOR = 10.0
+"""Seconds after which the cache is believed again even if it never heard of a write: an object may have been created
+and deleted while its watch was interrupted."""
+
+
+class View:
+    """Live objects by reference. No requests are made here."""
+
+    def __init__(self, cache: LiveCache, clock: Clock, set_id: str) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._set_id = set_id
+        self._written: dict[Key, tuple[Manifest, float]] = {}
+
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        """The newest that is known of an object of this unit, None when it is not there."""
+        cached = self._cache.get(ref)
+        written = self._written.get(ref.key)
+        if written is None:
+            return cached
+        manifest, at = written
+        if self._clock.monotonic() - at > TRUSTED_FOR or (cached is not None and not _older(cached, manifest)):
+            del self._written[ref.key]
+            return cached
+        return manifest
+
+    def members(self) -> tuple[ObjectRef, ...]:
+        """All objects that carry the unit's label, as far as the cache has heard."""
+        return self._cache.part_of(self._set_id)
+
+    def wrote(self, ref: ObjectRef, live: Manifest) -> None:
+        """The server's answer to a write of ours."""
+        self._written[ref.key] = (live, self._clock.monotonic())
+
+    def changed(self, key: Key, live: Manifest | None) -> bool:
+        """The cache heard of a change. Returns whether it is news, rather than the echo of a write of ours."""
+        written = self._written.get(key)
+        if written is None:
+            return True
+        if live is not None and _older(live, written[0]):
+            return False
+        del self._written[key]
+        return live is None or version(live) != version(written[0])
+
+
+def version(manifest: Manifest) -> str:
+    """The resourceVersion, empty when there is none."""
+    return str((manifest.get("metadata") or {}).get("resourceVersion") or "")
+
+
+def _older(left: Manifest, right: Manifest) -> bool:
+    """Whether `left` is an earlier version. Versions that are no numbers cannot be compared: then it is not."""
+    try:
+        return int(version(left)) < int(version(right))
+    except ValueError:
+        return False

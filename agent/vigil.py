@@ -1,0 +1,196 @@
+"""Watches the objects of one unit for drift: suspects, confirms with the server, remembers, and paces corrections.
+
+Correcting itself is an ordinary pass over the plan; this says which objects are to be left alone in it: those that are
+only to be reported, and those somebody keeps changing back, which are corrected ever more slowly.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from agent.domain import drift, hints
+from agent.domain.desired import Desired, Key
+from agent.kube.client import Kube
+from agent.kube.errors import ApiError, Unreachable
+from agent.view import version
+from shared.diff import is_secret, masked_difference
+from shared.messages import Drift, FieldDrift, Policy
+from shared.model import Manifest, ObjectRef
+from shared.tasks import Clock
+
+log = logging.getLogger(__name__)
+
+SHOWN_FOR = 600.0
+"""Seconds for which corrected drift stays in the report."""
+PATIENCE = 2
+"""Corrections at once before somebody who changes things back is called a fight."""
+SLOWEST = 300.0
+QUIET = 600.0
+"""Seconds without a correction after which a fight is over."""
+
+
+class _Fight(msgspec.Struct):
+    attempts: int = 0
+    last: float = 0.0
+
+
+class Vigil:
+    """Drift of one unit. Times are unix seconds, from the clock."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._found: dict[Key, Drift] = {}
+        self._fights: dict[Key, _Fight] = {}
+        self._clean: dict[Key, tuple[str, str]] = {}
+        self._versions: dict[Key, tuple[str, str]] = {}
+
+    def same(self, each: Desired, live: Manifest, policy: Policy) -> bool:
+        """Whether a live object holds what is desired, as far as can be told without asking the server."""
+        key, seen = each.ref.key, (each.digest, version(live))
+        if seen[1] and self._versions.get(key) == seen:
+            return True
+        wanted = drift.without_ignored(each.manifest, live, policy.ignore)
+        if drift.owned_difference(wanted, live) and self._clean.get(key) != (each.digest, drift.substance(live)):
+            return False
+        self._versions[key] = seen
+        return True
+
+    async def examine(self, each: Desired, live: Manifest | None, policy: Policy) -> Drift | None:
+        """Looks at an object that was applied before. Returns drift that is new or has changed, None for no news.
+
+        Raises:
+            Unreachable: the server could not be asked.
+        """
+        if live is None:
+            return None if hints.vanishes(each.manifest) else self._record(each.ref, policy, (), deleted=True)
+        if (live.get("metadata") or {}).get("deletionTimestamp") or hints.create_only(each.manifest):
+            return None
+        if self.same(each, live, policy):
+            self._over(each.ref.key)
+            return None
+        fields = await self._confirm(each, live, policy)
+        if fields is None:
+            return None
+        if not fields:
+            self._clean[each.ref.key] = (each.digest, drift.substance(live))
+            self._over(each.ref.key)
+            return None
+        return self._record(each.ref, policy, fields, deleted=False)
+
+    async def _confirm(self, each: Desired, live: Manifest, policy: Policy) -> tuple[FieldDrift, ...] | None:
+        """The fields that applying would change; None when the object has changed meanwhile and will come again."""
+        wanted = drift.without_ignored(each.manifest, live, policy.ignore)
+        try:
+            answer = await self._kube.apply(wanted, force=True, dry_run=True)
+        except Unreachable:
+            raise
+        except ApiError as error:
+            # An immutable field, or a webhook that refuses: it differs, or the server would not mind.
+            log.info("drift cannot be confirmed", extra={"object": str(each.ref), "error": str(error)})
+            return tuple(_unconfirmed(wanted, live))
+        if not drift.comparable(answer, live):
+            return None
+        return tuple(drift.confirmed(answer, live, policy.ignore))
+
+    def _record(self, ref: ObjectRef, policy: Policy, fields: tuple[FieldDrift, ...], *, deleted: bool) -> Drift | None:
+        before, now = self._found.get(ref.key), self._clock.now()
+        standing = before is not None and before.corrected is None
+        if before is not None and standing and (before.fields, before.deleted) == (fields, deleted):
+            return None
+        self._found[ref.key] = Drift(
+            ref=ref,
+            since=before.since if before is not None and standing else now,
+            mode=policy.drift,
+            fields=fields,
+            deleted=deleted,
+            attempts=self._fight(ref.key).attempts,
+        )
+        return self._found[ref.key]
+
+    def _over(self, key: Key) -> None:
+        """The object is as it should be without our doing: somebody put it right."""
+        found = self._found.get(key)
+        if found is not None and found.corrected is None:
+            del self._found[key]
+
+    def applied(self, key: Key, live: Manifest, digest: str) -> Drift | None:
+        """An object was applied. Returns its drift if that was corrected by it."""
+        self._versions[key] = (digest, version(live))
+        found = self._found.get(key)
+        if found is None or found.corrected is not None:
+            return None
+        fight = self._fight(key)
+        fight.attempts += 1
+        fight.last = self._clock.now()
+        self._found[key] = msgspec.structs.replace(found, corrected=fight.last, attempts=fight.attempts)
+        return self._found[key]
+
+    def held(self, policy: Policy) -> frozenset[Key]:
+        """Objects whose drift is not to be corrected now."""
+        now = self._clock.now()
+        return frozenset(
+            key
+            for key, found in self._found.items()
+            if found.corrected is None and (policy.drift == "report" or self._due(key) > now)
+        )
+
+    def next_due(self, policy: Policy) -> float | None:
+        """When the next held correction may be made; None when there is none."""
+        if policy.drift == "report":
+            return None
+        standing = [self._due(key) for key, found in self._found.items() if found.corrected is None]
+        return min(standing, default=None)
+
+    def records(self) -> tuple[Drift, ...]:
+        """What stands, and what was corrected lately; for the report."""
+        limit = self._clock.now() - SHOWN_FOR
+        self._found = {key: each for key, each in self._found.items() if (each.corrected or limit) >= limit}
+        return tuple(sorted(self._found.values(), key=lambda each: (each.corrected or 0.0, each.ref.key)))
+
+    def restrict(self, keys: set[Key]) -> None:
+        """Forgets objects that are not in the bundle any more, and corrections made for an older one."""
+        self._found = {key: each for key, each in self._found.items() if key in keys and each.corrected is None}
+        for known in (self._fights, self._clean, self._versions):
+            for key in [key for key in known if key not in keys]:
+                del known[key]
+
+    def standing(self) -> set[Key]:
+        """Objects that have drifted and are not put right."""
+        return {key for key, found in self._found.items() if found.corrected is None}
+
+    def compare_anew(self) -> None:
+        """Forgets verdicts: the rules have changed."""
+        self._clean.clear()
+        self._versions.clear()
+
+    def _fight(self, key: Key) -> _Fight:
+        fight = self._fights.setdefault(key, _Fight())
+        if fight.attempts and self._clock.now() - fight.last > QUIET:
+            fight.attempts = 0
+        return fight
+
+    def _due(self, key: Key) -> float:
+        fight = self._fight(key)
+        if fight.attempts < PATIENCE:
+            return 0.0
+        return fight.last + min(SLOWEST, 2.0 ** (fight.attempts - PATIENCE + 1))
+
+
+def _unconfirmed(wanted: Manifest, live: Manifest) -> list[FieldDrift]:
+    secret = is_secret(live)
+    found = drift.owned_difference(wanted, live)
+    shown = [masked_difference(each) if secret else each for each in found]
+    return [FieldDrift(path=each.path, want=each.want, have=each.have) for each in shown]
+
+
+def described(found: Drift) -> str:
+    """One line for the history: what differs, and who did it."""
+    if found.deleted:
+        return f"{found.ref} was deleted"
+    first = found.fields[0]
+    by = f", changed by {first.manager}" if first.manager else ""
+    more = f" (and {len(found.fields) - 1} more fields)" if len(found.fields) > 1 else ""
+    return f"{found.ref}: {first.path} is {first.have!r}, should be {first.want!r}{by}{more}"
