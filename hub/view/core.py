@@ -16,7 +16,7 @@ import msgspec
 
 from hub.domain.records import ApplicationInfo, Fleet
 from hub.domain.rollup import FLEET, Rollup, Tally
-from hub.domain.status import SKEW, Have, Shown, State, Want, counts_for, is_gone, judge, patience, said, wanted
+from hub.domain.status import SKEW, Have, Reach, Shown, State, Want, counts_for, is_gone, judge, patience, said, wanted
 from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
@@ -138,7 +138,7 @@ class View:
         if before.silent and not record.silent:
             self._tell_cluster(record, "cluster.back", Severity.INFO, "the agent is heard again", heard)
         after = record.reach
-        if (before.silent, before.since, before.skew) != (after.silent, after.since, after.skew):
+        if _matters(before) != _matters(after):
             self._rejudge(record)
         if old is None or before.silent != after.silent or _telling(old) != _telling(beat):
             self._note("cluster", beat.cluster)
@@ -314,6 +314,11 @@ def _passage(want: Want, have: Have | None) -> Passage:
     if have is None or not counts_for(want, have):
         return Passage(*place)
     return Passage(*place, have.received, have.fetched, have.applied, have.healthy)
+
+
+def _matters(reach: Reach) -> tuple[object, ...]:
+    """The part of a cluster's reach whose change is a reason to judge its units again."""
+    return (reach.heard is None, reach.silent, reach.since, reach.skew)
 
 
 def _telling(beat: Heartbeat) -> tuple[object, ...]:
