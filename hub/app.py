@@ -71,7 +71,9 @@ class Hub:
         async with self._nats() as url:
             self.nats_url = url
             bus = self._bus = Bus(url, name=self.settings.name, credentials=self._credentials(), clock=self.clock)
-            self._reports = ReportsLoop(bus, self.view, self.metrics, self.clock, on_facts=self._poke)
+            self._reports = ReportsLoop(
+                bus, self.view, self.metrics, self.clock, on_facts=self._poke, on_removed=self._removed
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.run())
                 group.create_task(self._serve())
@@ -135,6 +137,10 @@ class Hub:
         if self._lead is not None:
             self._lead.fleet.poke()
 
+    def _removed(self, unit: UnitKey, generation: int) -> None:
+        if self._lead is not None:
+            self._lead.publisher.forget(unit, generation)
+
     async def _serve(self) -> None:
         app = create_app(
             Context(
@@ -153,12 +159,14 @@ class Hub:
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
         server = _Server(config, self.ready)
         log.info("the API is being served", extra={"url": self.url})
-        async with asyncio.TaskGroup() as group:
-            serving = group.create_task(server.serve(sockets=[listener]))
-            try:
-                await asyncio.shield(serving)
-            finally:
-                server.should_exit = True
+        with listener:
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(server.serve(sockets=[listener]))
+                try:
+                    await asyncio.shield(serving)
+                finally:
+                    server.should_exit = True
+                    await asyncio.wait({serving})
 
     def view_facts(self) -> Facts:
         """What the agents reported, by cluster."""

@@ -75,6 +75,12 @@ class Publisher:
         self._waiting: list[_Request] = []
         self._asked = asyncio.Event()
         self._stale_roots: set[str] = set()
+        self._over: list[UnitKey] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked for is written, roots included."""
+        return not self._waiting and not self._stale_roots and not self._over
 
     def of_application(self, name: str) -> Mapping[UnitKey, Given]:
         """What the units of an application were told last, those included that were told to let it go."""
@@ -135,6 +141,7 @@ class Publisher:
             try:
                 await self._serve([request for request in requests if not request.done.done()], fence)
                 await self._write_roots(fence)
+                await self._sweep()
                 backoff.reset()
             except Unavailable as error:
                 for request in requests:
@@ -159,7 +166,7 @@ class Publisher:
         for request, items in zip(requests, made, strict=True):
             request.succeed(items)
 
-    async def forget(self, unit: UnitKey, generation: int) -> None:
+    def forget(self, unit: UnitKey, generation: int) -> None:
         """The agent has removed what this unit had: nothing needs to be said about it any more."""
         given = self._given(unit)
         if given is None or not given.removed or given.generation != generation:
@@ -167,9 +174,17 @@ class Publisher:
         del self._of_application[unit.application][unit]
         del self._of_cluster[unit.cluster][unit]
         self._stale_roots.add(unit.cluster)
+        self._over.append(unit)
         self._asked.set()
-        await streams.purge(self._bus, streams.DESIRED.name, subjects.desired(unit))
-        await streams.purge(self._bus, streams.REPORTS.name, subjects.report(unit))
+
+    async def _sweep(self) -> None:
+        """Takes units that are over out of the streams, once no root lists them."""
+        while self._over:
+            unit = self._over[-1]
+            if self._given(unit) is None:
+                await streams.purge(self._bus, streams.DESIRED.name, subjects.desired(unit))
+                await streams.purge(self._bus, streams.REPORTS.name, subjects.report(unit))
+            self._over.pop()
 
     def _given(self, unit: UnitKey) -> Given | None:
         return self._of_cluster.get(unit.cluster, {}).get(unit)

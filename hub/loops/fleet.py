@@ -120,6 +120,8 @@ class FleetLoop:
         self._shape: tuple[FleetModel | None, str] = (None, "")
         self.model: FleetModel | None = None
         """The fleet as of the last good look, None before the first."""
+        self.looked = ""
+        """The commit of the last look that came to its end."""
         self.evaluated = 0
         """Applications handed on since the start."""
 
@@ -166,6 +168,7 @@ class FleetLoop:
         self._tell()
         await self._hand_on(look)
         self._let_go(look, found)
+        self.looked = found.commit.sha
 
     async def _read(self, found: _Origin) -> FleetModel | None:
         """The model of a commit; None (and a finding) when it says nothing at all, where something was before."""

@@ -26,7 +26,7 @@ from hub.view.history import EVENTS as REMEMBERED
 from shared import subjects
 from shared.bus import Bus, Message, Refused, acknowledged
 from shared.errors import InvalidMessage, Unavailable
-from shared.messages import Assignment, Event, Heartbeat, Report, Severity, decode, encode
+from shared.messages import Assignment, Event, Heartbeat, Phase, Report, Severity, decode, encode
 from shared.model import UnitKey, is_token
 from shared.tasks import Backoff, Clock
 
@@ -64,13 +64,15 @@ class ReportsLoop:
         clock: Clock,
         *,
         on_facts: Callable[[], None] | None = None,
+        on_removed: Callable[[UnitKey, int], None] | None = None,
     ) -> None:
-        """`on_facts` is called when a cluster's agent reports other facts than before."""
+        """Calls back when a cluster's agent reports other facts than before, and when it has removed a unit."""
         self._bus = bus
         self._view = view
         self._metrics = metrics
         self._clock = clock
         self._on_facts = on_facts or (lambda: None)
+        self._on_removed = on_removed or (lambda _unit, _generation: None)
         self._name = f"view-{secrets.token_hex(6)}"
         self._followers = (
             _Follower(DESIRED.name, self._desired),
@@ -164,6 +166,8 @@ class ReportsLoop:
                 _showable([[field.want, field.have] for drift in report.drift for field in drift.fields])
             new = self._view.reported(report)
             self._metrics.reports.labels("new" if new else "old").inc()
+            if report.phase is Phase.REMOVED:
+                self._on_removed(unit, report.generation)
         else:
             beat = decode(message.data, Heartbeat)
             _same(beat.cluster, subjects.cluster_of(message.subject))

@@ -7,6 +7,7 @@ with a warning; fleet documents in the same tree are left out. It renders no tem
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -117,8 +118,9 @@ def _file(file: File, problems: list[Problem]) -> Iterator[Found]:
     items = _parsed_again(file.data, file.name) if len(file.data) <= _REMEMBERED else _parsed(file.data, file.name)
     documents = [item for item in items if isinstance(item, Document)]
     errors = [item for item in items if isinstance(item, DocumentError)]
-    if not any(_looks_like_manifest(document.value) for document in documents) and not _mentions_manifest(file, errors):
-        problems.append(Problem("warning", "skipped: no Kubernetes object in it", Place(file.name)))
+    if not any(_looks_like_manifest(document.value) for document in documents) and (not errors or _is_foreign(file)):
+        why = f", and it cannot be read: {errors[0].message}" if errors else ""
+        problems.append(Problem("warning", f"skipped: no Kubernetes object in it{why}", Place(file.name)))
         return
     problems.extend(Problem("error", error.message, error.place, error.hint) for error in errors)
     for document in documents:
@@ -139,17 +141,16 @@ def _looks_like_manifest(value: Any) -> bool:
     return isinstance(value, dict) and not value.keys().isdisjoint(("apiVersion", "kind", "metadata"))
 
 
-def _mentions_manifest(file: File, errors: list[DocumentError]) -> bool:
-    """Whether a file that cannot be parsed might hold an object. Other tools' YAML has tags and templates in it."""
-    return bool(errors) and (b"apiVersion" in file.data or b"kind" in file.data or b"\0" in file.data or _binary(file))
+_TEMPLATE_OR_TAG = re.compile(rb"\{\{|\{%|(^|[\s:\-\[,])!{1,2}[A-Za-z<]")
 
 
-def _binary(file: File) -> bool:
-    try:
-        file.data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return True
-    return False
+def _is_foreign(file: File) -> bool:
+    """Whether a file that cannot be parsed is another tool's: templates or tags in it, and no word of an object.
+
+    Anything else that cannot be parsed may have held an object yesterday, so it is an error.
+    """
+    spoken_of = b"apiVersion" in file.data or b"kind" in file.data
+    return not spoken_of and _TEMPLATE_OR_TAG.search(file.data) is not None
 
 
 def _document(document: Document, file: File, problems: list[Problem]) -> Iterator[Found]:

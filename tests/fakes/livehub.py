@@ -76,8 +76,12 @@ class LiveHub:
 
         def done() -> bool:
             lead = self.hub._lead
-            commit = self.hub.view.fleet.commit
-            return lead is not None and commit is not None and commit.sha == sha and not lead.applications.pending
+            return (
+                lead is not None
+                and lead.fleet.looked == sha
+                and not lead.applications.pending
+                and lead.publisher.idle
+            )
 
         self.hub.wake()
         await until(done)
@@ -118,13 +122,15 @@ def settings(folder: Path, repo: str, **more: object) -> HubSettings:
 async def live_hub(given: HubSettings) -> AsyncIterator[LiveHub]:
     """Runs a hub until the block ends."""
     hub = Hub(given)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(hub.run())
-        try:
-            await until(lambda: hub.ready.is_set() and hub.nats_url or running.done())
-            bus = Bus(hub.nats_url, name="test", credentials=hub.identity.hub_credentials())
-            listening = group.create_task(bus.run())
-            yield LiveHub(hub, bus)
-            listening.cancel()
-        finally:
-            running.cancel()
+    running = asyncio.ensure_future(hub.run())
+    listening: asyncio.Future[None] | None = None
+    try:
+        await until(lambda: (hub.ready.is_set() and hub.nats_url) or running.done())
+        bus = Bus(hub.nats_url, name="test", credentials=hub.identity.hub_credentials())
+        listening = asyncio.ensure_future(bus.run())
+        yield LiveHub(hub, bus)
+    finally:
+        for task in filter(None, (listening, running)):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
