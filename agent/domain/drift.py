@@ -136,11 +136,11 @@ def without_ignored(
 def _ours(
     difference: Difference, dry_run: Manifest, after: Sequence[Entry], setters: Sequence[Entry], manager: str
 ) -> bool:
-    """Whether the field is one that we apply, or one that we applied and that applying would remove."""
+    """Whether the field is one that we apply, part of something that we apply as a whole, or one that we gave up."""
     if not after:
         return True
-    if difference.want is None:
-        return any(entry.manager == manager for entry in setters)
+    if difference.want is None and any(entry.manager == manager for entry in setters):
+        return True
     steps = [replace(step, have_index=step.want_index) for step in difference.steps]
     found = owners(after, dry_run, steps)
     if is_secret(dry_run) and steps and steps[0].text == "data":

@@ -193,6 +193,26 @@ async def test_an_ignored_field_stays_with_its_owner(kube: Kube) -> None:
     ]
 
 
+def ingress(*hosts: str) -> Manifest:
+    backend = {"service": {"name": "web", "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    return named(
+        "networking.k8s.io/v1",
+        "Ingress",
+        "web",
+        spec={"rules": [{"host": host, "http": {"paths": paths}} for host in hosts]},
+    )
+
+
+async def test_what_others_add_to_a_list_that_is_replaced_as_a_whole_is_drift(kube: Kube) -> None:
+    await kube.apply(ingress("a"), force=True)
+    await kube.apply(ingress("a", "evil"), manager="kubectl-edit", force=True)
+    assert [(path, want, by) for path, want, _, by in await confirm(kube, ingress("a"))] == [
+        ("/spec/rules/host=evil", None, "kubectl-edit")
+    ]
+    await kube.delete(ref_of(ingress()))
+
+
 async def test_a_secrets_drift_shows_no_value(kube: Kube) -> None:
     manifest = named("v1", "Secret", "password", stringData={"password": "hunter2"})
     await kube.apply(manifest, force=True)

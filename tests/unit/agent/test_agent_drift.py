@@ -183,6 +183,29 @@ def test_a_webhook_that_answers_differently_each_time_is_no_drift() -> None:
     assert confirmed(one, two) == []
 
 
+def test_another_order_of_our_items_is_drift() -> None:
+    fields = {"f:spec": {"f:env": {'k:{"name":"A"}': {".": {}}, 'k:{"name":"B"}': {".": {}}}}}
+    metadata = {"managedFields": [entry("yardarm", fields, "Apply")]}
+    base = {"apiVersion": "example.com/v1", "kind": "W", "metadata": metadata}
+    ours, theirs = ({**base, "spec": {"env": [{"name": name} for name in order]}} for order in ("AB", "BA"))
+    assert [(i.path, i.want, i.have) for i in confirmed(ours, theirs)] == [
+        ("/spec/env", ["name=A", "name=B"], ["name=B", "name=A"])
+    ]
+
+
+def test_what_is_added_to_a_list_that_we_own_as_a_whole_is_drift_and_elsewhere_is_not() -> None:
+    base = {"apiVersion": "example.com/v1", "kind": "W"}
+
+    def body(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+        rules = [{"host": name} for name in names]
+        return {**base, "metadata": {"managedFields": [entry("yardarm", fields, "Apply")]}, "spec": {"rules": rules}}
+
+    whole = {"f:spec": {"f:rules": {}}}
+    keyed = {"f:spec": {"f:rules": {'k:{"host":"a"}': {".": {}}}}}
+    assert [item.path for item in confirmed(body(whole, "a"), body(whole, "a", "b"))] == ["/spec/rules/host=b"]
+    assert confirmed(body(keyed, "a"), body(keyed, "a", "b")) == []
+
+
 def test_a_field_somebody_removed_is_drift_without_a_culprit() -> None:
     body = live()
     del container_of(body)["args"]
