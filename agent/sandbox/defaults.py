@@ -182,7 +182,7 @@ def _job(obj: Object) -> None:
     fill(
         spec,
         {
-            "parallelism": 1, "backoffLimit": 6, "completionMode": "NonIndexed", "suspend": False,
+            "parallelism": 1, "manualSelector": False, "backoffLimit": 6, "completionMode": "NonIndexed", "suspend": False,
             "podReplacementPolicy": "TerminatingOrFailed",
         },
     )  # fmt: skip

@@ -85,7 +85,10 @@ class Renderer:
                 made["columnDefinitions"] = []
             self._headed = True
             return orjson.dumps(made)
-        return orjson.dumps(tables.partial(obj) if self._form == "PartialObjectMetadata" else obj)
+        if self._form == "PartialObjectMetadata":
+            return orjson.dumps(tables.partial(obj))
+        head = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": obj["metadata"]}
+        return orjson.dumps({**head, **obj})
 
     def many(self, records: list[Record], metadata: Object) -> bytes:
         """A list of objects."""
@@ -188,6 +191,7 @@ class Watch:
         self._seconds = float(query["timeoutSeconds"]) if query.get("timeoutSeconds", "").isdigit() else 1800.0
         self._watcher = Watcher()
         self._sent = 0
+        self._over = False
         self._backlog = self._start(query)
 
     def _start(self, query: Query) -> list[bytes]:
@@ -210,8 +214,10 @@ class Watch:
         self._sent = number
         changes = self._bucket.since(number)
         if changes is None:
-            message = TOO_OLD.format(asked=number, oldest=self._bucket.oldest)
-            raise problems.gone(message)
+            # once a watch is accepted, its errors are events, not answers
+            self._over = True
+            status = problems.gone(TOO_OLD.format(asked=number, oldest=self._bucket.oldest)).status()
+            return [orjson.dumps({"type": "ERROR", "object": status}) + b"\n"]
         return [line for change in changes if (line := self._changed(change))]
 
     def _line(self, event: str, record: Record) -> bytes:
@@ -245,7 +251,7 @@ class Watch:
         try:
             yield b"".join(self._backlog)
             self._backlog = []
-            while not watcher.lagging:
+            while not watcher.lagging and not self._over:
                 left = deadline - loop.time()
                 if left <= 0:
                     if self._bookmarks:

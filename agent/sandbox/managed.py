@@ -201,8 +201,7 @@ def apply(live: Object, applied: Object, node: Node, writer: Writer, *, force: b
     conflicts = _settled(entries, compared, entry.key, force=force)
     if conflicts and not force:
         raise conflict_error(conflicts)
-    unchanged = not (compared.added or compared.modified or compared.removed)
-    if unchanged and previous is not None and previous.fields == own and previous.api_version == entry.api_version:
+    if result == before and previous is not None and previous.fields == own and previous.api_version == entry.api_version:
         return live
     if not entry.fields:
         entries.pop(entry.key, None)
@@ -230,5 +229,5 @@ def _named(entry: Entry) -> str:
     if entry.subresource:
         text += f' with subresource "{entry.subresource}"'
     if entry.operation == "Update":
-        text += f" using {entry.api_version}" + (f" at {entry.time}" if entry.time else "")
+        text += f" using {entry.api_version}"
     return text

@@ -34,7 +34,7 @@ class ApiError(Exception):
         }  # fmt: skip
         if self.reason:
             body["reason"] = self.reason
-        if self.details:
+        if self.details is not None:
             body["details"] = {k: v for k, v in self.details.items() if v}
         body["code"] = self.code
         return body
@@ -94,12 +94,13 @@ def gone(message: str) -> ApiError:
 
 def cause(reason: str, field: str, message: str) -> Cause:
     """One line of a validation error, e.g. `cause("FieldValueRequired", "spec.selector", "Required value")`."""
-    return {"reason": reason, "message": message, "field": field}
+    out = {"reason": reason, "message": message}
+    return {**out, "field": field} if field else out
 
 
 def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
     """422 with its causes, worded as one message."""
-    lines = [f"{c['field']}: {c['message']}" if c.get("field") else c["message"] for c in causes]
+    lines = [f"{c['field']}: {c['message']}" if "field" in c else c["message"] for c in causes]
     text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     return ApiError(
         422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {text}',

@@ -168,7 +168,7 @@ def _identified(cluster: Cluster, kind: Kind, namespace: str, obj: Object) -> Ob
         metadata["namespace"] = namespace
     else:
         metadata.pop("namespace", None)
-    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "resourceVersion"):
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
         metadata.pop(name, None)
     metadata["uid"] = cluster.uid()
     metadata["creationTimestamp"] = cluster.now()
@@ -425,9 +425,10 @@ def scale_of(kind: Kind, obj: Object) -> Object:
         status["selector"] = ",".join(f"{k}={v}" for k, v in sorted(pairs.items()))
     elif isinstance(selector, str):
         status["selector"] = selector
+    replicas = at(obj, kind.scale_paths["specReplicasPath"]) or 0
     return {
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {k: metadata[k] for k in kept if k in metadata},
-        "spec": {"replicas": at(obj, kind.scale_paths["specReplicasPath"]) or 0}, "status": status,
+        "spec": {"replicas": replicas} if replicas else {}, "status": status,
     }  # fmt: skip
 
 

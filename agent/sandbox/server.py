@@ -64,9 +64,9 @@ class Sandbox:
         """Starts listening."""
         api = http.Api(self._clusters, self._token)
         server = web.Server(api.handle, handler_cancellation=True, request_factory=_request, access_log=None)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
         return self

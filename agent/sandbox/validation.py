@@ -295,7 +295,7 @@ def _job(new: Object, old: Object | None) -> list[Cause]:
     out += _template(spec, restart=("OnFailure", "Never"))
     if (spec.get("template", {}).get("spec") or {}).get("restartPolicy") == "Always":
         text = 'Required value: valid values: "OnFailure", "Never"'
-        out = [c for c in out if c["field"] != "spec.template.spec.restartPolicy"]
+        out = [c for c in out if c.get("field") != "spec.template.spec.restartPolicy"]
         out.append(cause("FieldValueRequired", "spec.template.spec.restartPolicy", text))
     if old is not None:
         out += _immutable(new, old, "selector", "completionMode")
