@@ -151,7 +151,7 @@ class Callbacks(pygit2.RemoteCallbacks):
 
 def explain(location: urls.Location, error: Exception) -> Unavailable:
     """What libgit2 said, as one sentence about this repository with what to do."""
-    text = urls.redact(str(error))
+    text = urls.redact(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
     hint = _hint(location, text.lower())
     return Unavailable(f"{urls.redact(location.url)} cannot be read: {text}{f' ({hint})' if hint else ''}")
 
@@ -160,6 +160,7 @@ _HINTS = (
     ("not owned by", "run `git config --global --add safe.directory {path}`, or make the hub's user its owner"),
     ("unsupported url protocol", "there is no such directory on this machine"),
     ("could not find repository", "the directory is not a Git repository"),
+    ("object not found", "the repository is incomplete: a partial clone, or damaged"),
     ("404", "the address is wrong, or its server hides it from these credentials"),
     ("not found", "the address is wrong, or its server hides it from these credentials"),
 )

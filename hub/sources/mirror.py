@@ -26,11 +26,14 @@ from hub.sources import access, urls
 from hub.sources.access import Credentials, Limits
 from hub.sources.objects import HEAD, CommitInfo, Damaged, Objects
 from hub.sources.serial import SerialThread
-from shared.errors import Unavailable
+from shared.errors import Unavailable, YardarmError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+MAX_PACKS = 200
+"""Pack files of one mirror; looking for an object in more of them gets slow."""
 
 _REFSPECS = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
 
@@ -151,8 +154,8 @@ class Mirror:
     # -- on the thread that reads
 
     def _read(self, call: Callable[[Objects], T]) -> T:
+        number = self._number()
         try:
-            number = self._number()
             if not number:
                 raise Unavailable(f"{self.name} has not been fetched yet")
             if self._objects is None or self._opened != number:
@@ -161,8 +164,10 @@ class Mirror:
         except OSError as error:
             raise Unavailable(f"the mirror of {self.name} cannot be read: {error}") from error
         except (Damaged, pygit2.GitError) as error:
-            self._damaged = True
             self._objects = None
+            if self._number() != number:
+                return self._read(call)  # a new repository took its place while it was read
+            self._damaged = True
             raise Unavailable(
                 f"the mirror of {self.name} is damaged, and made anew at the next fetch: {error}"
             ) from error
@@ -174,7 +179,7 @@ class Mirror:
             repository = self._open()
             if repository is not None and not self._damaged:
                 with contextlib.suppress(Damaged):
-                    return self._update(repository)
+                    return self._compacted(self._update(repository), Path(repository.path))
                 self._damaged = True
             return self._clone()
         except Unavailable as error:
@@ -193,7 +198,9 @@ class Mirror:
             return None
         directory = self._directory / f"mirror-{number}"
         if not self._unlocked:
-            # Nobody else writes here: a lock is what a killed process left behind.
+            # Nobody else writes here: locks and half-made mirrors are what a killed process left behind.
+            for unfinished in self._directory.glob("new-*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
             for lock in [*directory.glob("*.lock"), *directory.glob("refs/**/*.lock")]:
                 lock.unlink(missing_ok=True)
             self._unlocked = True
@@ -204,13 +211,27 @@ class Mirror:
             self._damaged = True
             return None
 
-    def _clone(self) -> Tips:
-        """Fetch into a new directory and put it in place when that went well."""
+    def _compacted(self, tips: Tips, directory: Path) -> Tips:
+        """Every fetch leaves a pack, and libgit2 never tidies up: beyond some, all that is here goes into one."""
+        if len(list(directory.glob("objects/pack/*.pack"))) <= MAX_PACKS:
+            return tips
+        try:
+            compact = self._clone(seed=directory)
+        except (YardarmError, pygit2.GitError, OSError) as error:
+            log.warning("a mirror cannot be compacted", extra={"repository": self.name, "error": str(error)})
+            return tips
+        return replace(compact, notices=(*tips.notices, *compact.notices))
+
+    def _clone(self, seed: Path | None = None) -> Tips:
+        """Fetch into a new directory, first from the mirror `seed`, and put it in place when that went well."""
         replaced = self._damaged
         self._directory.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="new-", dir=self._directory))
         try:
-            tips = self._update(pygit2.init_repository(str(fresh), bare=True))
+            repository = pygit2.init_repository(str(fresh), bare=True)
+            if seed is not None:
+                repository.remotes.create_anonymous(str(seed)).fetch(["+refs/*:refs/*"])
+            tips = self._update(repository)
             if replaced and tips.empty:
                 raise Unavailable("it has no commit any more, and the mirror of what it had is damaged")
             # A name never used before: libgit2 remembers open packs by their path for the whole process.
