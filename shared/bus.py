@@ -164,8 +164,13 @@ class Bus:
                 permission looks the same to the caller; `last_error` then names it.
         """
         client = await self._connection(timeout)
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task is not None else 0
         try:
             answer = await client.request(subject, data, timeout=timeout, headers=dict(headers) if headers else None)
+            if task is not None and task.cancelling() > cancellations:
+                # The client uses asyncio.wait_for, which loses a cancellation that comes together with the answer.
+                raise asyncio.CancelledError
         except nats.errors.NoRespondersError as error:
             raise Unavailable(f"nobody answers on {subject}: is the hub's JetStream up?") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
