@@ -1,8 +1,9 @@
-"""Plain YAML and JSON: files in, Kubernetes objects out. A pure function; it runs in worker processes and offline.
+"""Plain YAML and JSON: files in, Kubernetes objects out; the result depends on the job alone.
 
 A render succeeds as a whole or fails as a whole with every problem listed: an object missing from a result would be
 pruned from clusters. Files that plainly are no manifests (no document has apiVersion, kind or metadata) are skipped
-with a warning; fleet documents in the same tree are left out. It renders no templates, kustomizations or charts.
+with a warning; fleet documents in the same tree are left out. It renders no templates, kustomizations or charts. It
+runs in worker processes and offline.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from hub.domain.documents import API_GROUP
 from hub.domain.variables import Scope, substitute
-from hub.domain.yamldoc import Document, child_path, load_documents, scan_documents
+from hub.domain.yamldoc import Document, child_path, load_documents
 from hub.render.job import File, PlainJob, Rendered, RenderedObject, RenderError
+from hub.render.parsed import ParsedFiles
 from hub.render.patches import apply_patches
 from hub.render.select import CHART, KUSTOMIZATIONS, is_selected
 from shared.bundle import canonical_line
@@ -26,6 +27,7 @@ from shared.model import Manifest, Place, Problem
 
 _FLEET_GROUP = f"{API_GROUP}/"
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io/"
+_PARSED = ParsedFiles()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _kustomization(place: Place, *, explicit: bool) -> Problem:
 
 
 def _file(file: File, problems: list[Problem]) -> Iterator[Found]:
-    items = _parsed_again(file.data, file.name) if len(file.data) <= _REMEMBERED else _parsed(file.data, file.name)
+    items = _PARSED.parse(file.data, file.name)
     documents = [item for item in items if isinstance(item, Document)]
     errors = [item for item in items if isinstance(item, DocumentError)]
     if not any(_looks_like_manifest(document.value) for document in documents) and (not errors or _is_foreign(file)):
@@ -125,16 +127,6 @@ def _file(file: File, problems: list[Problem]) -> Iterator[Found]:
     problems.extend(Problem("error", error.message, error.place, error.hint) for error in errors)
     for document in documents:
         yield from _document(document, file, problems)
-
-
-def _parsed(data: bytes, name: str) -> tuple[Document | DocumentError, ...]:
-    return tuple(scan_documents(data, file=name))
-
-
-# Variants of one application have the same files and differ in variables: parsing is most of a render. Decoded values
-# are never changed, so they may be shared. At worst 4 MB of YAML are kept, some 80 MB decoded.
-_REMEMBERED = 32 * 1024
-_parsed_again = lru_cache(maxsize=128)(_parsed)
 
 
 def _looks_like_manifest(value: Any) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hub.domain.yamldoc import Limits
 from hub.render.job import File, PlainJob, Rendered, RenderError, Selection
+from hub.render.parsed import ParsedFiles
 from hub.render.plain import render
 from shared.model import Problem
 
@@ -227,3 +228,21 @@ SECRET = (
 def test_an_encrypted_secret_keeps_the_order_of_its_keys():
     line = render(job({"s.yaml": SECRET})).lines[0]
     assert line.index(b'"z"') < line.index(b'"a"')
+
+
+def test_renders_of_the_same_files_do_not_touch_each_other():
+    text = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {host: "${host}"}\nbinaryData: *d\n'
+    for host in ("one", "two", "one"):
+        rendered = render(job({"a.yaml": text}, variables={"host": host}, known=("host",)))
+        decoded = orjson.loads(rendered.lines[0])
+        assert decoded["data"] == decoded["binaryData"] == {"host": host}
+
+
+def test_only_so_much_is_remembered_of_what_was_parsed():
+    parsed = ParsedFiles(limit=1000)
+    for number in range(50):
+        data = config_map(f"c{number}").encode()
+        first = parsed.parse(data, "a.yaml")
+        assert parsed.parse(data, "a.yaml") is first
+    assert sum(len(data) for _, data in parsed._kept) == parsed._size <= 1000
+    assert parsed.parse(b"a: b # " + b"x" * 500, "big.yaml") is not parsed.parse(b"a: b # " + b"x" * 500, "big.yaml")
