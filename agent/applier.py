@@ -18,6 +18,7 @@ import msgspec
 from agent.domain import hints
 from agent.domain.desired import Desired, Key
 from agent.domain.plan import Plan, Step
+from agent.domain.reclaiming import reclaimed
 from agent.kube.client import Kube
 from agent.kube.errors import (
     AccessError,
@@ -183,6 +184,8 @@ class Applier:
                     return _applied(each, before, await self._kube.apply(each.manifest, force=force))
             except (ApiError, AccessError) as error:
                 failed = _outcome(each, error)
+                if isinstance(error, Invalid) and force and attempt == 1 and await self._reclaim(each, error):
+                    continue
                 if isinstance(error, Invalid) and before is not None and hints.recreate(each.manifest):
                     return await self._recreate(each, before, failed)
                 if not _passes(error) or attempt == ATTEMPTS:
@@ -193,6 +196,20 @@ class Applier:
             except ValueError as error:
                 return Outcome(each.ref, Action.FAILED, str(error), Retry.SLOWLY)
         raise AssertionError  # the last attempt returns
+
+    async def _reclaim(self, each: Desired, refusal: Invalid) -> bool:
+        """Takes over list items that an edit put in the way of ours, as a changed Service port does."""
+        try:
+            live = await self._kube.get(each.ref)
+            blamed = [cause.field for cause in refusal.causes]
+            fields = reclaimed(each.manifest, live, blamed) if live is not None else None
+            if live is None or fields is None:
+                return False
+            await self._kube.set_managed_fields(live, fields)
+        except (ApiError, AccessError) as error:
+            log.info("list items cannot be taken over", extra={"object": str(each.ref), "error": str(error)})
+            return False
+        return True
 
     async def _look_again(self) -> None:
         try:

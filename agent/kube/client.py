@@ -9,7 +9,7 @@ Nothing is retried or throttled here: every failure comes out at once as an erro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Self
 
 from agent.kube.access import Access
@@ -24,6 +24,7 @@ __all__ = ["EventType", "Kube", "Resource", "WatchEvent"]
 
 MANAGER = "yardarm"
 APPLY_PATCH = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class Kube:
@@ -120,6 +121,17 @@ class Kube:
             return _manifest((await self._transport_send(Request("GET", path), ref, deadline)).body)
         except NotFound:
             return None
+
+    async def set_managed_fields(self, live: Manifest, managed_fields: Sequence[Manifest]) -> Manifest:
+        """Rewrites who owns what in `live`, which must still be the current version; values stay as they are.
+
+        Raises:
+            Conflict: the object has changed meanwhile.
+        """
+        ref, version = _ref(live), live["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version, "managedFields": managed_fields}}
+        request = Request("PATCH", await self._object_path(ref), body=body, content_type=MERGE_PATCH)
+        return _manifest((await self._transport_send(request, ref, DEADLINE)).body)
 
     async def delete(
         self,

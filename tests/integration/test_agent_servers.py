@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import pathlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from agent.cache import PART_OF, LiveCache
 from agent.domain.drift import comparable, confirmed, owned_difference, without_ignored
+from agent.domain.reclaiming import reclaimed
 from agent.kube import errors
 from agent.kube.access import Access
 from agent.kube.client import Kube
@@ -30,6 +33,7 @@ async def kube(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncI
             server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
         else:
             server = stack.enter_context(apiserver.real(tmp_path))
+        shutil.copyfile(server.kubeconfig, tmp_path / "used.kubeconfig")
         client = await stack.enter_async_context(await Kube.connect(Access.kubeconfig(server.kubeconfig)))
         await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         for ref in (config_map(), deployment(), *ODDLY_SPELLED):
@@ -93,6 +97,28 @@ async def confirm(kube: Kube, manifest: Manifest, *rules: IgnoreRule) -> list[tu
             dry_run = await kube.apply(without_ignored(manifest, live, rules), force=True, dry_run=True)
             if comparable(dry_run, live):
                 return [(item.path, item.want, item.have, item.manager) for item in confirmed(dry_run, live, rules)]
+
+
+async def edit(tmp_path: pathlib.Path, what: str, patch: list[Manifest]) -> None:
+    """As a person does, with kubectl."""
+    config = tmp_path / "used.kubeconfig"
+    command = [
+        "kubectl",
+        "--kubeconfig",
+        str(config),
+        "-n",
+        NAMESPACE,
+        "patch",
+        what,
+        "--type=json",
+        "-p",
+        json.dumps(patch),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -211,6 +237,25 @@ async def test_what_others_add_to_a_list_that_is_replaced_as_a_whole_is_drift(ku
         ("/spec/rules/host=evil", None, "kubectl-edit")
     ]
     await kube.delete(ref_of(ingress()))
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+async def test_a_changed_service_port_can_be_put_right(kube: Kube, tmp_path: pathlib.Path) -> None:
+    service = named("v1", "Service", "web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]})
+    await kube.apply(service, force=True)
+    await edit(tmp_path, "service/web", [{"op": "replace", "path": "/spec/ports/0/port", "value": 81}])
+    with pytest.raises(errors.Invalid) as refusal:
+        await kube.apply(service, force=True)
+    live = await kube.get(ref_of(service))
+    assert live is not None
+    blamed = [cause.field for cause in refusal.value.causes]
+    fields = reclaimed(service, live, blamed)
+    assert fields is not None
+    await kube.set_managed_fields(live, fields)
+    after = await kube.apply(service, force=True)
+    assert [port["port"] for port in after["spec"]["ports"]] == [80]
+    assert reclaimed(service, after, blamed) is None
+    assert await confirm(kube, service) == []
 
 
 async def test_a_secrets_drift_shows_no_value(kube: Kube) -> None:
