@@ -119,6 +119,7 @@ class Vigil:
     def applied(self, key: Key, live: Manifest, digest: str) -> Drift | None:
         """An object was applied. Returns its drift if that was corrected by it."""
         self._versions[key] = (digest, version(live))
+        self._clean[key] = (digest, drift.substance(live))
         found = self._found.get(key)
         if found is None or found.corrected is not None:
             return None
