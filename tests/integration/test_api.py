@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-import socket
 
 import aiohttp
 import orjson
 import pytest
-import uvicorn
 
 from hub.api import models
 from hub.api.app import create_app
@@ -19,8 +17,10 @@ from shared.errors import InvalidMessage, InvalidSignature
 from shared.messages import Phase
 from shared.model import Health, Place, Problem
 from tests.fakes.fleetview import START, application, assignment, drift, event, fleet, report, sample
+from tests.fakes.webserver import serving
 
 TOKEN = "a-test-token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Explainer:
@@ -75,16 +75,8 @@ class Hub:
 @pytest.fixture
 async def hub():
     hub = Hub()
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(hub.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(server.serve(sockets=[listener]))
-        hub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as hub.session:
-            yield hub
-        server.should_exit = True
-        await serving
+    async with serving(hub.app) as hub.url, aiohttp.ClientSession(headers=BEARER) as hub.session:
+        yield hub
 
 
 async def messages(answer):
