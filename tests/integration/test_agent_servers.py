@@ -7,7 +7,8 @@ import contextlib
 import json
 import pathlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,22 +23,35 @@ from shared.messages import IgnoreRule
 from shared.model import ObjectRef
 from tests.fakes import apiserver
 
-NAMESPACE = "yardarm-agent-test"
+NAMESPACE = f"yardarm-agent-test-{uuid.uuid4().hex[:8]}"
 Manifest = dict[str, Any]
 
 
-@pytest.fixture(params=apiserver.available())
-async def kube(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Kube]:
+@pytest.fixture(scope="module", params=apiserver.available())
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Path of the real server's kubeconfig, one server for all tests; empty for the sandbox, one for each test."""
+    if request.param == "sandbox":
+        yield ""
+        return
+    with apiserver.real(tmp_path_factory.mktemp("real")) as server:
+        yield server.kubeconfig
+        asyncio.run(forget(server.kubeconfig))
+
+
+async def forget(config: str) -> None:
+    async with await Kube.connect(Access.kubeconfig(config)) as client:
+        await client.delete(ObjectRef("v1", "Namespace", "", NAMESPACE))
+
+
+@pytest.fixture
+async def kube(real: str, tmp_path: pathlib.Path) -> AsyncIterator[Kube]:
     async with contextlib.AsyncExitStack() as stack:
-        if request.param == "sandbox":
-            server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
-        else:
-            server = stack.enter_context(apiserver.real(tmp_path))
-        shutil.copyfile(server.kubeconfig, tmp_path / "used.kubeconfig")
-        client = await stack.enter_async_context(await Kube.connect(Access.kubeconfig(server.kubeconfig)))
+        config = real or (await stack.enter_async_context(apiserver.sandbox(tmp_path))).kubeconfig
+        shutil.copyfile(config, tmp_path / "used.kubeconfig")
+        client = await stack.enter_async_context(await Kube.connect(Access.kubeconfig(config)))
         await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        for ref in (config_map(), deployment(), *ODDLY_SPELLED):
-            await client.delete(ref_of(ref), propagation="Background")
+        for manifest in (*ODDLY_SPELLED, ingress()):
+            await client.delete(ref_of(manifest))
         yield client
 
 
@@ -236,7 +250,6 @@ async def test_what_others_add_to_a_list_that_is_replaced_as_a_whole_is_drift(ku
     assert [(path, want, by) for path, want, _, by in await confirm(kube, ingress("a"))] == [
         ("/spec/rules/host=evil", None, "kubectl-edit")
     ]
-    await kube.delete(ref_of(ingress()))
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
