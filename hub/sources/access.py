@@ -89,7 +89,8 @@ class Callbacks(pygit2.RemoteCallbacks):
         if allowed_types & CredentialType.USERNAME:
             return pygit2.Username(user)
         if allowed_types & CredentialType.SSH_KEY:
-            self._once(CredentialType.SSH_KEY, "its server refused the SSH key")
+            none = "its server wants an SSH key: none is set for it, and no SSH agent offers one that it takes"
+            self._once(CredentialType.SSH_KEY, "its server refused the SSH key" if self._credentials.ssh_key else none)
             return self._ssh(user)
         if allowed_types & CredentialType.USERPASS_PLAINTEXT:
             return self._password()

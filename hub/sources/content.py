@@ -55,12 +55,12 @@ def read_content(
 ) -> Content:
     """The files below `path` whose relative path is `wanted`. A file given as `path` is the only one.
 
-    What cannot be read is in `problems`, each with its place.
+    What cannot be read is in `problems`, each with its place. The limits are those of the mirror when none are given.
 
     Raises:
         DocumentError: as `content_key`.
     """
-    reader = _Reader(objects, commit, limits or Limits())
+    reader = _Reader(objects, commit, limits or objects.limits)
     found = objects.find(commit, path)
     key = content_key(objects, commit, path)
     if found.mode != TREE:

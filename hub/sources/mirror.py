@@ -159,7 +159,7 @@ class Mirror:
             if not number:
                 raise Unavailable(f"{self.name} has not been fetched yet")
             if self._objects is None or self._opened != number:
-                self._opened, self._objects = number, Objects(self._directory / f"mirror-{number}")
+                self._opened, self._objects = number, Objects(self._directory / f"mirror-{number}", self.limits)
             return call(self._objects)
         except OSError as error:
             raise Unavailable(f"the mirror of {self.name} cannot be read: {error}") from error

@@ -16,6 +16,7 @@ import pygit2
 from pygit2.enums import ObjectType, RepositoryOpenFlag
 
 from hub.sources import semver
+from hub.sources.access import Limits
 from hub.sources.memo import Memo
 from shared.errors import DocumentError, Unavailable
 from shared.model import Place
@@ -76,7 +77,9 @@ class CommitInfo:
 class Objects:
     """One open repository."""
 
-    def __init__(self, path: Path, memo: int = 200_000) -> None:
+    def __init__(self, path: Path, limits: Limits | None = None, memo: int = 200_000) -> None:
+        self.limits = limits or Limits()
+        """What readers of this repository's content should keep to."""
         self._repository = pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH)
         self._odb = self._repository.odb
         self.memo: Memo[tuple[Entry, ...]] = Memo(memo)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from hub.domain.documents import API_GROUP
 from hub.domain.reading import Parsed, read_documents
-from hub.sources.access import Limits
 from hub.sources.links import MAX_DEPTH
 from hub.sources.memo import Memo
 from hub.sources.objects import TREE, Entry, Objects
@@ -53,8 +52,8 @@ class _Below:
 class FleetScanner:
     """See the module."""
 
-    def __init__(self, limits: Limits | None = None, memo: int = 200_000) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, memo: int = 200_000) -> None:
+        self._limit = 0
         self._trees: Memo[_Below] = Memo(memo)
         self._blobs: Memo[bool] = Memo(memo)
         self._parsed: Memo[tuple[Parsed, ...]] = Memo(memo)
@@ -67,6 +66,7 @@ class FleetScanner:
             DocumentError: there is nothing at `path`, or too much.
         """
         self._read = parsed = 0
+        self._limit = objects.limits.file_bytes
         found = objects.find(commit, path)
         below = self._below(objects, found.oid, 0) if found.mode == TREE else self._file(objects, found, "")
         root = f"{found.path}/" if found.path and found.mode == TREE else found.path
@@ -115,7 +115,7 @@ class FleetScanner:
         if not entry.path.endswith(SUFFIXES):
             return _Below()
         size = objects.size(entry.oid)
-        if size > self._limits.file_bytes:
+        if size > self._limit:
             return _Below(too_large=((name, size),), manifests=1)
         speaks = self._blobs.get(entry.oid)
         if speaks is None:
@@ -126,6 +126,6 @@ class FleetScanner:
         return _Below(fleet=((name, entry.oid),) if speaks else (), manifests=1)
 
     def _too_large(self, file: str, size: int) -> Problem:
-        limit = self._limits.file_bytes / 1024**2
+        limit = self._limit / 1024**2
         message = f"not searched for fleet documents: {size / 1024**2:.1f} MiB is more than {limit:g} MiB"
         return Problem("warning", message, Place(file))

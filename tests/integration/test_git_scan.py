@@ -251,3 +251,14 @@ async def test_a_path_that_is_not_there_is_named(repo, mirror):
     repo.commit()
     with pytest.raises(DocumentError, match="there is no 'apps/wep' in commit"):
         await content(mirror, "apps/wep")
+
+
+async def test_the_limits_of_the_mirror_are_those_of_reading(repo, tmp_path):
+    repo.write("a.yaml", CLUSTER.format("a") + "#" * 3000)
+    repo.commit()
+    small = Mirror(str(repo.path), tmp_path / "small", limits=Limits(file_bytes=2048))
+    try:
+        assert "is more than 0.00195312 MiB" in str((await scan(small, FleetScanner())).problems[0])
+        assert "more than the 0.00195312 MiB a manifest may have" in complaints(await content(small, ""))[0]
+    finally:
+        small.close()
