@@ -29,12 +29,17 @@ def definition(new: Object, old: Object | None) -> list[Cause]:
         out.append(
             bad_value("spec.versions", _brief(versions), "must have exactly one version marked as storage version")
         )
+    alike = all(version.get("schema") == versions[0].get("schema") for version in versions)
     for index, version in enumerate(versions):
         root = (version.get("schema") or {}).get("openAPIV3Schema")
         here = f"spec.versions[{index}].schema.openAPIV3Schema"
         if root is None:
             out.append(required(here, "schemas are required"))
+        elif index and alike:
+            continue
         else:
+            if alike:
+                here = "spec.validation.openAPIV3Schema"  # one schema for all versions is judged at its old place
             if root.get("type") != "object":
                 out.append(_typed_root(root, f"{here}.type"))
             out += _structural(root, here)

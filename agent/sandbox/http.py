@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from agent.sandbox import deletion, discovery, faults, listing, openapi, patches, problems, registry, request
+from agent.sandbox import deletion, discovery, faults, listing, openapi, patches, problems, protobuf, registry, request, reviews
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.problems import ApiError, bad_request
 from agent.sandbox.registry import Options
@@ -23,6 +23,7 @@ Query = dict[str, str]
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 BODY_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
 PATCH_TYPES = (
     "application/json-patch+json",
@@ -30,7 +31,7 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     APPLY,
 )
-USER = "sandbox-admin"
+USER = reviews.USER["username"]
 
 
 def _json(body: bytes | Object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -206,14 +207,19 @@ async def _write(  # noqa: PLR0913 - the parts of one request
     content = req.content_type if "Content-Type" in req.headers else "application/json"
     options = _options(req, target, query)
     if verb in ("delete", "deletecollection"):
-        return _delete(cluster, target, query, raw, options)
-    if content not in (PATCH_TYPES if verb == "patch" else ("application/json",)):
+        if content == PROTOBUF and raw:
+            raw = orjson.dumps(protobuf.decode(raw, request.DELETE_OPTIONS))
+        return _delete(cluster, target, query, raw)
+    if content not in (PATCH_TYPES if verb == "patch" else ("application/json", PROTOBUF)):
         if verb == "patch":
             raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
         text = f"the body of the request was in an unknown format - accepted media types include: {BODY_TYPES}"
         raise ApiError(415, "UnsupportedMediaType", text)
     applied = content == APPLY
-    body = request.body(raw, target.kind, applied=applied, strict=options.validation != "Ignore")
+    if content == PROTOBUF:
+        body = request.Body(protobuf.decode(raw, request.definition(target)))
+    else:
+        body = request.body(raw, target.kind, applied=applied, strict=options.validation != "Ignore")
     options.duplicates = body.duplicates
     if verb == "create":
         obj, status = _create(cluster, target, body.value, options), 201
@@ -224,7 +230,7 @@ async def _write(  # noqa: PLR0913 - the parts of one request
         obj, status = _change(cluster, target, body.value, options, content if verb == "patch" else ""), 200
     headers = [("Warning", f'299 - "{_escaped(text)}"') for text in options.warnings]
     render = listing.Renderer(cluster, target.kind, form, query)
-    if target.subresource in ("scale", "eviction", "binding"):
+    if target.subresource in ("scale", "eviction", "binding") or reviews.is_review(target.kind):
         answer = orjson.dumps(obj)
     else:
         answer = render.whole(obj, obj["metadata"]["resourceVersion"] if "resourceVersion" in obj["metadata"] else "")
@@ -259,6 +265,8 @@ def _options(req: web.BaseRequest, target: Target, query: Query) -> Options:
 
 def _create(cluster: Cluster, target: Target, body: Any, options: Options) -> Object:
     obj = request.mapping(body, "object")
+    if reviews.is_review(target.kind):
+        return reviews.answered(target.kind, obj)
     if target.subresource == "eviction":
         deletion.delete(
             cluster, target.kind, target.namespace, target.name, deletion.options(obj.get("deleteOptions") or {}, {})
@@ -322,7 +330,7 @@ def _with_type(obj: Object, kind: Any) -> Object:
     return {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
 
 
-def _delete(cluster: Cluster, target: Target, query: Query, raw: bytes, options: Options) -> web.Response:
+def _delete(cluster: Cluster, target: Target, query: Query, raw: bytes) -> web.Response:
     body = request.mapping(request.body(raw, target.kind, applied=False, strict=False).value or {}, "DeleteOptions")
     how = deletion.options(body, query)
     kind = target.kind

@@ -31,7 +31,7 @@ class Kind:
 
     __slots__ = (
         "categories", "columns", "custom", "definition", "generation", "group", "head", "kind", "list_kind",
-        "namespaced", "node_cache", "plural", "scale_paths", "short_names", "singular", "storage_version",
+        "namespaced", "node_cache", "plural", "response_kind", "scale_paths", "short_names", "singular", "storage_version",
         "subresources", "verbs", "version",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class Kind:
         self.generation = False
         self.storage_version = version
         self.scale_paths: dict[str, str] = {}
+        self.response_kind = {"group": group, "version": version, "kind": kind}
         self.columns: list[dict[str, Any]] = []
         self.head = f'{{"kind":"{kind}","apiVersion":"{self.api_version}",'.encode()
 
@@ -102,6 +103,7 @@ def _from_discovery(group: str, version: str, resource: dict[str, Any]) -> Kind:
         namespaced=resource["scope"] == "Namespaced",
     )  # fmt: skip
     kind.singular = resource.get("singularResource", "")
+    kind.response_kind = resource["responseKind"]
     kind.short_names = resource.get("shortNames", [])
     kind.categories = resource.get("categories", [])
     kind.verbs = resource["verbs"]

@@ -201,7 +201,12 @@ def apply(live: Object, applied: Object, node: Node, writer: Writer, *, force: b
     conflicts = _settled(entries, compared, entry.key, force=force)
     if conflicts and not force:
         raise conflict_error(conflicts)
-    if result == before and previous is not None and previous.fields == own and previous.api_version == entry.api_version:
+    if (
+        result == before
+        and previous is not None
+        and previous.fields == own
+        and previous.api_version == entry.api_version
+    ):
         return live
     if not entry.fields:
         entries.pop(entry.key, None)

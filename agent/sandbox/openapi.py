@@ -9,6 +9,7 @@ from agent.sandbox.cluster import Cluster
 from agent.sandbox.kinds import Kind
 
 Object = dict[str, Any]
+_OURS = ("x-go", "x-pb", "$ref")
 _ACCEPTED = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
 
 
@@ -72,7 +73,7 @@ def _linked(node: Any, into: Object) -> Any:
     if not isinstance(node, dict):
         return node
     reference = node.get("$ref")
-    out = {k: _linked(v, into) for k, v in node.items() if k not in ("x-go", "$ref") or not isinstance(v, str)}
+    out = {k: _linked(v, into) for k, v in node.items() if k not in _OURS or not isinstance(v, str | list)}
     if isinstance(reference, str):
         _collect(reference, into)
         out["allOf"] = [{"$ref": f"#/components/schemas/{reference}"}]

@@ -27,6 +27,27 @@ class Target:
     subresource: str = ""
 
 
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_SUBRESOURCE_TYPES = {
+    "scale": "io.k8s.api.autoscaling.v1.Scale",
+    "eviction": "io.k8s.api.policy.v1.Eviction",
+    "binding": "io.k8s.api.core.v1.Binding",
+}
+
+
+def definition(target: Target) -> str:
+    """The name of the type that a protobuf body for this target has.
+
+    Raises:
+        ApiError: 415, custom resources are JSON only.
+    """
+    found = _SUBRESOURCE_TYPES.get(target.subresource, target.kind.definition)
+    if not found:
+        text = "the body of the request was in an unknown format - accepted media types include: application/json"
+        raise ApiError(415, "UnsupportedMediaType", text)
+    return found
+
+
 class PageNotFound(Exception):
     """A path under which there is no API at all: the answer is plain text."""
 

@@ -91,6 +91,8 @@ class Client:
         for watching in self._watches:
             watching.close()
         await self.session.close()
+        if self.server.ca:
+            await asyncio.sleep(0.1)  # aborted TLS connections are closed by the loop, and aiohttp does not wait for it
 
     def unique(self) -> str:
         """A name that no other test uses."""

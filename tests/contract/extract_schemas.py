@@ -4,7 +4,8 @@
 
 The OpenAPI documents say what fields there are and how lists merge; only the Go types say which fields vanish when
 they hold their zero value (`json:",omitempty"` on something that is not a pointer), which the real server does
-to every object it stores. That is kept as `x-go`: `omit` (dropped when zero) or `zero` (always there).
+to every object it stores. That is kept as `x-go`: `omit` (dropped when zero) or `zero` (always there); and only the Go
+types say the numbers of fields in protobuf, which kubectl sends: `x-pb`, the path of numbers to the field.
 Run it when the sandbox moves to another version of Kubernetes. It is no part of the product.
 """
 
@@ -26,7 +27,7 @@ SOURCES = {
     "io.k8s.kube-aggregator.pkg.": "staging/src/k8s.io/kube-aggregator/pkg",
 }
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
-FIELD = re.compile(r"^\t(?:(\w+) +)?([\w\[\]\*\.]+) +`json:\"([^\"]*)\"", re.M)
+FIELD = re.compile(r"^\t(?:(\w+) +)?([\w\[\]\*\.]+) +`json:\"([^\"]*)\"(?:[^`]*?protobuf:\"\w+,(\d+))?", re.M)
 
 
 def get(url: str, token: str, accept: str = "application/json") -> dict:
@@ -52,8 +53,8 @@ def stripped(node):
     return out
 
 
-def go_structs(root: pathlib.Path) -> dict[str, dict[str, list[tuple[str, str, str]]]]:
-    """definition name -> its fields as (json name, Go type, json options)."""
+def go_structs(root: pathlib.Path) -> dict[str, list[tuple[str, str, str, str]]]:
+    """definition name -> its fields as (json name, Go type, json options, protobuf number)."""
     found = {}
     for prefix, directory in SOURCES.items():
         for path in sorted((root / directory).rglob("*.go")):
@@ -61,26 +62,29 @@ def go_structs(root: pathlib.Path) -> dict[str, dict[str, list[tuple[str, str, s
                 continue
             package = str(path.parent.relative_to(root / directory)).replace("/", ".")
             for name, body in STRUCT.findall(path.read_text(encoding="utf-8")):
-                fields = [(tag.split(",")[0], go, tag) for _, go, tag in FIELD.findall(body)]
+                fields = [(tag.split(",")[0], go, tag, number) for _, go, tag, number in FIELD.findall(body)]
                 if fields:
                     found[f"{prefix}{package}.{name}"] = fields
     return found
 
 
-def flat(name: str, structs: dict, into: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    for json_name, go, tag in structs.get(name, []):
+def flat(name: str, structs: dict, numbers: list[int], into: dict) -> dict[str, tuple[str, str, list[int]]]:
+    for json_name, go, tag, number in structs.get(name, []):
+        path = [*numbers, int(number)] if number else []
         if "inline" in tag or not json_name:
-            flat(f"{name.rsplit('.', 1)[0]}.{go.rsplit('.', 1)[-1]}", structs, into)
+            flat(f"{name.rsplit('.', 1)[0]}.{go.rsplit('.', 1)[-1]}", structs, path, into)
         else:
-            into[json_name] = (go, tag)
+            into[json_name] = (go, tag, path)
     return into
 
 
 def annotate(definitions: dict, structs: dict) -> None:
     for name, definition in definitions.items():
-        fields = flat(name, structs, {})
+        fields = flat(name, structs, [], {})
         for prop, schema in (definition.get("properties") or {}).items():
-            go, tag = fields.get(prop, ("*", ""))
+            go, tag, numbers = fields.get(prop, ("*", "", []))
+            if numbers:
+                schema["x-pb"] = numbers
             if go.startswith("*") or "omitzero" in tag or prop in ("apiVersion", "kind"):
                 continue
             schema["x-go"] = "zero" if "omitempty" not in tag or schema.get("default") == {} else "omit"
