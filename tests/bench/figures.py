@@ -39,7 +39,7 @@ class Figure:
         if self.limit is not None:
             goals.append(f"≤ {self.limit:g} {self.unit}")
         if self.ratio_limit is not None:
-            goals.append(f"≤ {self.ratio_limit:g} × floor")
+            goals.append(f"≤ {self.ratio_limit:g} × floor")  # noqa: RUF001 - times, not the letter
         verdict = ("met" if self.good else "MISSED") if goals else ""
         return (
             self.name + (f"\n  {self.note}" if self.note else ""),
