@@ -41,6 +41,8 @@ WAITING = 10_000
 COMPLAINT = 60.0
 """Seconds between two events about bad messages of one cluster."""
 TICK = 1.0
+AT_ONCE = 500
+"""Units judged in one go when time passes: about 10 ms."""
 
 
 @dataclass(slots=True)
@@ -224,8 +226,8 @@ class ReportsLoop:
 
     async def _ticking(self) -> None:
         while True:
-            self._view.tick()
-            await self._clock.sleep(TICK)
+            more = self._view.tick(most=AT_ONCE)
+            await self._clock.sleep(0 if more else TICK)
 
     async def _writing(self) -> None:
         backoff = Backoff(0.2, 10)

@@ -108,7 +108,7 @@ class View:
         if record.have is not None and (report.generation, report.at) <= (record.have.generation, record.have.at):
             return False
         record.have = said(report, self._share)
-        record.keep_report(report)
+        record.keep(report)
         self._cluster(report.cluster).digest = None
         self._refresh(record)
         return True
@@ -153,17 +153,27 @@ class View:
         self._note("event", event.id)
         return True
 
-    def tick(self, now: float | None = None) -> None:
-        """Lets pass what time alone changes: clusters fall silent, units run out of time. Call it every second."""
+    def tick(self, now: float | None = None, most: int | None = None) -> bool:
+        """Lets pass what time alone changes: clusters fall silent, units run out of time. Call it every second.
+
+        With `most`, stops after judging about so many units, and returns whether there is more to do right now: when
+        NATS is away, all clusters fall silent at once.
+        """
         now = self.clock.now() if now is None else now
+        judged = 0
         while self._due and self._due[0][0] <= now:
+            if most is not None and judged >= most:
+                return True
             _, _, record = heapq.heappop(self._due)
             if isinstance(record, UnitRecord):
                 record.queued = None
                 self._refresh(record, now)
-                continue
-            record.queued = False
-            self._fall_silent(record, now)
+                judged += 1
+            else:
+                record.queued = False
+                self._fall_silent(record, now)
+                judged += len(record.units) if record.silent else 1
+        return False
 
     @property
     def due(self) -> float | None:
@@ -216,26 +226,30 @@ class View:
             return
         if is_gone(record.want, record.have):
             if record.shown is not None:
-                self.rollup.remove(record.scopes, record.shown)
-                self.index.drop(record.key)
+                self.rollup.remove(record.scopes(), record.shown)
+                self.index.drop(record)
             self._bury(record, record.want.generation)
             self._note("unit", *record.key)
             return
         cluster = self._cluster(record.key[0])
         now = self.clock.now() if now is None else now
         shown = judge(record.want, record.have, cluster.reach, now)
-        if record.shown is not None:
-            self.rollup.remove(record.scopes, record.shown)
-        record.environment = cluster.environment
-        record.scopes = record.scopes_in(cluster.environment)
-        record.shown = shown
-        self.rollup.add(record.scopes, shown)
+        self._count_as(record, shown, cluster.environment)
         self.index.put(record)
         if shown.deadline is not None and (record.queued is None or shown.deadline < record.queued):
             record.queued = shown.deadline
             heapq.heappush(self._due, (shown.deadline, next(self._count), record))
         self._note("unit", *record.key)
         self._announce(record, record.want, shown)
+
+    def _count_as(self, record: UnitRecord, shown: Shown, environment: str) -> None:
+        if record.shown is not None:
+            if record.shown == shown and record.environment == environment:
+                return
+            self.rollup.remove(record.scopes(), record.shown)
+        record.environment = environment
+        record.shown = shown
+        self.rollup.add(record.scopes(), shown)
 
     def _announce(self, record: UnitRecord, want: Want, shown: Shown) -> None:
         """Makes an event of a new state, unless it began before this process did: then it has been told."""

@@ -10,6 +10,7 @@ import base64
 import binascii
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import orjson
@@ -19,7 +20,7 @@ from hub.view.records import Key, UnitRecord
 from shared.errors import YardarmError
 
 WALK = 8
-"""A selection larger than one in WALK units is found by walking the sorted list."""
+"""A selection of more than one in WALK units is found by walking the sorted list, a smaller one is sorted."""
 FEW = 64
 """New units up to this many are inserted one by one; more are sorted in together."""
 
@@ -60,7 +61,6 @@ class UnitIndex:
         self._order: list[Key] = []
         self._new: list[Key] = []
         self._by: dict[tuple[str, str], set[Key]] = {}
-        self._marks: dict[Key, tuple[tuple[str, str], ...]] = {}
 
     def put(self, record: UnitRecord) -> None:
         """Adds a unit, or takes note of its change."""
@@ -68,80 +68,83 @@ class UnitIndex:
         if key not in self.units:
             self.units[key] = record
             self._new.append(key)
-        marks = _marks(record)
-        known = self._marks.get(key, ())
-        if marks == known:
-            return
-        for mark in known:
-            if mark not in marks:
-                self._unmark(mark, key)
-        for mark in marks:
-            if mark not in known:
-                self._by.setdefault(mark, set()).add(key)
-        self._marks[key] = marks
+            self._mark("namespace", key[1], key)
+            self._mark("application", key[2], key)
+        state = record.shown.state if record.shown is not None else None
+        drifted = record.have is not None and record.have.drift_total > 0
+        marks = (record.environment, state, drifted)
+        if marks != record.marked:
+            self._unmark_changing(record)
+            record.marked = marks
+            for kind, name in _changing(record):
+                self._mark(kind, name, key)
 
-    def drop(self, key: Key) -> None:
+    def drop(self, record: UnitRecord) -> None:
         """Removes a unit."""
+        key = record.key
         if self.units.pop(key, None) is None:
             return
-        for mark in self._marks.pop(key):
-            self._unmark(mark, key)
+        self._unmark("namespace", key[1], key)
+        self._unmark("application", key[2], key)
+        self._unmark_changing(record)
+        record.marked = None
         self._settle()
         del self._order[bisect_left(self._order, key)]
 
-    def keys_of(self, kind: str, name: str) -> frozenset[Key] | set[Key]:
-        """The units with a property: `application`, `environment`, `state` or `drift`."""
+    def keys_of(self, kind: str, name: str) -> AbstractSet[Key]:
+        """The units with a property: `application`, `namespace`, `environment`, `state` or `drift`."""
         return self._by.get((kind, name), frozenset())
 
     def select(self, wanted: UnitFilter, after: Key | None = None) -> Iterator[UnitRecord]:
-        """Matching units in order, those behind `after`."""
+        """Matching units in order, those behind `after`. Take them at once: the index may not change meanwhile."""
         self._settle()
-        if wanted.cluster:
-            yield from self._of_cluster(wanted, after)
-            return
-        few = self._smallest(wanted)
-        if few is not None and len(few) * WALK < len(self._order):
-            units = self.units
-            matching = [key for key in few if (after is None or key > after) and wanted.accepts(units[key])]
-            matching.sort()
-            for key in matching:
-                yield units[key]
-            return
         start = 0 if after is None else bisect_right(self._order, after)
-        yield from self._walk(wanted, start)
+        if wanted.cluster:
+            return self._of_cluster(wanted, start)
+        matching = self._matching(wanted)
+        if matching is None:
+            return self._walk(start)
+        if len(matching) * WALK < len(self._order):
+            keys = sorted(key for key in matching if key > after) if after is not None else sorted(matching)
+            return (self.units[key] for key in keys)
+        return (record for record in self._walk(start) if record.key in matching)
 
-    def _of_cluster(self, wanted: UnitFilter, after: Key | None) -> Iterator[UnitRecord]:
+    def _of_cluster(self, wanted: UnitFilter, start: int) -> Iterator[UnitRecord]:
         """The units of one cluster stand together in the order."""
-        start = bisect_left(self._order, (wanted.cluster, "", ""))
-        if after is not None:
-            start = max(start, bisect_right(self._order, after))
-        for record in self._walk(UnitFilter(), start):
+        start = max(start, bisect_left(self._order, (wanted.cluster, "", "")))
+        for record in self._walk(start):
             if record.key[0] != wanted.cluster:
                 return
             if wanted.accepts(record):
                 yield record
 
-    def _walk(self, wanted: UnitFilter, start: int) -> Iterator[UnitRecord]:
-        order, units, accepts = self._order, self.units, wanted.accepts
-        for position in range(start, len(order)):
-            record = units[order[position]]
-            if accepts(record):
-                yield record
+    def _walk(self, start: int) -> Iterator[UnitRecord]:
+        for position in range(start, len(self._order)):
+            yield self.units[self._order[position]]
 
-    def _smallest(self, wanted: UnitFilter) -> frozenset[Key] | set[Key] | None:
-        """The smallest known set of units that holds all matching ones."""
-        sets: list[frozenset[Key] | set[Key]] = []
-        if wanted.application:
-            sets.append(self.keys_of("application", wanted.application))
-        if wanted.environment:
-            sets.append(self.keys_of("environment", wanted.environment))
+    def _matching(self, wanted: UnitFilter) -> AbstractSet[Key] | None:
+        """Exactly the units that match a filter without cluster; None for all."""
+        sets: list[AbstractSet[Key]] = [
+            self.keys_of(kind, name)
+            for kind, name in (
+                ("namespace", wanted.namespace),
+                ("application", wanted.application),
+                ("environment", wanted.environment),
+            )
+            if name
+        ]
         if wanted.drifted:
             sets.append(self.keys_of("drift", ""))
         if wanted.states:
             by_state = [self.keys_of("state", state) for state in wanted.states]
-            if sum(map(len, by_state)) * WALK < len(self._order):
-                sets.append(frozenset().union(*by_state))
-        return min(sets, key=len, default=None)
+            sets.append(by_state[0] if len(by_state) == 1 else frozenset().union(*by_state))
+        if not sets:
+            return None
+        sets.sort(key=len)
+        matching = sets[0]
+        for other in sets[1:]:
+            matching = matching & other
+        return matching
 
     def _settle(self) -> None:
         """Brings new units into the order."""
@@ -155,22 +158,31 @@ class UnitIndex:
             self._order.sort()
         self._new = []
 
-    def _unmark(self, mark: tuple[str, str], key: Key) -> None:
-        marked = self._by[mark]
+    def _mark(self, kind: str, name: str, key: Key) -> None:
+        self._by.setdefault((kind, name), set()).add(key)
+
+    def _unmark(self, kind: str, name: str, key: Key) -> None:
+        marked = self._by[kind, name]
         marked.discard(key)
         if not marked:
-            del self._by[mark]
+            del self._by[kind, name]
+
+    def _unmark_changing(self, record: UnitRecord) -> None:
+        for kind, name in _changing(record):
+            self._unmark(kind, name, record.key)
 
 
-def _marks(record: UnitRecord) -> tuple[tuple[str, str], ...]:
-    marks = [("application", record.key[2])]
-    if record.environment:
-        marks.append(("environment", record.environment))
-    if record.shown is not None:
-        marks.append(("state", record.shown.state))
-    if record.have is not None and record.have.drift_total:
-        marks.append(("drift", ""))
-    return tuple(marks)
+def _changing(record: UnitRecord) -> Iterator[tuple[str, str]]:
+    """The properties of a unit that change, as they are marked."""
+    if record.marked is None:
+        return
+    environment, state, drifted = record.marked
+    if environment:
+        yield "environment", environment
+    if state is not None:
+        yield "state", state
+    if drifted:
+        yield "drift", ""
 
 
 def write_cursor(*parts: str | float) -> str:

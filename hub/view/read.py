@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, EnvironmentInfo, PathTimes, Revision
 from hub.domain.rollup import Tally
-from hub.domain.status import State, conditions
+from hub.domain.status import Have, State, conditions
 from hub.view.core import View
 from hub.view.history import Delta, EventFilter
 from hub.view.index import UnitFilter, read_cursor, write_cursor
 from hub.view.records import ClusterRecord, Key, UnitRecord
-from shared.messages import Drift, Event, ObjectStatus, Report, Timeline, to_json
+from shared.messages import Drift, Event, ObjectStatus, to_json
 from shared.model import ObjectRef, Problem
 from shared.telemetry import trace_id
 
@@ -235,17 +235,17 @@ def unit(view: View, key: Key) -> Item | None:
     record = view.index.units.get(key)
     if record is None or record.want is None:
         return None
-    report = record.report()
+    details = record.details()
     reach = view.clusters[key[0]].reach
     wanted = EventFilter(cluster=key[0], namespace=key[1], application=key[2])
     return unit_item(record) | {
         "conditions": [to_json(one) for one in conditions(record.want, record.have, reach)],
         "heard": reach.heard,
-        "counts": report.counts if report is not None else {},
-        "objects": [_object(one) for one in report.objects] if report is not None else [],
-        "drift": [_drift(record, one) for one in report.drift] if report is not None else [],
-        "warnings": list(report.warnings) if report is not None else [],
-        "timeline": _timeline(report),
+        "counts": details.counts,
+        "objects": [_object(one) for one in details.objects],
+        "drift": [_drift(record, one) for one in details.drift],
+        "warnings": list(details.warnings),
+        "timeline": _timeline(record.have),
         "past": [to_json(passage) for passage in record.past],
         "events": [event_item(one) for one in islice(view.events.newest(wanted), RECENT)],
     }
@@ -261,8 +261,7 @@ def drift(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None,
     items: list[Item] = []
     for record in _from(view, wanted, after):
         offset = skip if record.key == after else 0
-        report = record.report()
-        for position, one in enumerate(report.drift if report is not None else ()):
+        for position, one in enumerate(record.details().drift):
             if position < offset or (standing and one.corrected is not None):
                 continue
             if len(items) == limit:
@@ -393,9 +392,10 @@ def _object(one: ObjectStatus) -> Item:
     return {"object": _reference(one.ref), "health": one.health, "reason": one.reason, "action": one.action}
 
 
-def _timeline(report: Report | None) -> Item:
-    line = report.timeline if report is not None else Timeline()
-    return {"received": line.received, "fetched": line.fetched, "applied": line.applied, "healthy": line.healthy}
+def _timeline(have: Have | None) -> Item:
+    if have is None:
+        return {"received": None, "fetched": None, "applied": None, "healthy": None}
+    return {"received": have.received, "fetched": have.fetched, "applied": have.applied, "healthy": have.healthy}
 
 
 def path_times(times: PathTimes) -> Item:

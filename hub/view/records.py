@@ -14,18 +14,15 @@ import zstandard
 
 from hub.domain.records import ClusterInfo
 from hub.domain.rollup import FLEET, Scope
-from hub.domain.status import Have, Reach, Shown, Want
-from shared.messages import Heartbeat, Phase, Report, decode, encode, states_digest
-from shared.model import Value
+from hub.domain.status import Have, Reach, Shown, State, Want
+from shared.messages import Drift, Heartbeat, ObjectStatus, Phase, Report, encode, states_digest
+from shared.model import Health, ObjectRef, Value
 
 Key = tuple[str, str, str]
 """(cluster, namespace, application): sorts as units are listed."""
 
 PAST = 3
 """Earlier generations whose times a unit remembers, for `trace` of a revision that has just been superseded."""
-
-_COMPRESSOR = zstandard.ZstdCompressor(level=1)
-_DECOMPRESSOR = zstandard.ZstdDecompressor()
 
 
 class Passage(Value, frozen=True, gc=False):
@@ -43,40 +40,63 @@ class Passage(Value, frozen=True, gc=False):
     healthy: float | None = None
 
 
+class Details(Value, frozen=True, omit_defaults=True):
+    """The lists of a report: what is looked at one unit at a time."""
+
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
+    objects: tuple[ObjectStatus, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _dictionary() -> zstandard.ZstdCompressionDict:
+    """What all reports have in common, so that it is not kept with each of them."""
+    kinds = (("v1", "ConfigMap"), ("v1", "ServiceAccount"), ("v1", "Service"), ("apps/v1", "Deployment"))
+    objects = tuple(ObjectStatus(ObjectRef(version, kind, "", ""), Health.HEALTHY) for version, kind in kinds)
+    common = encode(Details({"Healthy": 4}, objects))
+    return zstandard.ZstdCompressionDict(common, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+_DICTIONARY = _dictionary()
+_COMPRESSOR = zstandard.ZstdCompressor(level=1, dict_data=_DICTIONARY, write_checksum=False, write_dict_id=False)
+_DECOMPRESSOR = zstandard.ZstdDecompressor(dict_data=_DICTIONARY)
+_DETAILS = msgspec.json.Decoder(Details)
+
+
 class UnitRecord:
     """One unit. `shown` is None while nothing is assigned to it: then it is not counted and not listed."""
 
-    __slots__ = ("announced", "body", "environment", "have", "key", "past", "queued", "scopes", "shown", "want")
+    __slots__ = ("announced", "body", "environment", "have", "key", "marked", "past", "queued", "shown", "want")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.want: Want | None = None
         self.have: Have | None = None
         self.body = b""
-        """The last report, compressed."""
+        """The lists of the last report, compressed."""
         self.shown: Shown | None = None
         self.environment = ""
-        self.scopes: tuple[Scope, ...] = ()
-        """Where it is counted."""
+        self.marked: tuple[str, State | None, bool] | None = None
+        """Environment, state and drift as its index knows them."""
         self.past: tuple[Passage, ...] = ()
         self.queued: float | None = None
         """The earliest time at which it will be judged again by itself."""
-        self.announced: tuple[int, str] = (0, "")
+        self.announced: tuple[int, str] | None = None
         """Generation and state of the last event made about it."""
 
-    def scopes_in(self, environment: str) -> tuple[Scope, ...]:
-        """The roll-ups it belongs to."""
+    def scopes(self) -> tuple[Scope, ...]:
+        """The roll-ups it is counted in."""
         cluster, _, application = self.key
         home = (FLEET, ("cluster", cluster), ("application", application))
-        return (*home, ("environment", environment)) if environment else home
+        return (*home, ("environment", self.environment)) if self.environment else home
 
-    def keep_report(self, report: Report) -> None:
-        """Stores the whole report."""
-        self.body = _COMPRESSOR.compress(encode(report))
+    def keep(self, report: Report) -> None:
+        """Stores a report's lists."""
+        self.body = _COMPRESSOR.compress(encode(Details(report.counts, report.objects, report.drift, report.warnings)))
 
-    def report(self) -> Report | None:
-        """The whole last report."""
-        return decode(_DECOMPRESSOR.decompress(self.body), Report) if self.body else None
+    def details(self) -> Details:
+        """The lists of the last report, empty without one."""
+        return _DETAILS.decode(_DECOMPRESSOR.decompress(self.body)) if self.body else Details()
 
 
 class ClusterRecord:
