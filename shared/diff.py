@@ -88,9 +88,9 @@ def diff(want: Any, have: Any, ignore: Iterable[str] = ()) -> list[Difference]:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality as JSON has it: `true` is not 1, and 1 is 1.0."""
+    """Equality as Kubernetes has it: `true` is not 1, 1 is 1.0, and null in a map is as good as missing."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
+        return all(same(left.get(key), right.get(key)) for key in left.keys() | right.keys())
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
     if isinstance(left, bool) or isinstance(right, bool):
