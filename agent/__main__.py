@@ -29,15 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     provider = configure_tracing("yardarm-agent", settings.otlp_endpoint, {"yardarm.cluster": name})
     try:
         asyncio.run(_until_signal(_work(settings)))
-    except UsageError as error:
-        return _fail(error, 2)
-    except YardarmError as error:
-        return _fail(error, 1)
     except ExceptionGroup as errors:
         known, rest = errors.split(YardarmError)
         if rest is not None or known is None:
             raise
-        return _fail(known, 1)
+        return _fail(known, 2 if known.subgroup(UsageError) is not None else 1)
     finally:
         if provider is not None:
             provider.shutdown()
@@ -73,8 +69,12 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 
 
 def _fail(error: Exception, code: int) -> int:
-    for each in error.exceptions if isinstance(error, ExceptionGroup) else (error,):
-        sys.stderr.write(f"yardarm-agent: {each}\n")
+    """Says what is wrong, in one line for each error of a group."""
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            _fail(each, code)
+    else:
+        sys.stderr.write(f"yardarm-agent: {error}\n")
     return code
 
 
