@@ -332,7 +332,7 @@ def _passage(want: Want, have: Have | None) -> Passage:
 
 def _matters(reach: Reach) -> tuple[object, ...]:
     """The part of a cluster's reach whose change is a reason to judge its units again."""
-    return (reach.heard is None, reach.silent, reach.since, reach.skew)
+    return (reach.heard if reach.silent else reach.heard is None, reach.silent, reach.since, reach.skew)
 
 
 def _telling(beat: Heartbeat) -> tuple[object, ...]:

@@ -81,11 +81,12 @@ function showDrift() {
       const fields = drift.fields.slice(0, 8).map((field) =>
         el("tr", {}, el("td", {}, el("code", {}, field.path)), el("td", {}, el("code", {}, JSON.stringify(field.want) ?? "unset")),
           el("td", {}, el("code", {}, JSON.stringify(field.have) ?? "unset")), el("td", {}, field.manager)));
-      const fate = drift.corrected ? [el("span", { class: "badge", "data-state": "Ready" }, "✓ corrected"), " ", since(drift.corrected)]
-        : [badge("Drifted"), drift.mode === "correct" ? " being corrected" : " only reported"];
+      const fate = drift.corrected ? [el("span", { class: "badge", "data-state": "Ready" }, "✓ corrected"), " ", since(drift.corrected), " ago"]
+        : [badge("Drifted"), drift.mode === "correct" ? " being corrected, since " : " only reported, since ", since(drift.since)];
       return el("li", {},
-        el("p", {}, ...fate, " ", el("b", {}, `${ref.kind} ${ref.namespace ? `${ref.namespace}/` : ""}${ref.name}`),
+        el("p", {}, el("b", {}, `${ref.kind} ${ref.namespace ? `${ref.namespace}/` : ""}${ref.name}`),
           ` on ${drift.cluster} · ${drift.application}`, drift.deleted ? " · deleted" : ""),
+        el("p", {}, ...fate),
         fields.length ? el("div", { class: "scroll" }, el("table", {},
           el("thead", {}, el("tr", {}, ...["field", "want", "have", "changed by"].map((name) => el("th", { scope: "col" }, name)))),
           el("tbody", {}, ...fields))) : null);
@@ -136,7 +137,7 @@ function buildMatrix() {
 function clusterHead(name) {
   const cluster = fleet.clusters.get(name);
   return el("th", { scope: "col", "data-connection": cluster.connection, title: cluster.heard ? `${cluster.connection}, agent ${cluster.agent}` : "no agent has connected yet" },
-    name, cluster.stale ? el("small", {}, " heard ", since(cluster.heard), " ago") : null);
+    name, cluster.stale ? el("small", {}, "heard ", since(cluster.heard), " ago") : null);
 }
 
 function cell(unit) {
