@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hub.cli.output import Table, age, short
+from hub.cli.output import Table, age, counted, short
 
 WORST_FIRST = ("Failed", "Blocked", "Drifted", "Stale", "Progressing", "Waiting", "Paused", "Ready")
 TROUBLE = frozenset({"Failed", "Blocked", "Drifted", "Stale"})
@@ -19,7 +19,7 @@ MOST_CLUSTERS = 24
 Item = dict[str, Any]
 
 
-def counted(states: Counter[str] | dict[str, int]) -> str:
+def by_state(states: Counter[str] | dict[str, int]) -> str:
     """`2 Failed, 10 Ready`, worst first; empty when there is nothing."""
     return ", ".join(f"{states[state]} {state}" for state in WORST_FIRST if states.get(state))
 
@@ -79,9 +79,9 @@ def headline(summary: Item) -> str:
     states = {name: number for name, number in summary["units"].items() if name in WORST_FIRST}
     parts = [
         f"commit {short(_sha(summary.get('commit'))) or 'none yet'}",
-        f"{clusters['total']} clusters{stale}",
-        f"{summary['applications']} applications",
-        f"{summary['units']['total']} units" + (f": {counted(states)}" if any(states.values()) else ""),
+        f"{counted(clusters['total'], 'cluster')}{stale}",
+        counted(summary["applications"], "application"),
+        counted(summary["units"]["total"], "unit") + (f": {by_state(states)}" if any(states.values()) else ""),
     ]
     return " · ".join(parts)
 

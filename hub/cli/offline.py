@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hub.cli.output import Output, emit, to_yaml
+from hub.cli.output import Output, counted, emit, to_yaml
 from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ def validate(path: Repository = Path(), output: Format = Output.TABLE) -> None:
 
     def people() -> Iterator[str]:
         yield from map(str, problems)
-        counts = f"{len(fleet.clusters)} clusters, {len(fleet.environments)} environments, "
-        yield f"{counts}{len(fleet.applications)} applications: {_count(errors, 'error')}, " + _count(
-            len(problems) - errors, "warning"
+        sizes = (
+            (len(fleet.clusters), "cluster"),
+            (len(fleet.environments), "environment"),
+            (len(fleet.applications), "application"),
         )
+        found = (errors, "error"), (len(problems) - errors, "warning")
+        yield ": ".join(", ".join(counted(*each) for each in part) for part in (sizes, found))
 
     emit([to_json(problem) for problem in problems], output, people)
     if errors:
@@ -197,7 +200,3 @@ def _print(objects: list[bytes], output: Output) -> None:
         sys.stdout.write(json.dumps({"apiVersion": "v1", "kind": "List", "items": decoded}, indent=2) + "\n")
         return
     sys.stdout.write("---\n".join(map(to_yaml, decoded)))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

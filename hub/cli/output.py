@@ -152,6 +152,11 @@ def age(seconds: float) -> str:
     return f"{whole}s"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 cluster`, `2 clusters`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def object_name(ref: dict[str, Any]) -> str:
     """An object reference as people write it: `Deployment shop/web`."""
     name = f"{ref['namespace']}/{ref['name']}" if ref.get("namespace") else ref["name"]

@@ -93,7 +93,7 @@ def clusters(output: Format = Output.TABLE) -> None:
                     _labels(item.get("labels")),
                     _heard(item, now),
                     item.get("agent") or "",
-                    matrix.counted(item.get("units") or {}),
+                    matrix.by_state(item.get("units") or {}),
                 )
                 for item in items
             ],
@@ -118,7 +118,7 @@ def environments(output: Format = Output.TABLE) -> None:
                         item["name"],
                         str(item.get("order", "")),
                         str(item.get("clusters", "")),
-                        matrix.counted(item.get("units") or {}),
+                        matrix.by_state(item.get("units") or {}),
                     )
                     for item in items
                 ],
@@ -144,7 +144,7 @@ def apps(output: Format = Output.TABLE) -> None:
                         item.get("namespace") or "",
                         _source(item.get("source") or {}),
                         short((item.get("commit") or {}).get("sha")),
-                        matrix.counted(item.get("units") or {}),
+                        matrix.by_state(item.get("units") or {}),
                         str(len(item.get("problems") or ()) or ""),
                     )
                     for item in items

@@ -35,9 +35,11 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 def write_own(path: Path, content: dict[str, Any]) -> None:
     """As `write`, in a folder that must be this user's alone: where it is not, there is no note."""
-    with contextlib.suppress(FileExistsError):
-        path.parent.mkdir(mode=0o700, parents=True)
-    status = path.parent.stat(follow_symlinks=False)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.parent.stat(follow_symlinks=False)
+    except OSError as error:
+        raise YardarmError(f"cannot write {path}: {error.strerror}") from error
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise YardarmError(f"{path.parent} belongs to somebody else: other commands need YARDARM_HUB and YARDARM_TOKEN")
     write(path, content)

@@ -77,54 +77,61 @@ class _Demo:
         self._folder = folder
         self._clock = clock
         self._begun = clock.now()
-        self._stop = asyncio.Event()
 
     async def run(self) -> int:
-        """Prepares, starts and shows, until somebody or something ends it."""
+        """Works until it is done, or somebody stops it, which is no error."""
         loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                with self._screen() as shown:
+                    working = group.create_task(self._work(shown))
+                    stopping = group.create_task(stop.wait())
+                    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if stop.is_set():
+                        shown.tell([Line("ending …")])
+                    stopping.cancel()
+                    working.cancel()
+                    await asyncio.wait({working})
+        except* (YardarmError, OSError) as failed:
+            raise YardarmError(str(_first(failed))) from None
+        return 0 if working.cancelled() else working.result()
+
+    async def _work(self, shown: screen.Screen) -> int:
+        """Prepares, then runs the hub and everything beside it; the hub outlives the agents, to hear their last words."""
+        shown.tell([Line("starting …")])
         prepared = await prepare(self._options, self._folder, self._clock.now())
         tracing = configure_tracing("yardarm-hub", prepared.settings.otlp_endpoint)
+        hub = Hub(prepared.settings)
         try:
-            return await self._run(Hub(prepared.settings), prepared)
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(hub.run())
+                try:
+                    return await self._beside(hub, prepared, shown)
+                finally:
+                    serving.cancel()
         finally:
             if tracing is not None:
                 await asyncio.to_thread(tracing.shutdown)
 
-    async def _run(self, hub: Hub, prepared: Prepared) -> int:
-        """The hub outlives the agents, so that their last words are heard."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                serving = group.create_task(hub.run())
-                showing = group.create_task(self._beside(hub, prepared))
-                stopping = group.create_task(self._stop.wait())
-                await asyncio.wait({serving, showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                showing.cancel()
-                await asyncio.wait({showing})
-                serving.cancel()
-        except* (YardarmError, OSError) as failed:
-            raise YardarmError(str(_first(failed))) from None
-        return 0 if showing.cancelled() else showing.result()
-
-    async def _beside(self, hub: Hub, prepared: Prepared) -> int:
+    async def _beside(self, hub: Hub, prepared: Prepared, shown: screen.Screen) -> int:
         """Everything but the hub: agents, notes for other programs, and what a person sees."""
         await hub.ready.wait()
         agents.write_credentials(hub.identity, prepared.clusters, self._folder / "creds")
-        kubeconfig = self._options.kubeconfig or self._folder / "kubeconfig"
         places = words.Places(
             url=hub.url,
             token=hub.token,
             repo=prepared.repo,
             sample=prepared.sample,
-            kubeconfig=kubeconfig,
+            kubeconfig=self._options.kubeconfig or self._folder / "kubeconfig",
             nats=hub.nats_url,
             log=self._folder / "hub.log",
         )
         async with contextlib.AsyncExitStack() as running:
             children = await self._start(prepared, places, running)
-            with _announced(self._options.info, places), self._screen() as shown:
+            with _announced(self._options.info, places):
                 return await _while_running(children, self._show(hub, places, shown))
 
     async def _start(
@@ -185,7 +192,7 @@ class _Demo:
         elif self._options.output is Output.YAML:
             sys.stdout.write(to_yaml(found))
         else:
-            problems = "".join(f"{finding(problem)}\n" for problem in snapshot.problems)
+            problems = "".join(f"{text}\n" for text in dict.fromkeys(map(finding, snapshot.problems)))
             sys.stdout.write(f"\n{screen.fleet_table(snapshot)}\n\n{problems}settled after {found['seconds']:.1f} s\n")
 
 

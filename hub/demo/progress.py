@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.cli.matrix import TROUBLE
-from hub.cli.output import age, object_name, short, value
+from hub.cli.output import age, counted, object_name, short, value
 
 Item = dict[str, Any]
 
@@ -70,15 +70,13 @@ class Progress:
             yield Line(f"commit {short(newest['sha'])} “{newest.get('subject', '')}”{by}")
 
     def _findings(self, snapshot: Snapshot) -> Iterator[Line]:
-        seen = set()
-        for problem in snapshot.problems:
-            text = finding(problem)
-            seen.add(text)
+        seen = {finding(problem): problem["severity"] for problem in snapshot.problems}
+        for text, severity in seen.items():
             if text not in self._problems:
-                yield Line(text, problem["severity"])
-        for text in sorted(self._problems - seen):
+                yield Line(text, severity)
+        for text in sorted(self._problems - seen.keys()):
             yield Line(f"no longer: {text}", "Ready")
-        self._problems = seen
+        self._problems = set(seen)
 
     def _applications(self, snapshot: Snapshot) -> Iterator[Line]:
         units: dict[str, list[Item]] = {}
@@ -107,7 +105,7 @@ class Progress:
         self._stages[name] = stage
         tone = "Ready" if stage == "healthy" else "Progressing"
         sha = short((head.get("commit") or {}).get("sha"))
-        yield Line(f"{name} {sha}: {stage} on {_clusters(len(units))}{_since(head, units, stage)}", tone)
+        yield Line(f"{name} {sha}: {stage} on {counted(len(units), 'cluster')}{_since(head, units, stage)}", tone)
 
     def _drifts(self, snapshot: Snapshot) -> Iterator[Line]:
         for item in snapshot.drift:
@@ -162,7 +160,7 @@ def _published(name: str, head: Item) -> str:
     if times.get("published") and times.get("detected"):
         took = f" in {age(times['published'] - times['detected'])}"
     sha = short((head.get("commit") or {}).get("sha"))
-    return f"{name} {sha}: rendered and published to {_clusters(head.get('published', 0))}{took}"
+    return f"{name} {sha}: rendered and published to {counted(head.get('published', 0), 'cluster')}{took}"
 
 
 def _since(head: Item, units: Iterable[Item], stage: str) -> str:
@@ -176,10 +174,6 @@ def _since(head: Item, units: Iterable[Item], stage: str) -> str:
 def _has_what_it_should(unit: Item) -> bool:
     want, have = unit.get("want") or {}, unit.get("have") or {}
     return bool(want.get("digest")) and want.get("digest") == have.get("digest") and unit["state"] != "Waiting"
-
-
-def _clusters(number: int) -> str:
-    return "1 cluster" if number == 1 else f"{number} clusters"
 
 
 def _names(clusters: list[str]) -> str:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol
 
 from hub.cli import matrix
-from hub.cli.output import STYLES, console, plain_table, rich_table
+from hub.cli.output import STYLES, Table, console, plain_table, rich_table
 from hub.demo.progress import Line, Snapshot
 
 
@@ -38,6 +38,7 @@ class Terminal:
         from rich.live import Live
 
         self._live = Live(console=console(), auto_refresh=False, transient=False)
+        self._drawn: tuple[str, Table] | None = None
 
     def __enter__(self) -> Terminal:
         self._live.__enter__()
@@ -52,20 +53,20 @@ class Terminal:
         """News, below what was told before."""
         from rich.text import Text
 
-        for line in lines:
-            self._live.console.print(Text(line.text, style=STYLES.get(line.tone, "")), soft_wrap=True)
+        if lines:
+            coloured = (Text(line.text, style=STYLES.get(line.tone, "")) for line in lines)
+            self._live.console.print(Text("\n").join(coloured), soft_wrap=True)
 
     def draw(self, snapshot: Snapshot) -> None:
         """The fleet as it is now."""
         from rich.console import Group
         from rich.text import Text
 
-        drawn = Group(
-            Text(""),
-            Text(matrix.headline(snapshot.summary), style="bold"),
-            rich_table(matrix.matrix(snapshot.units, snapshot.clusters)),
-        )
-        self._live.update(drawn, refresh=True)
+        drawn = (matrix.headline(snapshot.summary), matrix.matrix(snapshot.units, snapshot.clusters))
+        if drawn != self._drawn:
+            self._drawn = drawn
+            head, table = drawn
+            self._live.update(Group(Text(""), Text(head, style="bold"), rich_table(table)), refresh=True)
 
 
 class Lines:

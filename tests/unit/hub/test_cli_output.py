@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hub.cli.matrix import MOST_CLUSTERS, counted, headline, matrix, order_clusters
+from hub.cli.matrix import MOST_CLUSTERS, by_state, headline, matrix, order_clusters
 from hub.cli.output import Table, age, plain_table, to_yaml
 from hub.cli.timeline import waterfall
 from hub.domain.yamldoc import load_documents
@@ -97,7 +97,7 @@ def test_the_headline_counts_what_is_not_ready_first():
     )
 
     assert found == "commit 3f2a91c · 6 clusters (1 stale) · 4 applications · 22 units: 2 Failed, 20 Ready"
-    assert counted({"total": 3}) == ""
+    assert by_state({"total": 3}) == ""
 
 
 def trace(**more):
