@@ -22,7 +22,7 @@ Time = float
 class Shape(BaseModel):
     """Base: camelCase outside, nothing undocumented."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=False)
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
 class Page(Shape, Generic[T]):
@@ -44,7 +44,7 @@ class Commit(Shape):
 class Counts(Shape):
     """Units by shown state."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(alias_generator=None)
 
     total: int
     Failed: int
