@@ -100,7 +100,7 @@ class _Demo:
         return 0 if working.cancelled() else working.result()
 
     async def _work(self, shown: screen.Screen) -> int:
-        """Prepares, then runs the hub and everything beside it; the hub outlives the agents, to hear their last words."""
+        """Prepares, then runs the hub and all beside it; the hub outlives the agents, to hear their last words."""
         shown.tell([Line("starting …")])
         prepared = await prepare(self._options, self._folder, self._clock.now())
         tracing = configure_tracing("yardarm-hub", prepared.settings.otlp_endpoint)

@@ -1,0 +1,111 @@
+"""`yardarm demo` as a person runs it: a real process, found by its `--info` file, read by the command line.
+
+    with Demo(tmp_path) as demo:
+        demo.until(lambda: demo.json("status")["summary"]["units"].get("Ready") == 22)
+
+Nothing is shared with demos elsewhere on the machine: folders, notes and ports are its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 90.0
+"""Seconds until something that must come has to be there: for slow machines, not for slow programs."""
+
+
+class Demo:
+    """A running demo. `folder` is where it and everything else it makes lives."""
+
+    def __init__(self, folder: Path, *args: str) -> None:
+        self.folder = folder
+        self.args = args
+        self.info: dict[str, str] = {}
+        self.log = folder / "demo.txt"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "TMPDIR": str(folder / "tmp"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def __enter__(self) -> Demo:
+        for name in ("run", "tmp"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        info = self.folder / "info.json"
+        command = [sys.executable, "-m", "hub", "demo", "--info", str(info), *self.args]
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=output, stderr=output, cwd=self.folder, start_new_session=True
+            )
+        self.until(info.exists)
+        self.info = json.loads(info.read_text())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGTERM)
+
+    def end(self, how: signal.Signals) -> int:
+        """Ends it as a person would and returns its exit code."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(timeout=PATIENCE)
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Another command, run by the same person on the same machine."""
+        command = [sys.executable, "-m", "hub", *args]
+        return subprocess.run(
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            check=False,
+            timeout=PATIENCE,
+        )
+
+    def json(self, *args: str) -> Any:
+        """What a command says for programs."""
+        result = self.run(*args, "-o", "json")
+        assert result.stdout, result.stderr
+        return json.loads(result.stdout)
+
+    def until(self, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+        """Waits until something holds and returns it; while it is asked for, the demo must be alive."""
+        deadline = time.monotonic() + seconds
+        while not (found := holds()):
+            assert self.process is not None
+            assert self.process.poll() is None, f"the demo ended: {self.told()}"
+            assert time.monotonic() < deadline, f"it did not come to it: {self.told()}"
+            time.sleep(0.1)
+        return found
+
+    def told(self) -> str:
+        """What it has printed."""
+        return self.log.read_text()
+
+    def processes(self) -> list[str]:
+        """The command lines of all processes that have to do with this demo's folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.folder) in command:
+                found.append(command)
+        return found
