@@ -29,20 +29,7 @@ def definition(new: Object, old: Object | None) -> list[Cause]:
         out.append(
             bad_value("spec.versions", _brief(versions), "must have exactly one version marked as storage version")
         )
-    alike = all(version.get("schema") == versions[0].get("schema") for version in versions)
-    for index, version in enumerate(versions):
-        root = (version.get("schema") or {}).get("openAPIV3Schema")
-        here = f"spec.versions[{index}].schema.openAPIV3Schema"
-        if root is None:
-            out.append(required(here, "schemas are required"))
-        elif index and alike:
-            continue
-        else:
-            if alike:
-                here = "spec.validation.openAPIV3Schema"  # one schema for all versions is judged at its old place
-            if root.get("type") != "object":
-                out.append(_typed_root(root, f"{here}.type"))
-            out += _structural(root, here)
+    out += _schemas(versions)
     if spec.get("scope") not in (None, "", "Cluster", "Namespaced"):
         out.append(unsupported("spec.scope", spec["scope"], ["Cluster", "Namespaced"]))
     if old is not None:
@@ -51,6 +38,25 @@ def definition(new: Object, old: Object | None) -> list[Cause]:
             for name in ("group", "scope")
             if spec.get(name) != old["spec"].get(name)
         ]
+    return out
+
+
+def _schemas(versions: list[Object]) -> list[Cause]:
+    out: list[Cause] = []
+    alike = all(version.get("schema") == versions[0].get("schema") for version in versions)
+    for index, version in enumerate(versions):
+        root = (version.get("schema") or {}).get("openAPIV3Schema")
+        here = f"spec.versions[{index}].schema.openAPIV3Schema"
+        if root is None:
+            out.append(required(here, "schemas are required"))
+            continue
+        if index and alike:
+            continue
+        if alike:
+            here = "spec.validation.openAPIV3Schema"  # one schema for all versions is judged at its old place
+        if root.get("type") != "object":
+            out.append(_typed_root(root, f"{here}.type"))
+        out += _structural(root, here)
     return out
 
 
@@ -93,11 +99,9 @@ def resource(value: Any, node: Node, path: str = "") -> list[Cause]:
         return [_wrong_type(path, "null", schema)]
     if not _has_type(value, node):
         return [_wrong_type(path, _name_of(value), schema)]
-    out = _bounds(value, schema, path)
+    out = [*_bounds(value, schema, path), *_sizes(value, schema, path)]
     if isinstance(value, dict) and node.kind == "map":
-        for name in node.required:
-            if name not in value:
-                out.append(required(f"{path}.{name}" if path else name))
+        out += [required(f"{path}.{name}" if path else name) for name in node.required if name not in value]
         for name, item in value.items():
             if path == "" and name in ("apiVersion", "kind", "metadata"):
                 continue
@@ -116,7 +120,8 @@ def _has_type(value: Any, node: Node) -> bool:
     if isinstance(value, bool):
         return node.type == "boolean"
     allowed: dict[str, tuple[type, ...]] = {
-        "string": (str,), "integer": (int,), "number": (int, float), "int-or-string": (int, str), "quantity": (str, int),
+        "string": (str,), "integer": (int,), "number": (int, float), "int-or-string": (int, str),
+        "quantity": (str, int),
     }  # fmt: skip
     if node.type == "integer" and isinstance(value, float) and value.is_integer():
         return True
@@ -147,6 +152,11 @@ def _bounds(value: Any, schema: Object, path: str) -> list[Cause]:
             out.append(bad_value(path, value, text))
         if "maximum" in schema and value > schema["maximum"]:
             out.append(bad_value(path, value, f"{path} in body should be less than or equal to {schema['maximum']}"))
+    return out
+
+
+def _sizes(value: Any, schema: Object, path: str) -> list[Cause]:
+    out: list[Cause] = []
     if isinstance(value, str):
         if "pattern" in schema and re.search(schema["pattern"], value) is None:
             out.append(bad_value(path, value, f"{path} in body should match '{schema['pattern']}'"))

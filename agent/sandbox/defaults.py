@@ -182,7 +182,8 @@ def _job(obj: Object) -> None:
     fill(
         spec,
         {
-            "parallelism": 1, "manualSelector": False, "backoffLimit": 6, "completionMode": "NonIndexed", "suspend": False,
+            "parallelism": 1, "manualSelector": False, "backoffLimit": 6, "completionMode": "NonIndexed",
+            "suspend": False,
             "podReplacementPolicy": "TerminatingOrFailed",
         },
     )  # fmt: skip
@@ -195,7 +196,8 @@ def _cron_job(obj: Object) -> None:
     fill(
         obj["spec"],
         {
-            "concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
+            "concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 1,
         },
     )  # fmt: skip
     _template(obj["spec"].get("jobTemplate", {}).get("spec", {}))

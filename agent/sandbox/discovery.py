@@ -16,7 +16,8 @@ def version(cluster: Cluster) -> Object:
     match = re.match(r"v?(\d+)\.(\d+)", cluster.kubernetes)
     major, minor = match.groups() if match else ("1", "36")
     return {
-        "major": major, "minor": minor, "gitVersion": cluster.kubernetes, "gitCommit": "sandbox", "gitTreeState": "clean",
+        "major": major, "minor": minor, "gitVersion": cluster.kubernetes, "gitCommit": "sandbox",
+        "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "none", "platform": "yardarm/sandbox",
     }  # fmt: skip
 

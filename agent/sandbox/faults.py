@@ -51,19 +51,9 @@ class Faults:
         known = {"verb", "resource", "namespace", "code", "retryAfter", "hang", "times"}
         faults = []
         for item in raw:
-            if not isinstance(item, dict) or item.keys() - known:
+            if item.keys() - known:
                 raise bad_request(f"a fault has the fields {', '.join(sorted(known))}; got {item!r}")
-            faults.append(
-                Fault(
-                    item.get("verb", "*"),
-                    item.get("resource", "*"),
-                    item.get("namespace", ""),
-                    item.get("code", 0),
-                    item.get("retryAfter", 0),
-                    item.get("hang", 0.0),
-                    item.get("times"),
-                )  # fmt: skip
-            )
+            faults.append(_fault(item))
         self._faults = faults
 
     def find(self, verb: str, resource: str, namespace: str) -> Fault | None:
@@ -76,7 +66,19 @@ class Faults:
         return None
 
 
-def refusal(fault: Fault, user: str, verb: str, resource: str, group: str, namespace: str, name: str) -> ApiError:  # noqa: PLR0913
+def _fault(item: dict[str, Any]) -> Fault:
+    return Fault(
+        verb=item.get("verb", "*"),
+        resource=item.get("resource", "*"),
+        namespace=item.get("namespace", ""),
+        code=item.get("code", 0),
+        retry_after=item.get("retryAfter", 0),
+        hang=item.get("hang", 0.0),
+        left=item.get("times"),
+    )
+
+
+def refusal(fault: Fault, user: str, verb: str, resource: str, group: str, namespace: str, name: str) -> ApiError:
     """The answer a fault gives."""
     if fault.code == 403:
         where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"

@@ -154,7 +154,7 @@ def item_element(node: Node, item: Any) -> str:
     if node.is_set:
         return "v:" + orjson.dumps(item).decode()
     if not isinstance(item, dict):
-        raise ValueError("associative list with keys may not have non-map elements")
+        raise ValueError("associative list with keys may not have non-map elements")  # noqa: TRY004 - as the docstring says
     key = {}
     for name in node.keys:
         value = item.get(name)

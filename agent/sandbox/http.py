@@ -11,7 +11,19 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from agent.sandbox import deletion, discovery, faults, listing, openapi, patches, problems, protobuf, registry, request, reviews
+from agent.sandbox import (
+    deletion,
+    discovery,
+    faults,
+    listing,
+    openapi,
+    patches,
+    problems,
+    protobuf,
+    registry,
+    request,
+    reviews,
+)
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.problems import ApiError, bad_request
 from agent.sandbox.registry import Options
@@ -31,7 +43,7 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     APPLY,
 )
-USER = reviews.USER["username"]
+USER = reviews.USERNAME
 
 
 def _json(body: bytes | Object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -197,7 +209,7 @@ def _read(cluster: Cluster, target: Target, form: Form, query: Query, verb: str)
     return _json(render.one(record))
 
 
-async def _write(  # noqa: PLR0913 - the parts of one request
+async def _write(
     cluster: Cluster, req: web.BaseRequest, target: Target, form: Form, query: Query, verb: str
 ) -> web.Response:
     raw = await req.read()
@@ -205,38 +217,45 @@ async def _write(  # noqa: PLR0913 - the parts of one request
         text = f"Request entity too large: limit is {request.MAX_BODY}"
         raise ApiError(413, "RequestEntityTooLarge", text, details={})
     content = req.content_type if "Content-Type" in req.headers else "application/json"
-    options = _options(req, target, query)
     if verb in ("delete", "deletecollection"):
         if content == PROTOBUF and raw:
             raw = orjson.dumps(protobuf.decode(raw, request.DELETE_OPTIONS))
         return _delete(cluster, target, query, raw)
-    if content not in (PATCH_TYPES if verb == "patch" else ("application/json", PROTOBUF)):
-        if verb == "patch":
-            raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
-        text = f"the body of the request was in an unknown format - accepted media types include: {BODY_TYPES}"
-        raise ApiError(415, "UnsupportedMediaType", text)
-    applied = content == APPLY
+    options = _options(req, target, query)
+    _check_content(verb, content)
     if content == PROTOBUF:
         body = request.Body(protobuf.decode(raw, request.definition(target)))
     else:
-        body = request.body(raw, target.kind, applied=applied, strict=options.validation != "Ignore")
+        strict = options.validation != "Ignore"
+        body = request.body(raw, target.kind, applied=content == APPLY, strict=strict)
     options.duplicates = body.duplicates
+    status = 200
     if verb == "create":
         obj, status = _create(cluster, target, body.value, options), 201
-    elif applied:
+    elif content == APPLY:
         obj, created = _apply(cluster, target, body.value, options, query)
         status = 201 if created else 200
     else:
-        obj, status = _change(cluster, target, body.value, options, content if verb == "patch" else ""), 200
-    headers = [("Warning", f'299 - "{_escaped(text)}"') for text in options.warnings]
-    render = listing.Renderer(cluster, target.kind, form, query)
+        obj = _change(cluster, target, body.value, options, content if verb == "patch" else "")
+    return _written(target, obj, status, listing.Renderer(cluster, target.kind, form, query), options)
+
+
+def _check_content(verb: str, content: str) -> None:
+    if verb == "patch" and content not in PATCH_TYPES:
+        raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+    if verb != "patch" and content not in ("application/json", PROTOBUF):
+        text = f"the body of the request was in an unknown format - accepted media types include: {BODY_TYPES}"
+        raise ApiError(415, "UnsupportedMediaType", text)
+
+
+def _written(target: Target, obj: Object, status: int, render: listing.Renderer, options: Options) -> web.Response:
     if target.subresource in ("scale", "eviction", "binding") or reviews.is_review(target.kind):
         answer = orjson.dumps(obj)
     else:
-        answer = render.whole(obj, obj["metadata"]["resourceVersion"] if "resourceVersion" in obj["metadata"] else "")
+        answer = render.whole(obj, obj["metadata"].get("resourceVersion", ""))
     response = _json(answer, status)
-    for name, value in headers:
-        response.headers.add(name, value)
+    for text in options.warnings:
+        response.headers.add("Warning", f'299 - "{_escaped(text)}"')
     return response
 
 

@@ -14,7 +14,8 @@ LEFT_OUT = {("autoscaling", "v1"), ("events.k8s.io", "v1"), ("resource.k8s.io", 
 GENERATION = {
     ("apps", "deployments"), ("apps", "replicasets"), ("apps", "statefulsets"), ("apps", "daemonsets"),
     ("batch", "jobs"), ("batch", "cronjobs"), ("networking.k8s.io", "ingresses"), ("", "pods"),
-    ("networking.k8s.io", "networkpolicies"), ("networking.k8s.io", "ingressclasses"), ("policy", "poddisruptionbudgets"),
+    ("networking.k8s.io", "networkpolicies"), ("networking.k8s.io", "ingressclasses"),
+    ("policy", "poddisruptionbudgets"),
     ("", "replicationcontrollers"), ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
@@ -31,7 +32,8 @@ class Kind:
 
     __slots__ = (
         "categories", "columns", "custom", "definition", "generation", "group", "head", "kind", "list_kind",
-        "namespaced", "node_cache", "plural", "response_kind", "scale_paths", "short_names", "singular", "storage_version",
+        "namespaced", "node_cache", "plural", "response_kind", "scale_paths", "short_names", "singular",
+        "storage_version",
         "subresources", "verbs", "version",
     )  # fmt: skip
 

@@ -141,7 +141,7 @@ def update(live: Object, new: Object, node: Node, writer: Writer, *, created: bo
     """
     stated = new.get("metadata", {}).get("managedFields")
     entries = read(new) if stated and not writer.subresource else read(live)
-    if not entries and stated and not (stated == [{}]):
+    if not entries and stated and stated != [{}]:
         entries = read(live)
     if not entries and not created:
         return write(new, {})

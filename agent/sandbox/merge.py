@@ -24,7 +24,7 @@ def merged(live: Any, applied: Any, node: Node) -> Any:
     return applied
 
 
-def _merged_list(live: list[Any], applied: list[Any], node: Node) -> list[Any]:
+def _merged_list(live: list[Any], applied: list[Any], node: Node) -> list[Any]:  # noqa: C901 - one walk, as upstream
     left_order = [fields.item_element(node, item) for item in live]
     right_order = [fields.item_element(node, item) for item in applied]
     left: dict[str, Any] = {}

@@ -156,10 +156,8 @@ def _ordered(items: list[Any], order: list[Any], key: str) -> list[Any]:
     wanted = [_identity(item, key) for item in order]
     rank = {repr(name): index for index, name in enumerate(wanted)}
     listed = sorted((i for i in items if repr(_identity(i, key)) in rank), key=lambda i: rank[repr(_identity(i, key))])
-    result: list[Any] = []
-    for item in items:  # items the order does not name keep their place behind their predecessor
-        result.append(listed.pop(0) if repr(_identity(item, key)) in rank else item)
-    return result
+    # items that the order does not name keep their place behind their predecessor
+    return [listed.pop(0) if repr(_identity(item, key)) in rank else item for item in items]
 
 
 def _merged_list(target: list[Any], patch: list[Any], node: Node) -> list[Any]:

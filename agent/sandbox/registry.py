@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.sandbox import crd, managed, problems, strategies, typed, validation
+from agent.sandbox import crd, managed, problems, strategies, typed
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.fields import FieldSet
 from agent.sandbox.kinds import Kind
 from agent.sandbox.managed import Writer
 from agent.sandbox.problems import Cause, bad_request, bad_value, cause, required
 from agent.sandbox.store import Record
+from agent.sandbox.validation import names, rules
 
 Object = dict[str, Any]
 Transform = Callable[[Object], Object]
@@ -111,15 +112,13 @@ def _check_type(kind: Kind, obj: Object) -> None:
     found_version, found_kind = obj.get("apiVersion"), obj.get("kind")
     if found_kind is not None and (found_kind, found_version) != (kind.kind, kind.api_version):
         if kind.custom or found_kind == kind.kind:
-            raise bad_request(
-                f"the API version in the data ({found_version}) does not match the expected API version ({kind.api_version})"
-                if found_kind == kind.kind
-                else f"the kind in the data ({found_kind}) does not match the expected kind ({kind.kind})"
-            )
+            what = "API version" if found_kind == kind.kind else "kind"
+            found, wanted = (found_version, kind.api_version) if found_kind == kind.kind else (found_kind, kind.kind)
+            raise bad_request(f"the {what} in the data ({found}) does not match the expected {what} ({wanted})")
         version = str(found_version).rsplit("/", 1)[-1]
         raise bad_request(
-            f'{found_kind} in version "{version}" cannot be handled as a {kind.kind}: converting ({version}.{found_kind}) '
-            f"to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
+            f'{found_kind} in version "{version}" cannot be handled as a {kind.kind}: converting '
+            f"({version}.{found_kind}) to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
         )
 
 
@@ -143,7 +142,7 @@ def create(cluster: Cluster, kind: Kind, namespace: str, body: Object, options: 
     obj = decoded(kind, {**body, "apiVersion": kind.api_version, "kind": kind.kind}, options)
     obj = _identified(cluster, kind, namespace, obj)
     _check_namespace(cluster, kind, namespace, obj["metadata"]["name"])
-    obj = _prepared_new(cluster, kind, obj, options)
+    obj = _prepared_new(cluster, kind, obj)
     obj = managed.update(strategies.base(kind), obj, kind.node, _writer(cluster, kind, options), created=True)
     return _stored_new(cluster, kind, obj, options)
 
@@ -177,7 +176,7 @@ def _identified(cluster: Cluster, kind: Kind, namespace: str, obj: Object) -> Ob
     return obj
 
 
-def _prepared_new(cluster: Cluster, kind: Kind, obj: Object, options: Options) -> Object:
+def _prepared_new(cluster: Cluster, kind: Kind, obj: Object) -> Object:
     strategies.reset_status(kind, obj)
     fresh, _ = strategies.decode(kind, obj)
     strategies.fill(kind, fresh)
@@ -197,7 +196,7 @@ def _stored_new(cluster: Cluster, kind: Kind, obj: Object, options: Options) -> 
 
 
 def _validate(kind: Kind, obj: Object, before: Object | None) -> None:
-    causes: list[Cause] = validation.metadata(obj, kind.storage)
+    causes: list[Cause] = names.metadata(obj, kind.storage)
     if before is not None:
         causes += _finalizers(obj, before)
     if kind.custom:
@@ -205,7 +204,7 @@ def _validate(kind: Kind, obj: Object, before: Object | None) -> None:
     elif kind.storage == ("apiextensions.k8s.io", "customresourcedefinitions"):
         causes += crd.definition(obj, before)
     else:
-        rule = validation.RULES.get(kind.storage)
+        rule = rules.RULES.get(kind.storage)
         if rule is not None:
             causes += rule(obj, before)
     if causes:
@@ -234,22 +233,21 @@ def update(cluster: Cluster, kind: Kind, namespace: str, name: str, transform: T
     before = load(kind, record)
     wanted = transform(load(kind, record))
     _check_type(kind, wanted)
-    _check_identity(cluster, kind, namespace, name, wanted, before)
+    _check_identity(kind, namespace, name, wanted, before)
     obj = decoded(kind, wanted, options)
     obj = _merged_with_live(cluster, kind, obj, before, options)
     obj = managed.update(before, obj, kind.node, _writer(cluster, kind, options), created=False)
     return _stored(cluster, kind, obj, before, options)
 
 
-def _check_identity(  # noqa: PLR0913 - the two objects and where they are
-    cluster: Cluster, kind: Kind, namespace: str, name: str, wanted: Object, before: Object
-) -> None:
+def _check_identity(kind: Kind, namespace: str, name: str, wanted: Object, before: Object) -> None:
     metadata, actual = _metadata(wanted), before["metadata"]
     if metadata.get("name") and metadata["name"] != name:
         raise bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
     if kind.namespaced and metadata.get("namespace") not in (None, "", namespace):
         raise bad_request(
-            f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the request ({namespace})"
+            f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the request "
+            f"({namespace})"
         )
     if metadata.get("uid") not in (None, "", actual["uid"]):
         path = f"/registry/{kind.plural}/{namespace}/{name}" if namespace else f"/registry/{kind.plural}/{name}"
@@ -347,9 +345,7 @@ def apply(
     obj = managed.apply(before, body, kind.node, writer, force=options.force, base=strategies.base(kind))
     if metadata.get("name") not in (None, name):
         raise bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
-    _check_identity(
-        cluster, kind, namespace, name, {"metadata": {**obj["metadata"], **_versions(metadata, before)}}, before
-    )
+    _check_identity(kind, namespace, name, {"metadata": {**obj["metadata"], **_versions(metadata, before)}}, before)
     obj = decoded(kind, obj, options)
     obj = _merged_with_live(cluster, kind, obj, before, options)
     return _stored(cluster, kind, obj, before, options), False
@@ -384,7 +380,7 @@ def _check_applied(kind: Kind, body: Object) -> None:
         raise problems.ApiError(500, "", f"failed to create typed patch object ({where}): {text}")
 
 
-def _apply_new(  # noqa: PLR0913 - where, what and how
+def _apply_new(
     cluster: Cluster, kind: Kind, namespace: str, name: str, body: Object, options: Options, writer: Writer
 ) -> Object:
     if options.subresource:
@@ -399,7 +395,7 @@ def _apply_new(  # noqa: PLR0913 - where, what and how
     _place(kind, namespace, obj["metadata"])
     obj = decoded(kind, obj, options)
     obj = _identified(cluster, kind, namespace, obj)
-    obj = _prepared_new(cluster, kind, obj, options)
+    obj = _prepared_new(cluster, kind, obj)
     return _stored_new(cluster, kind, obj, options)
 
 

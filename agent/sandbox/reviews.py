@@ -7,7 +7,8 @@ from typing import Any
 from agent.sandbox.kinds import Kind
 
 Object = dict[str, Any]
-USER = {"username": "sandbox-admin", "groups": ["system:masters", "system:authenticated"]}
+USERNAME = "sandbox-admin"
+USER: Object = {"username": USERNAME, "groups": ["system:masters", "system:authenticated"]}
 
 
 def is_review(kind: Kind) -> bool:

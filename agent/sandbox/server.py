@@ -28,7 +28,7 @@ Object = dict[str, Any]
 
 
 def _request(
-    message: RawRequestMessage, payload: StreamReader, protocol: web.RequestHandler[web.BaseRequest],
+    message: RawRequestMessage, payload: StreamReader, protocol: web.RequestHandler,
     writer: AbstractStreamWriter, task: asyncio.Task[None],
 ) -> web.BaseRequest:  # fmt: skip
     """A request whose body may be larger than aiohttp's default: the API's own limit answers 413."""
@@ -123,10 +123,10 @@ class Sandbox:
         kubectl and client-go send no bearer token over plain HTTP, so here the token is part of the server's URL.
         """
         names = list(self._clusters)
-        access = http.access_path(self._token)
+        root = self._root + http.access_path(self._token)
         return {
             "apiVersion": "v1", "kind": "Config",
-            "clusters": [{"name": name, "cluster": {"server": self._root + access + http.path_of(name)}} for name in names],
+            "clusters": [{"name": name, "cluster": {"server": root + http.path_of(name)}} for name in names],
             "users": [{"name": "sandbox", "user": {"token": self._token} if self._token else {}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": "sandbox"}} for name in names],
             "current-context": names[0] if names else "",

@@ -13,7 +13,7 @@ from agent.sandbox.kinds import Kind
 from agent.sandbox.problems import bad_request
 from agent.sandbox.schema import empty
 from agent.sandbox.typed import Decoder, defaulted, pruned
-from agent.sandbox.validation import undecodable
+from agent.sandbox.validation.others import undecodable
 
 Object = dict[str, Any]
 STATUS_KEEPS_LABELS = {

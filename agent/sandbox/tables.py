@@ -107,8 +107,14 @@ def _service(o: Object) -> list[Any]:
 
 def _job(o: Object) -> list[Any]:
     status = o.get("status", {})
-    state = next((c["type"] for c in status.get("conditions") or () if c["status"] == "True"), "Running")
+    met = {c["type"] for c in status.get("conditions") or () if c["status"] == "True"}
+    state = next((name for name in ("Complete", "Failed", "Suspended", "FailureTarget") if name in met), "Running")
     return [state, f"{status.get('succeeded', 0)}/{o['spec'].get('completions', 1)}"]
+
+
+def _cron_job(o: Object) -> list[Any]:
+    active = (o.get("status") or {}).get("active") or ()
+    return [o["spec"].get("schedule"), str(o["spec"].get("suspend")), len(active)]
 
 
 def _event(o: Object) -> list[Any]:
@@ -160,8 +166,7 @@ LAYOUT: dict[tuple[str, str], tuple[list[str], Cells, bool]] = {
     ("batch", "jobs"): (["Status", "Completions"], _job, True),
     ("batch", "cronjobs"): (
         ["Schedule", "Suspend", "Active"],
-        lambda o: [o["spec"].get("schedule"), str(o["spec"].get("suspend")), len((o.get("status") or {}).get("active") or ())],
-        True,
+        _cron_job, True,
     ),
     ("networking.k8s.io", "ingresses"): (["Class", "Hosts", "Address", "Ports"], _ingress, True),
 }  # fmt: skip

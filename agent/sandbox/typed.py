@@ -21,7 +21,8 @@ def _type_error(kind: str, struct: str, path: str, value: Any, wanted: str) -> A
     if wanted == "string" and found in ("number", "bool"):
         found = found if found == "bool" else "number"
     return bad_request(
-        f"cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct field {struct}.{path} of type {wanted}"
+        f"cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct field {struct}.{path} of type "
+        f"{wanted}"
     )
 
 
@@ -109,12 +110,12 @@ class Decoder:
             if not isinstance(value, bool):
                 raise _type_error(self.kind, struct, _plain(path), value, "bool")
         elif kind == "quantity":
-            return self._quantity(value, path)
+            return self._quantity(value)
         elif kind == "int-or-string" and not isinstance(value, int | str):
             raise _type_error(self.kind, struct, _plain(path), value, "intstr.IntOrString")
         return value
 
-    def _quantity(self, value: Any, path: str) -> str:
+    def _quantity(self, value: Any) -> str:
         try:
             return quantity.canonical(value if isinstance(value, str) else str(value))
         except ValueError as error:

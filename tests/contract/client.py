@@ -102,7 +102,9 @@ class Client:
         """`deployments.apps/v1` or `configmaps` in the test's namespace."""
         plural, _, group = resource.partition(".")
         root = f"/apis/{group}" if group else "/api/v1"
-        return f"{root}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
+        return (
+            f"{root}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
+        )
 
     async def call(
         self, method: str, path: str, body: Any = None, content: str = "application/json", **query: str
@@ -113,7 +115,12 @@ class Client:
         if data is not None:
             headers["Content-Type"] = content
         async with self.session.request(
-            method, self.server.url + path, data=io.BytesIO(data) if data else None, headers=headers, params=query, ssl=self._tls
+            method,
+            self.server.url + path,
+            data=io.BytesIO(data) if data else None,
+            headers=headers,
+            params=query,
+            ssl=self._tls,
         ) as response:
             raw = await response.read()
             try:
@@ -156,7 +163,11 @@ class Client:
 
     async def make_namespace(self, name: str) -> None:
         """Creates a namespace and waits until it has its service account, where controllers make one."""
-        (await self.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).ok()
+        (
+            await self.call(
+                "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            )
+        ).ok()
         if self.server.controllers:
             await self.eventually(lambda: self._exists(f"/api/v1/namespaces/{name}/serviceaccounts/default"))
 

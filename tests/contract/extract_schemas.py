@@ -26,8 +26,8 @@ SOURCES = {
     "io.k8s.apiextensions-apiserver.pkg.": "staging/src/k8s.io/apiextensions-apiserver/pkg",
     "io.k8s.kube-aggregator.pkg.": "staging/src/k8s.io/kube-aggregator/pkg",
 }
-STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
-FIELD = re.compile(r"^\t(?:(\w+) +)?([\w\[\]\*\.]+) +`json:\"([^\"]*)\"(?:[^`]*?protobuf:\"\w+,(\d+))?", re.M)
+STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+FIELD = re.compile(r"^\t(?:(\w+) +)?([\w\[\]\*\.]+) +`json:\"([^\"]*)\"(?:[^`]*?protobuf:\"\w+,(\d+))?", re.MULTILINE)
 
 
 def get(url: str, token: str, accept: str = "application/json") -> dict:

@@ -249,7 +249,9 @@ async def test_refusals(api: Client) -> None:
     assert "fieldManager: Required value: is required for apply patch" in message
     wrong = {**body, "dat": {}}
     message = (await api.apply("configmaps", wrong)).refused(500, "")
-    assert message == "failed to create typed patch object (/cm; /v1, Kind=ConfigMap): .dat: field not declared in schema"
+    assert (
+        message == "failed to create typed patch object (/cm; /v1, Kind=ConfigMap): .dat: field not declared in schema"
+    )
     bare = {k: v for k, v in body.items() if k != "apiVersion"}
     assert (await api.apply("configmaps", bare)).refused(400, "BadRequest") == "invalid object type: /, Kind=ConfigMap"
     managed = {**body, "metadata": {"name": "cm", "managedFields": [{"manager": "x", "operation": "Apply"}]}}

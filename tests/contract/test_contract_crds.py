@@ -121,7 +121,9 @@ async def test_pruned_defaulted_and_kept(widgets: Widgets) -> None:
     assert answer.headers.getall("Warning") == ['299 - "unknown field \\"spec.unknown\\""']
     assert made["metadata"]["generation"] == 1
     strict = widgets.widget("s", size=1, unknown=1)
-    message = (await widgets.api.call("POST", widgets.path, strict, fieldValidation="Strict")).refused(400, "BadRequest")
+    message = (await widgets.api.call("POST", widgets.path, strict, fieldValidation="Strict")).refused(
+        400, "BadRequest"
+    )
     assert message.endswith('strict decoding error: unknown field "spec.unknown"')
 
 

@@ -10,7 +10,12 @@ from tests.contract.client import Client, config_map
 
 
 def owned(name: str, owner: dict[str, Any], *, block: bool = False) -> dict[str, Any]:
-    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
+    reference = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+    }
     if block:
         reference["blockOwnerDeletion"] = True
     wanted = config_map(name)

@@ -98,7 +98,10 @@ async def test_unknown_fields(api: Client) -> None:
     message = (await api.create("configmaps", wanted, fieldValidation="Strict")).refused(400, "BadRequest")
     assert message.endswith('strict decoding error: unknown field "metadata.foo", unknown field "dat"')
     warned = await api.create("configmaps", wanted, fieldValidation="Warn")
-    assert warned.headers.getall("Warning") == ['299 - "unknown field \\"metadata.foo\\""', '299 - "unknown field \\"dat\\""']
+    assert warned.headers.getall("Warning") == [
+        '299 - "unknown field \\"metadata.foo\\""',
+        '299 - "unknown field \\"dat\\""',
+    ]
     assert "dat" not in warned.ok()
     nested = deployment()
     nested["spec"]["template"]["spec"]["containers"][0]["imag"] = "x"
@@ -156,7 +159,11 @@ async def test_patches(api: Client) -> None:
 async def test_strategic_merge(api: Client) -> None:
     (await api.create(WEB, deployment(paused=True, replicas=0))).ok()
     patch = {
-        "spec": {"template": {"spec": {"containers": [{"name": "side", "image": "busybox:1"}, {"name": "main", "image": "nginx:2"}]}}}
+        "spec": {
+            "template": {
+                "spec": {"containers": [{"name": "side", "image": "busybox:1"}, {"name": "main", "image": "nginx:2"}]}
+            }
+        }
     }
     after = (await api.patch(WEB, "web", patch, STRATEGIC)).ok()
     assert {c["name"]: c["image"] for c in after["spec"]["template"]["spec"]["containers"]} == {
@@ -323,7 +330,9 @@ async def test_cluster_ip_stays(api: Client) -> None:
     assert after["spec"]["clusterIP"] == made["spec"]["clusterIP"]
     replaced = (await api.call("PUT", api.path("services", "x"), wanted)).ok()
     assert replaced["spec"]["clusterIP"] == made["spec"]["clusterIP"]
-    message = (await api.patch("services", "x", {"spec": {"clusterIP": "10.96.99.99", "clusterIPs": None}})).refused(422, "Invalid")
+    message = (await api.patch("services", "x", {"spec": {"clusterIP": "10.96.99.99", "clusterIPs": None}})).refused(
+        422, "Invalid"
+    )
     assert "spec.clusterIPs[0]: Invalid value" in message
 
 
@@ -449,7 +458,7 @@ async def test_stateful_set_can_change_little(api: Client) -> None:
     (await api.patch("statefulsets.apps/v1", "x", {"spec": {"minReadySeconds": 1}})).ok()
     message = (await api.patch("statefulsets.apps/v1", "x", {"spec": {"serviceName": "t"}})).refused(422, "Invalid")
     assert message.startswith(
-        'StatefulSet.apps "x" is invalid: spec: Forbidden: updates to statefulset spec for fields other than \'replicas\''
+        "StatefulSet.apps \"x\" is invalid: spec: Forbidden: updates to statefulset spec for fields other than 'replicas'"
     )
 
 

@@ -121,7 +121,9 @@ async def test_a_version_from_the_future(api: Client) -> None:
 
 
 async def test_many_watchers_see_the_same(api: Client) -> None:
-    watches = [await api.watch(api.path("configmaps"), fieldSelector="metadata.name=cm", resourceVersion="0") for _ in range(5)]
+    watches = [
+        await api.watch(api.path("configmaps"), fieldSelector="metadata.name=cm", resourceVersion="0") for _ in range(5)
+    ]
     (await api.create("configmaps", config_map("cm"))).ok()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(watching.next()) for watching in watches]

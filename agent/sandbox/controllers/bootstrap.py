@@ -57,7 +57,8 @@ def _node_status(context: Context, number: int) -> Object:
         for kind, status in quiet
     ]  # fmt: skip
     info = {
-        "kubeletVersion": context.cluster.kubernetes, "operatingSystem": "linux", "architecture": "amd64", "osImage": "sandbox",
+        "kubeletVersion": context.cluster.kubernetes, "operatingSystem": "linux", "architecture": "amd64",
+        "osImage": "sandbox",
         "containerRuntimeVersion": "sandbox://0", "kernelVersion": "0", "machineID": "", "systemUUID": "", "bootID": "",
         "kubeProxyVersion": "",
     }  # fmt: skip

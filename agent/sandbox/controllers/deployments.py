@@ -1,4 +1,4 @@
-"""Deployments: a ReplicaSet per template, rolled over within maxSurge and maxUnavailable, conditions as the real ones."""
+"""Deployments: a ReplicaSet per template, rolled over within maxSurge and maxUnavailable, with the real conditions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _created(context: Context, deployment: Object, name: str, revision: int) -> 
     metadata = {**template.get("metadata", {}), "labels": {**(template["metadata"].get("labels") or {}), **mark}}
     selector = deployment["spec"]["selector"]
     wanted = deployment["spec"]["replicas"]
-    made = context.create(
+    return context.create(
         SETS,
         {
             "metadata": {
@@ -91,7 +91,6 @@ def _created(context: Context, deployment: Object, name: str, revision: int) -> 
             },
         },
     )  # fmt: skip
-    return made
 
 
 def _share(value: int | str, of: int, *, up: bool) -> int:
@@ -206,7 +205,7 @@ def _available_condition(now: str, *, enough: bool) -> Object:
     return {
         "type": "Available", "status": "True" if enough else "False", "lastUpdateTime": now, "lastTransitionTime": now,
         "reason": "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-        "message": "Deployment has minimum availability." if enough else "Deployment does not have minimum availability.",
+        "message": f"Deployment {'has' if enough else 'does not have'} minimum availability.",
     }  # fmt: skip
 
 
@@ -223,7 +222,7 @@ def _set(conditions: list[Object], new: Object) -> list[Object]:
     return [c for c in conditions if c["type"] != new["type"]] + [new]
 
 
-def _progressing(  # noqa: PLR0913 - one judgement on all of it
+def _progressing(
     context: Context, deployment: Object, current: Object | None, before: Object, status: Object, *, complete: bool
 ) -> Object:
     now = context.cluster.now()

@@ -77,9 +77,8 @@ def _finalize(context: Context, key: NameKey) -> None:
             if dependent is not None:
                 _disown(context, storage, dependent, key[1])
         _release(context, place[0], obj, deletion.ORPHAN)
-    elif deletion.FOREGROUND in finalizers:
-        if _drained(context, key[1]):
-            _release(context, place[0], obj, deletion.FOREGROUND)
+    elif deletion.FOREGROUND in finalizers and _drained(context, key[1]):
+        _release(context, place[0], obj, deletion.FOREGROUND)
 
 
 def _drained(context: Context, uid: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.sandbox import deletion, managed, registry
+from agent.sandbox import deletion, managed, registry, strategies
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.deletion import DeleteOptions
 from agent.sandbox.managed import Writer
@@ -99,7 +99,7 @@ class Context:
         before = registry.load(kind, record)
         if before == obj:
             return False
-        if not status and registry.strategies.intent_changed(kind, obj, before) and "generation" in metadata:
+        if not status and strategies.intent_changed(kind, obj, before) and "generation" in metadata:
             metadata["generation"] += 1
         writer = Writer(manager, kind.api_version, "status" if status else "", self.cluster.now(), {})
         obj = managed.update(before, obj, kind.node, writer, created=False)

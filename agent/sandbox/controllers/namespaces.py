@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agent.sandbox import problems
 from agent.sandbox.controllers.loop import Context
-from agent.sandbox.store import NameKey
+from agent.sandbox.store import NameKey, StorageKey
 
+Object = dict[str, Any]
 NAMESPACES = ("", "namespaces")
 DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
@@ -36,7 +39,7 @@ def reconcile(context: Context, key: NameKey) -> None:
 
 
 def _furnish(context: Context, name: str) -> None:
-    for storage, obj in (
+    furniture: tuple[tuple[StorageKey, Object], ...] = (
         (("", "serviceaccounts"), {"metadata": {"name": "default", "namespace": name}}),
         (
             ("", "configmaps"),
@@ -48,7 +51,8 @@ def _furnish(context: Context, name: str) -> None:
                 "data": {"ca.crt": ""},
             },
         ),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for storage, obj in furniture:
         if context.cluster.store.get(storage, (name, obj["metadata"]["name"])) is None:
             try:
                 context.create(storage, obj)

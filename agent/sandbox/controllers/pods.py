@@ -54,11 +54,10 @@ def _end(context: Context, key: NameKey, pod: Object) -> None:
 
 def _bind(context: Context, pod: Object) -> None:
     bucket = context.cluster.store.bucket(("", "nodes"))
-    wanted = (pod["spec"].get("affinity") or {}).get("sandboxNode")
-    names = [wanted] if wanted else [name for _, name in bucket.order]
+    names = [record.key[1] for record in bucket.records.values() if not record.decoded()["spec"].get("unschedulable")]
     now = context.cluster.now()
     if not names:
-        message = "0/0 nodes are available: no nodes available to schedule pods."
+        message = f"0/{len(bucket.order)} nodes are available: no nodes available to schedule pods."
         condition = {
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
             "lastProbeTime": None, "lastTransitionTime": now,
@@ -98,7 +97,7 @@ def _start(context: Context, key: NameKey, pod: Object) -> None:
     failure = failure_of(pod)
     delay = _delay(context, pod)
     if failure or delay > 0:
-        running = failure not in ("ImagePullBackOff",)
+        running = failure != "ImagePullBackOff"
         _report(context, pod, ready=False, waiting="" if failure == "never-ready" else failure, running=running)
     uid = pod["metadata"]["uid"]
 

@@ -42,10 +42,17 @@ def _adjust(context: Context, owner: Object, revision: str) -> None:
         pod = mine.get(number)
         if pod is None:
             _make(context, owner, number, revision)
-        if (pod is None or not pods.is_ready(pod)) and not parallel:
-            if pod is not None and pod["metadata"]["labels"].get(REVISION) != revision:
-                break
+        elif parallel or pods.is_ready(pod):
+            continue
+        elif pod["metadata"]["labels"].get(REVISION) != revision:
+            break
+        if not parallel:
             return
+    _replace(context, owner, mine, revision)
+
+
+def _replace(context: Context, owner: Object, mine: dict[int, Object], revision: str) -> None:
+    wanted = owner["spec"]["replicas"]
     partition = (owner["spec"]["updateStrategy"].get("rollingUpdate") or {}).get("partition", 0)
     if owner["spec"]["updateStrategy"]["type"] != "RollingUpdate":
         return

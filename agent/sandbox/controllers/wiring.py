@@ -54,7 +54,7 @@ class Wiring:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def changed(self, storage: StorageKey, change: str, obj: Object, before: Object | None) -> None:
+    def changed(self, storage: StorageKey, change: str, obj: Object, _: Object | None) -> None:
         """Puts the controllers that care about a change into the queue."""
         metadata = obj["metadata"]
         namespace = metadata.get("namespace", "")
