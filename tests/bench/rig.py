@@ -21,7 +21,7 @@ import orjson
 from hub.demo.child import Child
 from hub.identity import Identity
 from hub.sources.webhooks import sign
-from shared.bus import Bus
+from shared.bus import Bus, acknowledged
 from tests.bench.figures import rss
 from tests.fakes.natshub import running
 from tests.fakes.natsserver import free_port
@@ -124,6 +124,19 @@ class HubProcess:
                 raise RuntimeError(f"the webhook was answered with {answer.status}: {await answer.text()}")
 
 
+async def counted(bus: Bus) -> dict[str, Any]:
+    """What a `COUNTING_HUB` has counted."""
+    counts: dict[str, Any] = orjson.loads((await bus.request("bench.hub")).data)
+    return counts
+
+
+async def stream_state(bus: Bus, stream: str) -> dict[str, Any]:
+    """JetStream's own account of a stream: `messages`, `last_seq`, `bytes`."""
+    subject = f"$JS.API.STREAM.INFO.{stream}"
+    state: dict[str, Any] = acknowledged(await bus.request(subject), subject)["state"]
+    return state
+
+
 def write_settings(folder: Path, repo: str, **more: Any) -> Path:
     """A settings file for a hub that looks at its repository only when told to."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,14 +154,21 @@ def write_settings(folder: Path, repo: str, **more: Any) -> Path:
     return path
 
 
+HUB = ("hub", "hub", "--config")
+COUNTING_HUB = ("tests.bench.child_hub",)
+"""The same, and it tells what it has counted."""
+
+
 @contextlib.asynccontextmanager
-async def hub_process(folder: Path, repo: str, *, ready: float = 60, **more: Any) -> AsyncIterator[HubProcess]:
+async def hub_process(
+    folder: Path, repo: str, *, ready: float = 60, module: Sequence[str] = HUB, **more: Any
+) -> AsyncIterator[HubProcess]:
     """Runs a hub until the block ends; it answers as ready when the block begins."""
     port = free_port()
     settings = write_settings(folder, repo, port=port, **more)
     state = folder / "state"
     identity = Identity.load_or_create(state)
-    async with Program([PYTHON, "-m", "hub", "hub", "--config", settings], folder / "hub.log") as program:
+    async with Program([PYTHON, "-m", *module, settings], folder / "hub.log") as program:
         url = f"http://127.0.0.1:{port}"
         async with aiohttp.ClientSession(url) as session:
             await program.answers(lambda: is_ready(session), ready, "the hub is ready")
