@@ -36,6 +36,7 @@ from hub.sources import access, webhooks
 from hub.sources.access import Limits
 from hub.sources.poller import Pace
 from hub.streams import Fence
+from hub.sweeper import Sweeper
 from hub.view import View
 from shared import __version__
 from shared.bus import Bus
@@ -226,6 +227,7 @@ class _Lead:
         self.publisher = Publisher(bus, hub.identity.signing_key, clock, hub.view.assigned)
         self.shelf = Shelf(bus, hub.view, clock)
         self.applications = Applications(self.publisher, self.shelf, clock)
+        self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
             registered.credentials(settings.git),
@@ -247,10 +249,14 @@ class _Lead:
     async def run(self, fence: Fence) -> None:
         """Until cancelled or fenced."""
         await self.publisher.load(fence)
+        for unit, generation in self.publisher.leaving():
+            if self._hub.view.is_gone(unit, generation):
+                self.publisher.forget(unit, generation)
         self.applications.restore(await self.shelf.load())
         self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(fence))
+            group.create_task(self.sweeper.run())
             group.create_task(self.shelf.run())
             group.create_task(self.applications.run())
             group.create_task(self.repositories.run())

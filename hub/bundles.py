@@ -79,6 +79,11 @@ class Bundles:
         """The application is gone."""
         self._known.pop(application, None)
 
+    def packs(self) -> set[str]:
+        """The digests of the packs of every bundle that is remembered, and so may be given out without a render."""
+        bodies = (body for known in self._known.values() for body in known.bodies.values())
+        return {pack.digest for body in bodies for pack in body.packs}
+
     async def make(self, evaluation: Evaluation, clusters: tuple[str, ...]) -> Outcome:
         """A bundle for every cluster.
 

@@ -67,6 +67,8 @@ class Publisher:
         self._of_cluster: dict[str, dict[UnitKey, Given]] = {}
         self._of_application: dict[str, dict[UnitKey, Given]] = {}
         self._stored: set[str] = set()
+        self.storing = asyncio.Lock()
+        """Held while bodies are stored or removed."""
         self._bus = bus
         self._writer = streams.Writer(bus, clock)
         self._key = key
@@ -90,6 +92,11 @@ class Publisher:
         """The applications that some unit was told of."""
         return {name for name, units in self._of_application.items() if units}
 
+    def leaving(self) -> list[tuple[UnitKey, int]]:
+        """The units that were told to let everything go, with the generation of that."""
+        every = (pair for units in self._of_cluster.values() for pair in units.items())
+        return [(unit, given.generation) for unit, given in every if given.removed]
+
     async def load(self, fence: Fence) -> None:
         """Reads what is in the stream and repairs roots that an interrupted hub left behind."""
         found: list[Assignment] = []
@@ -110,9 +117,18 @@ class Publisher:
 
     async def store(self, packs: Iterable[bundle.Pack]) -> None:
         """Stores bundle bodies; those known to be there cost nothing."""
-        new = [pack for pack in packs if pack.ref.digest not in self._stored]
-        await self._writer.put_blobs([blob for pack in new for blob in pack.blobs()])
-        self._stored.update(pack.ref.digest for pack in new)
+        async with self.storing:
+            new = [pack for pack in packs if pack.ref.digest not in self._stored]
+            await self._writer.put_blobs([blob for pack in new for blob in pack.blobs()])
+            self._stored.update(pack.ref.digest for pack in new)
+
+    def packs(self) -> set[str]:
+        """The digests of the packs that some unit was given."""
+        return {digest for units in self._of_cluster.values() for given in units.values() for digest in given.packs}
+
+    def not_stored(self, digests: Iterable[str]) -> None:
+        """These are about to be removed: whoever needs one again has to store it again."""
+        self._stored.difference_update(digests)
 
     async def publish(self, orders: Sequence[Order], cause: Cause) -> list[Assignment]:
         """Writes the assignments and then the roots of the clusters concerned. Bodies must have been stored.

@@ -158,6 +158,23 @@ async def purge(bus: Bus, stream: str, subject: str) -> int:
     return int((await _api(bus, f"STREAM.PURGE.{stream}", {"filter": subject}))["purged"])
 
 
+async def purge_blob(bus: Bus, name: str, tenant: str = subjects.TENANT) -> None:
+    """Deletes a blob that nothing names any more."""
+    await purge(bus, BLOBS.name, subjects.blob(tenant, name))
+
+
+async def blob_names(bus: Bus, tenant: str = subjects.TENANT) -> set[str]:
+    """The names of all blobs of a tenant. The server lists at most 100,000 subjects in one answer, so in pages."""
+    names: set[str] = set()
+    while True:
+        asked = {"subjects_filter": f"blob.{subjects.token(tenant)}.*", "offset": len(names)}
+        answer = await _api(bus, f"STREAM.INFO.{BLOBS.name}", asked)
+        page = answer["state"].get("subjects") or {}
+        names.update(subject.rpartition(".")[2] for subject in page)
+        if not page or len(names) >= int(answer.get("total", 0)):
+            return names
+
+
 async def last_per_subject(bus: Bus, stream: str, subject: str) -> AsyncIterator[tuple[str, bytes, int]]:
     """The last message of every subject that `subject` matches, as (subject, data, stream sequence).
 
@@ -237,10 +254,6 @@ class Writer:
         except* YardarmError as errors:
             raise _first(errors) from None
         return made
-
-    async def purge_blob(self, name: str, tenant: str = subjects.TENANT) -> None:
-        """Deletes a blob that nothing names any more."""
-        await purge(self._bus, BLOBS.name, subjects.blob(tenant, name))
 
     async def _put_blob(self, subject: str, data: bytes) -> bool:
         backoff = Backoff(0.2, 5)

@@ -70,6 +70,10 @@ class Applications:
         """The applications that some cluster has, or had and was told to let go."""
         return self._publisher.applications()
 
+    def packs(self) -> set[str]:
+        """The digests of packs that may be assigned without being stored again."""
+        return self._bundles.packs()
+
     @property
     def pending(self) -> int:
         """Applications that are being worked on."""

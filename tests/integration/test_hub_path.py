@@ -1,7 +1,10 @@
 """The path of a commit through the hub: a real repository in, signed assignments in a real nats-server out."""
 
+import hashlib
+
 import pytest
 
+from hub import streams
 from shared import bundle
 from shared.messages import Assignment, encode
 from shared.model import UnitKey
@@ -235,13 +238,16 @@ async def test_variables_differ_by_environment_and_equal_clusters_share_a_bundle
     assert desired[unit("api")].digest == desired[unit("api", "prod-1")].digest
 
 
-async def test_a_bundle_larger_than_a_nats_message_is_stored_in_pieces(repo, given):
-    import hashlib
-
+def large(repo: GitRepo) -> str:
+    """A commit that makes web's bundle some megabytes that do not compress."""
     noise = "".join(hashlib.sha256(b"%d" % n).hexdigest() for n in range(12_000))
     for number in range(4):
         repo.write(f"apps/web/big{number}.yaml", configmap(f"big{number}", noise[number:]))
-    sha = repo.commit("large")
+    return repo.commit("large")
+
+
+async def test_a_bundle_larger_than_a_nats_message_is_stored_in_pieces(repo, given):
+    sha = large(repo)
     async with live_hub(given) as live:
         await live.seen(sha)
         assignment = (await live.desired())[unit("web")]
@@ -258,6 +264,25 @@ async def test_a_bundle_larger_than_a_nats_message_is_stored_in_pieces(repo, giv
 
     assert not assignment.inline
     assert len(bundle.open_bundle(assignment, lambda ref: raw[ref.digest]).lines) == 5
+
+
+async def test_bodies_that_nobody_has_any_more_are_removed_after_two_looks(repo, given):
+    sha = large(repo)
+    async with live_hub(given) as live:
+        await live.seen(sha)
+        sweeper = live.hub._lead.sweeper
+        stored = await streams.blob_names(live.bus)
+
+        assert await sweeper.sweep() == await sweeper.sweep() == 0
+        for number in range(4):
+            repo.remove(f"apps/web/big{number}.yaml")
+        await live.seen(repo.commit("small again"))
+        assert await sweeper.sweep() == 0
+        assert await sweeper.sweep() == len(stored)
+        assert await streams.blob_names(live.bus) == set()
+
+        await live.seen(large(repo))
+        assert await streams.blob_names(live.bus) == stored
 
 
 async def test_a_directory_of_manifests_is_one_application_everywhere_and_says_so(tmp_path):

@@ -164,9 +164,17 @@ async def test_a_blob_can_be_removed_and_stored_again(bus):
     writer = Writer(bus)
     await writer.put_blobs([("a" * 64, b"1")])
 
-    await writer.purge_blob("a" * 64)
+    await streams.purge_blob(bus, "a" * 64)
     assert await read(bus, BLOBS.name, "blob.>") == {}
     assert await writer.put_blobs([("a" * 64, b"2")]) == 1
+
+
+async def test_all_blob_names_are_listed(bus):
+    names = {f"{n:064x}" for n in range(500)}
+    await Writer(bus).put_blobs([(name, b"x") for name in names])
+
+    assert await streams.blob_names(bus) == names
+    assert await streams.blob_names(bus, "another") == set()
 
 
 async def test_a_bad_blob_name_is_refused_and_a_huge_blob_is_an_error(bus):
