@@ -21,6 +21,7 @@ from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
 from shared.messages import Assignment, Event, Heartbeat, Report, Severity
+from shared.model import UnitKey
 from shared.tasks import Clock
 from shared.telemetry import trace_id
 
@@ -98,6 +99,10 @@ class View:
                 record.past = (_passage(record.want, record.have), *record.past)[:PAST]
             record.want = wanted(assignment, self._share)
             self._refresh(record)
+
+    def is_gone(self, unit: UnitKey, generation: int) -> bool:
+        """Whether the agent has confirmed that this generation, a removal, is carried out."""
+        return self._graves.get((unit.cluster, unit.namespace, unit.application)) == generation
 
     def reported(self, report: Report) -> bool:
         """Takes over an agent's account of a unit. False when it is not newer than what is known."""
