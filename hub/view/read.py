@@ -7,27 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
 
-from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, EnvironmentInfo, PathTimes, Revision
-from hub.domain.rollup import Tally
-from hub.domain.status import Have, State, conditions
+from hub.domain.status import conditions
 from hub.view.core import View
 from hub.view.history import Delta, EventFilter
 from hub.view.index import UnitFilter, read_cursor, write_cursor
+from hub.view.items import (
+    Item,
+    application_item,
+    cluster_item,
+    commit_item,
+    drift_item,
+    environment_item,
+    event_item,
+    object_item,
+    problem_item,
+    reason_items,
+    revision_item,
+    timeline_item,
+    unit_item,
+)
 from hub.view.records import ClusterRecord, Key, UnitRecord
-from shared.messages import Drift, Event, ObjectStatus, to_json
-from shared.model import ObjectRef, Problem
-from shared.telemetry import trace_id
+from shared.messages import to_json
+from shared.model import Problem
 
-Item = dict[str, Any]
 Page = tuple[list[Item], str | None]
-T = TypeVar("T")
 
 RECENT = 50
 """Events shown with a unit."""
-LISTED_PROBLEMS = 10
-"""Problems shown with an application in a list; its own page has all."""
 
 
 def summary(view: View) -> Item:
@@ -38,7 +45,7 @@ def summary(view: View) -> Item:
     found = list(_problems(view))
     return {
         "commit": commit.sha if commit is not None else "",
-        "head": _commit(commit),
+        "head": commit_item(commit),
         "repo": view.fleet.repo,
         "clusters": {
             "total": len(listed),
@@ -49,7 +56,7 @@ def summary(view: View) -> Item:
         "applications": len(view.applications),
         "units": tally.by_state(),
         "drifted": tally.drifted,
-        "reasons": _reasons(tally),
+        "reasons": reason_items(tally),
         "problems": {
             "error": sum(problem.severity == "error" for problem in found),
             "warning": sum(problem.severity == "warning" for problem in found),
@@ -78,55 +85,11 @@ def cluster(view: View, name: str) -> Item | None:
     return cluster_item(view, record) if record is not None and _listed(record) else None
 
 
-def cluster_item(view: View, record: ClusterRecord) -> Item:
-    """A cluster with its agent and the counts of its units."""
-    info = record.info or ClusterInfo(record.name, origin="unknown")
-    tally = view.tally("cluster", record.name)
-    beat = record.beat
-    problems = list(beat.problems) if beat is not None else []
-    if record.info is None:
-        problems.append("the fleet does not know this cluster: add a Cluster document, or remove its agent")
-    if record.skew:
-        problems.append(f"its clock differs from the hub's by {abs(record.skew):.0f} s")
-    return {
-        "name": record.name,
-        "environment": info.environment,
-        "environments": list(info.environments),
-        "labels": info.labels,
-        "paused": info.paused,
-        "origin": info.origin,
-        "state": _cluster_state(record, tally),
-        "connection": record.connection,
-        "heard": record.heard,
-        "since": record.since or None,
-        "stale": record.silent,
-        "agent": beat.agent if beat is not None else "",
-        "boot": beat.boot if beat is not None else "",
-        "interval": beat.interval if beat is not None else None,
-        "facts": beat.facts if beat is not None else {},
-        "problems": problems,
-        "units": tally.by_state(),
-        "drifted": tally.drifted,
-        "reasons": _reasons(tally),
-    }
-
-
 def environments(view: View) -> list[Item]:
     """Environments in their order of promotion."""
-    return [_environment(view, info) for info in sorted(view.fleet.environments, key=lambda one: (one.order, one.name))]
-
-
-def _environment(view: View, info: EnvironmentInfo) -> Item:
-    tally = view.tally("environment", info.name)
-    return {
-        "name": info.name,
-        "order": info.order,
-        "clusters": info.clusters,
-        "state": tally.worst() or State.READY,
-        "units": tally.by_state(),
-        "drifted": tally.drifted,
-        "reasons": _reasons(tally),
-    }
+    return [
+        environment_item(view, info) for info in sorted(view.fleet.environments, key=lambda one: (one.order, one.name))
+    ]
 
 
 def applications(view: View, limit: int, cursor: str | None = None, project: str = "") -> Page:
@@ -144,42 +107,7 @@ def application(view: View, name: str) -> Item | None:
     return application_item(view, info) | {
         "clusterNames": list(info.clusters),
         "problems": [problem_item(problem) for problem in info.problems],
-        "history": [_revision(revision) for revision in info.history],
-    }
-
-
-def application_item(view: View, info: ApplicationInfo) -> Item:
-    """An application with the counts of its units, its first problems and its current revision."""
-    tally = view.tally("application", info.name)
-    current = info.history[0] if info.history else None
-    errors = sum(problem.severity == "error" for problem in info.problems)
-    return {
-        "name": info.name,
-        "namespace": info.namespace,
-        "project": info.project,
-        "labels": info.labels,
-        "source": to_json(info.source),
-        "clusters": len(info.clusters),
-        "state": tally.worst() or (State.FAILED if errors else State.WAITING),
-        "commit": _commit(info.commit),
-        "revision": current.revision if current is not None else "",
-        "trace": trace_id(current.traceparent) if current is not None else "",
-        "problems": [problem_item(problem) for problem in info.problems[:LISTED_PROBLEMS]],
-        "problemCounts": {"error": errors, "warning": len(info.problems) - errors},
-        "history": [_revision(current)] if current is not None else [],
-        "units": tally.by_state(),
-        "drifted": tally.drifted,
-        "reasons": _reasons(tally),
-    }
-
-
-def _revision(revision: Revision) -> Item:
-    return {
-        "revision": revision.revision,
-        "commit": _commit(revision.commit),
-        "trace": trace_id(revision.traceparent),
-        "times": path_times(revision.times),
-        "published": revision.published,
+        "history": [revision_item(revision) for revision in info.history],
     }
 
 
@@ -188,46 +116,6 @@ def units(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None)
     found = list(islice(view.index.select(wanted, _unit_key(cursor)), limit + 1))
     following = write_cursor(*found[limit - 1].key) if len(found) > limit else None
     return [unit_item(record) for record in found[:limit]], following
-
-
-def unit_item(record: UnitRecord) -> Item:
-    """A unit as it is listed."""
-    cluster_name, namespace, application_name = record.key
-    want, have, shown = record.want, record.have, record.shown
-    if want is None or shown is None:
-        raise LookupError(f"nothing is assigned to {'/'.join(record.key)}")
-    return {
-        "cluster": cluster_name,
-        "namespace": namespace,
-        "application": application_name,
-        "environment": record.environment,
-        "state": shown.state,
-        "reason": shown.reason,
-        "since": shown.since,
-        "flags": list(shown.flags),
-        "want": {
-            "generation": want.generation,
-            "digest": want.digest,
-            "commit": want.commit,
-            "revision": want.revision,
-            "objects": want.objects,
-            "removed": want.removed,
-            "at": want.at,
-        },
-        "have": {
-            "generation": have.generation if have is not None else 0,
-            "digest": have.digest if have is not None else "",
-            "commit": have.commit if have is not None else "",
-            "revision": have.revision if have is not None else "",
-            "phase": have.phase if have is not None else "",
-            "health": have.health if have is not None else "Unknown",
-            "at": have.at if have is not None else None,
-            "received": have.received if have is not None else None,
-            "applied": have.applied if have is not None else None,
-            "healthy": have.healthy if have is not None else None,
-        },
-        "trace": trace_id(want.traceparent),
-    }
 
 
 def unit(view: View, key: Key) -> Item | None:
@@ -242,10 +130,10 @@ def unit(view: View, key: Key) -> Item | None:
         "conditions": [to_json(one) for one in conditions(record.want, record.have, reach)],
         "heard": reach.heard,
         "counts": details.counts,
-        "objects": [_object(one) for one in details.objects],
-        "drift": [_drift(record, one) for one in details.drift],
+        "objects": [object_item(one) for one in details.objects],
+        "drift": [drift_item(record, one) for one in details.drift],
         "warnings": list(details.warnings),
-        "timeline": _timeline(record.have),
+        "timeline": timeline_item(record.have),
         "past": [to_json(passage) for passage in record.past],
         "events": [event_item(one) for one in islice(view.events.newest(wanted), RECENT)],
     }
@@ -266,7 +154,7 @@ def drift(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None,
                 continue
             if len(items) == limit:
                 return items, write_cursor(*record.key, position)
-            items.append(_drift(record, one))
+            items.append(drift_item(record, one))
     return items, None
 
 
@@ -281,24 +169,6 @@ def events(view: View, wanted: EventFilter, limit: int, cursor: str | None = Non
     return [event_item(one) for one in found[:limit]], following
 
 
-def event_item(event: Event) -> Item:
-    """An event with all its fields, empty ones too."""
-    return {
-        "id": event.id,
-        "at": event.at,
-        "type": event.type,
-        "severity": event.severity,
-        "cluster": event.cluster,
-        "namespace": event.namespace,
-        "application": event.application,
-        "object": to_json(event.object) if event.object is not None else None,
-        "message": event.message,
-        "actor": event.actor,
-        "commit": event.commit,
-        "trace": event.trace,
-    }
-
-
 def problems(view: View, limit: int, cursor: str | None = None, application_name: str = "") -> Page:
     """All findings about what people wrote, errors first, then by file and line."""
     found = [one for one in _problems(view) if not application_name or one.application == application_name]
@@ -307,18 +177,6 @@ def problems(view: View, limit: int, cursor: str | None = None, application_name
     end = max(start, 0) + limit
     following = write_cursor(end) if end < len(found) else None
     return [problem_item(one) for one in found[max(start, 0) : end]], following
-
-
-def problem_item(problem: Problem) -> Item:
-    """A finding with its place."""
-    place = problem.place
-    return {
-        "severity": problem.severity,
-        "message": problem.message,
-        "place": {"file": place.file, "line": place.line, "field": place.field} if place is not None else None,
-        "hint": problem.hint,
-        "application": problem.application,
-    }
 
 
 def changed(view: View, delta: Delta) -> tuple[str, Item] | None:
@@ -368,65 +226,6 @@ def _problem_order(problem: Problem) -> tuple[bool, str, int, str, str]:
 def _listed(record: ClusterRecord) -> bool:
     """Clusters of the fleet, and others while they are heard or still have units."""
     return record.info is not None or bool(record.units) or (record.heard is not None and not record.silent)
-
-
-def _cluster_state(record: ClusterRecord, tally: Tally) -> State:
-    if record.silent:
-        return State.STALE
-    if record.heard is None:
-        return State.WAITING
-    if record.info is not None and record.info.paused:
-        return State.PAUSED
-    return tally.worst() or State.READY
-
-
-def _commit(commit: Commit | None) -> Item | None:
-    return to_json(commit) if commit is not None else None
-
-
-def _reasons(tally: Tally) -> list[Item]:
-    return [{"state": state, "reason": reason, "units": count} for state, reason, count in tally.top_reasons()]
-
-
-def _object(one: ObjectStatus) -> Item:
-    return {"object": _reference(one.ref), "health": one.health, "reason": one.reason, "action": one.action}
-
-
-def _timeline(have: Have | None) -> Item:
-    if have is None:
-        return {"received": None, "fetched": None, "applied": None, "healthy": None}
-    return {"received": have.received, "fetched": have.fetched, "applied": have.applied, "healthy": have.healthy}
-
-
-def path_times(times: PathTimes) -> Item:
-    """When a revision passed each step in the hub."""
-    return {
-        "committed": times.committed,
-        "detected": times.detected,
-        "planned": times.planned,
-        "rendered": times.rendered,
-        "published": times.published,
-    }
-
-
-def _reference(ref: ObjectRef) -> Item:
-    return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
-
-
-def _drift(record: UnitRecord, drift: Drift) -> Item:
-    cluster_name, namespace, application_name = record.key
-    return {
-        "cluster": cluster_name,
-        "namespace": namespace,
-        "application": application_name,
-        "object": _reference(drift.ref),
-        "fields": [to_json(one) for one in drift.fields],
-        "deleted": drift.deleted,
-        "since": drift.since,
-        "mode": drift.mode,
-        "corrected": drift.corrected,
-        "attempts": drift.attempts,
-    }
 
 
 def _unit_key(cursor: str | None) -> Key | None:

@@ -12,7 +12,7 @@ from typing import Any
 from hub.domain.records import ApplicationInfo, Revision
 from hub.domain.status import RANK, State, counts_for
 from hub.view.core import View
-from hub.view.read import path_times
+from hub.view.items import path_times
 from hub.view.records import Passage, UnitRecord
 from shared.messages import to_json
 from shared.telemetry import trace_id

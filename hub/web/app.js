@@ -263,7 +263,7 @@ async function changed(name, data) {
       break;
     case "event":
       fleet.events = [data, ...fleet.events.filter((one) => one.id !== data.id)].sort((a, b) => b.at - a.at).slice(0, MOST_EVENTS);
-      if (data.type.startsWith("drift")) soon("drift", async () => { fleet.drift = (await get("drift?limit=50")).items; showDrift(); });
+      if (["drift", "corrected"].includes(data.type)) soon("drift", async () => { fleet.drift = (await get("drift?limit=50")).items; showDrift(); });
       break;
   }
   draw();

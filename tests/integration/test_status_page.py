@@ -1,0 +1,89 @@
+"""The status page in a real browser: it signs in, shows the fleet, follows it, and asks nobody else for anything."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from playwright.async_api import async_playwright
+
+from hub.api.app import create_app
+from hub.api.context import Context
+from hub.metrics import Metrics
+from shared.messages import Phase
+from tests.fakes.fleetview import START, report, sample
+from tests.fakes.webserver import serving
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TOKEN = "a-test-token"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
+
+
+class Outside:
+    def explain(self, application, cluster):
+        return {}
+
+    async def received(self, provider, headers, body):
+        return ""
+
+    def role(self):
+        return "leader"
+
+    def missing(self):
+        return {}
+
+
+@pytest.fixture
+async def page():
+    """A page with `view` and `origin` beside it; fails on console errors and on requests to other hosts."""
+    view, outside, trouble = sample(), Outside(), []
+    app = create_app(Context(view, Metrics(view, "0.1.0"), outside, outside, outside, TOKEN, "0.1.0"))
+    async with serving(app) as origin, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 390, "height": 844})
+        page.on("console", lambda told: trouble.append(told.text) if told.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(origin) else trouble.append(asked.url))
+        page.app, page.view, page.origin, page.trouble = app, view, origin, trouble
+        yield page
+        await browser.close()
+
+
+async def test_it_shows_the_fleet_and_follows_it(page):
+    await page.goto(f"{page.origin}/#token={TOKEN}")
+    failed = page.locator('.cell[data-state="Failed"]')
+    await failed.wait_for()
+
+    assert await page.locator(".cell").count() == 18
+    assert "token" not in page.url
+    assert "/spec/replicas" in await page.locator("#drift").inner_text()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    page.view.reported(report("dev-1", "cache", at=START + 50, phase=Phase.FAILED, reason="<b>forbidden</b>"))
+    cell = page.get_by_label("cache on dev-1: Failed, <b>forbidden</b>", exact=False)
+    await cell.wait_for()
+    await cell.click()
+    await page.locator("dialog[open]").wait_for()
+    assert "<b>forbidden</b>" in await page.locator("#unit-body").inner_text()
+    assert page.trouble == []
+
+
+async def test_it_asks_for_the_token_and_says_when_it_is_wrong(page):
+    await page.goto(page.origin)
+    await page.get_by_label("Token").fill("wrong")
+    await page.get_by_role("button", name="Show the fleet").click()
+    await page.get_by_text("this is not the hub's token").wait_for()
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.get_by_role("button", name="Show the fleet").click()
+
+    await page.locator(".cell").first.wait_for()
+    assert [told for told in page.trouble if "401" not in told] == []
+
+
+async def test_the_api_page_lists_every_operation(page):
+    await page.goto(f"{page.origin}/docs")
+    await page.locator("details").first.wait_for()
+
+    assert await page.locator("details").count() == len(page.app.openapi()["paths"])
+    assert page.trouble == []
