@@ -46,8 +46,8 @@ export async function follow(on, state) {
       state(true);
       wait = 500;
       for await (const event of events(answer.body)) {
-        if (event.id) last = event.id;
         await on(event.name, event.data);
+        if (event.id) last = event.id; // only now: what could not be shown is asked for again
       }
     } catch (error) {
       if (error instanceof NotAllowed) throw error;

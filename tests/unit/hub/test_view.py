@@ -225,6 +225,29 @@ def test_three_missed_heartbeats_make_a_cluster_and_its_units_stale_and_one_brin
     assert [one.type for one in made] == ["unit.ready", "cluster.lost", "cluster.back"]
 
 
+def test_a_restarted_hub_does_not_take_an_old_heartbeat_for_a_sign_of_life():
+    view = View(FakeClock(START + 1000))
+    view.assigned([assignment(), assignment("dev-2")])
+    for cluster, heard in (("dev-1", START + 900), ("dev-2", START + 990)):
+        view.reported(report(cluster))
+        view.beat(heartbeat(cluster, at=heard))
+
+    assert state(view) is State.STALE
+    assert view.index.units[("dev-2", "web", "web")].shown.state is State.READY
+
+
+def test_when_everything_falls_silent_at_once_time_passes_in_pieces():
+    view = sample()
+    view.clock.at += 60
+    pieces = 1
+    while view.tick(most=1):
+        pieces += 1
+
+    assert pieces > 3
+    assert read.summary(view)["clusters"] == {"total": 6, "stale": 5, "waiting": 1}
+    assert view.tally().by_state()["Ready"] == 0
+
+
 def test_heartbeats_keep_a_cluster_for_ever():
     view, clock, made = waiting_view()
     view.reported(report())
