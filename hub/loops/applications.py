@@ -51,6 +51,7 @@ class Applications:
         self._bundles = Bundles(publisher.store, clock)
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
+        self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}
         self.infos: dict[str, ApplicationInfo] = {}
 
     def restore(self, infos: Mapping[str, ApplicationInfo]) -> None:
@@ -59,11 +60,13 @@ class Applications:
 
     def put(self, evaluation: Evaluation) -> None:
         """The application should be brought to this; takes the place of what was asked before."""
+        self._disputing.pop(evaluation.name, None)
         self._lanes.put(evaluation.name, evaluation)
 
     def remove(self, name: str, cause: Cause) -> None:
         """The application's document is gone from Git: its clusters are told to let it go."""
         self._causes[name] = cause
+        self._disputing.pop(name, None)
         self._lanes.put(name, None)
 
     def present(self) -> set[str]:
@@ -100,7 +103,7 @@ class Applications:
     async def _take_away(self, name: str) -> None:
         orders = publishing.orders(name, self._publisher.of_application(name), {})
         await self._publisher.publish(orders, self._causes[name])
-        self._claims.release(name)
+        self._hold(name, {})
         self._bundles.forget(name)
         info = self.infos.pop(name, None)
         if info is not None and self._publisher.of_application(name):
@@ -135,8 +138,9 @@ class Applications:
             for order in publishing.orders(name, mine, wanted)
             if order.body is not None or order.unit.cluster not in frozen
         ]
+        # Held before it is published: another application that asks meanwhile must not get the same object.
+        self._hold(name, outcome.bodies | self._held(name, frozen))
         revision = await self._publish(evaluation, orders, self._effect(wanted, mine, frozen), times)
-        self._claims.hold(name, outcome.bodies | self._held(name, frozen))
         self._show(evaluation, tuple(placement.selected), tuple(outcome.problems), revision)
 
     def _unit(self, application: Application, cluster: str) -> UnitKey:
@@ -145,6 +149,8 @@ class Applications:
     def _settle(self, evaluation: Evaluation, outcome: Outcome) -> None:
         """An object that another application has on a cluster stays with it; this one keeps what it had there."""
         disputed = self._claims.disputed(evaluation.name, outcome.bodies)
+        if disputed:
+            self._disputing[evaluation.name] = (evaluation, frozenset(claim.holder for claim in disputed))
         for claim in disputed:
             outcome.kept.add(claim.cluster)
             del outcome.bodies[claim.cluster]
@@ -158,6 +164,19 @@ class Applications:
                     evaluation.name,
                 )
             )
+
+    def _hold(self, name: str, bodies: Mapping[str, Body]) -> None:
+        """Records what an application has; those that were refused something of it are tried again if that changes."""
+        before = dict(self._claims.held(name))
+        if bodies:
+            self._claims.hold(name, bodies)
+        else:
+            self._claims.release(name)
+        if bodies == before:
+            return
+        for evaluation, holders in list(self._disputing.values()):
+            if name in holders:
+                self.put(evaluation)
 
     def _held(self, name: str, clusters: set[str]) -> dict[str, Body]:
         """What a cluster that stays as it is still holds, as far as it was worked out by this process."""

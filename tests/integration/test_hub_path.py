@@ -226,6 +226,26 @@ async def test_two_applications_cannot_have_one_object(repo, given):
         assert any("ConfigMap web/web already belongs to application web" in p for p in live.problems())
 
 
+async def test_of_two_new_applications_that_want_one_object_one_gets_it_until_it_lets_go(repo, given):
+    shared = configmap("one").replace("metadata: {name: one}", "metadata: {name: one, namespace: web}")
+    for name in ("web", "api"):
+        repo.write(f"apps/{name}/cm.yaml", shared)
+    sha = repo.commit("both want it")
+    async with live_hub(given) as live:
+        await live.seen(sha)
+        desired = await live.desired()
+
+        (winner,) = {key.application for key in desired}
+        (loser,) = {"web", "api"} - {winner}
+        assert [p for p in live.problems() if f"ConfigMap web/one already belongs to application {winner}" in p]
+
+        repo.write(f"apps/{winner}/cm.yaml", configmap(winner))
+        await live.seen(repo.commit("one lets go"))
+        desired = await live.desired()
+        assert manifests(desired[unit(loser)])[0]["metadata"]["name"] == "one"
+        assert not live.problems()
+
+
 async def test_variables_differ_by_environment_and_equal_clusters_share_a_bundle(repo, given):
     repo.write("apps/web/cm.yaml", configmap("web", "${tier}"))
     sha = repo.commit("tiers")
@@ -316,5 +336,3 @@ async def test_an_application_may_come_from_another_repository(repo, given, tmp_
         live.hub.wake()
         await until(lambda: live.hub.view.applications["lib"].history[0].commit.sha == newer)
         assert manifests((await live.desired())[unit("lib")])[0]["data"] == {"value": "2"}
-
-
