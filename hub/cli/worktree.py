@@ -61,7 +61,8 @@ class Worktree:
         return files, problems
 
     def _problem(self, path: Path) -> str:
-        if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+        # realpath, because it stops at a circle of links where Path.resolve gives up.
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self.root):
             return f"a symbolic link to {str(path.readlink())!r}, out of the repository"
         if not path.is_file():
             return "neither a file nor a link to one"
