@@ -13,7 +13,10 @@ from agent.domain.desired import Key
 from agent.state import State
 from shared.bundle import Bundle
 from shared.model import UnitKey
-from shared.tasks import Mailbox
+from shared.tasks import Clock, Mailbox
+
+GATHER = 0.5
+"""Seconds between writes. Digests lost with a killed process cost a comparison, not a write to the cluster."""
 
 Kind = Literal["assignment", "applied"]
 
@@ -21,8 +24,9 @@ Kind = Literal["assignment", "applied"]
 class Keeper:
     """The queue of what is to be written, by unit and kind. Run `run` in a TaskGroup, `flush` at the end."""
 
-    def __init__(self, state: State | None) -> None:
+    def __init__(self, state: State | None, clock: Clock) -> None:
         """`state` is None when nothing is kept."""
+        self._clock = clock
         self._state = state
         self._mailbox: Mailbox[tuple[UnitKey, Kind], Callable[[], None]] = Mailbox()
 
@@ -52,6 +56,9 @@ class Keeper:
         while True:
             _, write = await self._mailbox.get()
             await asyncio.to_thread(write)
+            if not len(self._mailbox):
+                # While a unit is being applied its digests change all the time: gather them.
+                await self._clock.sleep(GATHER)
 
     async def flush(self) -> None:
         """Writes what is pending."""

@@ -52,7 +52,7 @@ class Agent:
             settings.nats, name=f"agent {cluster}", credentials=credentials, clock=clock, inbox=f"_INBOX.{cluster}"
         )
         self._facts = Facts(kube, clock)
-        self._keeper = Keeper(state)
+        self._keeper = Keeper(state, clock)
         self._cache = LiveCache(kube, clock, namespaces=settings.namespace_scope)
         self._reporter = Reporter(self._bus, settings, clock, self._vitals)
         self._inbox = Inbox(self._bus, settings, self._trust, clock, self)

@@ -1,6 +1,6 @@
 """Tells the hub: the last report of every unit, events, and heartbeats. Newest wins, nothing waits for the hub.
 
-The first change of a unit goes out at once, further ones at most one per interval. A report counts as said only when
+The first changes of a unit go out at once, further ones at most one per interval. A report counts as said only when
 JetStream has stored it; until then it is tried again, or a newer one takes its place. While NATS is away reports
 collapse to the last of each unit, and events to the last thousand.
 """
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000
 IN_FLIGHT = 8
+BURST = 3
+"""Reports of a unit that go out without a pause: applied, then healthy, is what everybody waits for."""
 
 Vitals = Callable[[], tuple[dict[str, Any], Iterable[str]]]
 """Facts about the cluster, and what keeps the agent from working."""
@@ -49,7 +51,7 @@ class Reporter:
         self._timers: dict[UnitKey, asyncio.TimerHandle] = {}
         self._latest: dict[UnitKey, Report] = {}
         self._stored: dict[UnitKey, Report] = {}
-        self._sent_at: dict[UnitKey, float] = {}
+        self._allowance: dict[UnitKey, tuple[float, float]] = {}
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._events_arrived = asyncio.Event()
 
@@ -59,11 +61,19 @@ class Reporter:
         self._latest[unit] = msgspec.structs.replace(report, at=self._clock.now())
         if unit in self._timers:
             return
-        early = self._sent_at.get(unit, float("-inf")) + self._interval - self._clock.monotonic()
-        if early > 0:
-            self._timers[unit] = asyncio.get_running_loop().call_later(early, self._now_due, unit)
+        wait = self._take_allowance(unit)
+        if wait > 0:
+            self._timers[unit] = asyncio.get_running_loop().call_later(wait, self._now_due, unit)
         else:
             self._due.put(unit, None)
+
+    def _take_allowance(self, unit: UnitKey) -> float:
+        """Seconds until the unit may be reported. One report per interval on average, the first few at once."""
+        now = self._clock.monotonic()
+        left, at = self._allowance.get(unit, (float(BURST), now))
+        left = min(float(BURST), left + (now - at) / self._interval) - 1
+        self._allowance[unit] = (left, now)
+        return max(0.0, -left * self._interval)
 
     def report_all(self) -> None:
         """Says everything again: the hub has lost track."""
@@ -96,7 +106,6 @@ class Reporter:
             report = self._latest.get(unit)
             if report is None:
                 continue
-            self._sent_at[unit] = self._clock.monotonic()
             try:
                 await self._store(subjects.report(unit), encode(report))
             except (Unavailable, Refused) as error:
@@ -110,8 +119,9 @@ class Reporter:
     def _was_stored(self, unit: UnitKey, report: Report) -> None:
         if report.phase is Phase.REMOVED and self._latest.get(unit) == report:
             # The hub knows, and has nothing to compare it with any more.
-            for known in (self._latest, self._stored, self._sent_at):
-                known.pop(unit, None)
+            self._latest.pop(unit, None)
+            self._stored.pop(unit, None)
+            self._allowance.pop(unit, None)
         elif report.at >= self._stored.get(unit, report).at:
             self._stored[unit] = report
 

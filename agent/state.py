@@ -12,6 +12,7 @@ import errno
 import fcntl
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,7 @@ class State:
         self._directory = directory
         self._units = directory / "units"
         self.problem = ""
+        self._writing = threading.Lock()  # at the end a last write may meet one that a thread is still making
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -154,8 +156,9 @@ class State:
 
     def _write(self, files: Mapping[Path, bytes]) -> None:
         try:
-            for path, content in files.items():
-                _replace(path, content)
+            with self._writing:
+                for path, content in files.items():
+                    _replace(path, content)
         except OSError as error:
             self._failed("cannot be written", error)
         else:

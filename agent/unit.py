@@ -27,6 +27,8 @@ from shared.telemetry import record_span, trace_id
 
 log = logging.getLogger(__name__)
 
+AT_WORK = 0.5
+"""Seconds after which an assignment that is still being worked on is reported as such."""
 SOON = (1.0, 30.0)
 SLOWLY = (15.0, 300.0)
 """First and longest delay in seconds, when trouble may pass by itself, and when somebody has to act first."""
@@ -81,6 +83,7 @@ class Unit:
             self._applied.update(applied)
         self._work = Reconciler(self._tools, delivery, self._applied, self._work)
         self._timeline = Timeline(received=delivery.received, fetched=delivery.fetched)
+        self._span("agent.fetch", delivery.received, delivery.fetched)
         self._verdict = Verdict(Phase.APPLYING)
         self._soon.reset()
         self._slowly.reset()
@@ -89,6 +92,12 @@ class Unit:
         if self._attempt is not None:
             self._attempt.cancel()
         self._wake.set()
+        # Most attempts are over before anybody could read that they have begun.
+        asyncio.get_running_loop().call_later(AT_WORK, self._still_at_work, self._work)
+
+    def _still_at_work(self, work: Reconciler) -> None:
+        if self._reported is None or self._reported.generation < work.assignment.generation:
+            self._publish(work)
 
     def changed(self, change: Change) -> None:
         """A managed object came, changed or went."""
@@ -144,9 +153,6 @@ class Unit:
         if full:
             self._retry_at = None
         try:
-            # The first words on a new assignment are that it has arrived.
-            if self._verdict.phase is Phase.APPLYING and self._said is None:
-                self._publish(work)
             result = await work.attempt(full=full)
             self._take(result)
         except asyncio.CancelledError:

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from agent.domain.health import roll_up
-from shared.messages import MAX_OBJECTS, VERSION, Action, Assignment, Drift, ObjectStatus, Phase, Report, Timeline
+from shared.messages import (
+    MAX_OBJECTS,
+    VERSION,
+    Action,
+    Assignment,
+    Drift,
+    ObjectStatus,
+    Phase,
+    Report,
+    Timeline,
+    encode,
+)
 from shared.model import WORST_FIRST, HealthStatus, ObjectRef, Value
+
+DRIFT_BYTES = 64 * 1024
+MAX_TEXT = 200
+"""A report must fit into what an agent may send at once, whatever happens to a unit of thousands of objects."""
 
 
 class State(Value, frozen=True):
@@ -49,11 +66,11 @@ def report(assignment: Assignment, state: State, since: float) -> Report:
         phase=state.phase,
         health=verdict.health,
         at=0.0,
-        reason=state.reason or verdict.reason,
+        reason=_clipped(state.reason or verdict.reason, 4 * MAX_TEXT),
         since=since,
         counts=counts(state.objects),
-        objects=tuple(trouble[:MAX_OBJECTS]),
-        drift=state.drift,
+        objects=tuple(map(_fitting, trouble[:MAX_OBJECTS])),
+        drift=_fitting_drift(state.drift),
         timeline=state.timeline,
         warnings=state.warnings,
         traceparent=assignment.traceparent,
@@ -66,3 +83,25 @@ def summed(outcomes: Mapping[ObjectRef, Action]) -> str:
     for action in outcomes.values():
         found[action] = found.get(action, 0) + 1
     return ", ".join(f"{found[action]} {action}" for action in Action if action in found)
+
+
+def _fitting(status: ObjectStatus) -> ObjectStatus:
+    if len(status.reason) <= MAX_TEXT:
+        return status
+    return msgspec.structs.replace(status, reason=_clipped(status.reason, MAX_TEXT))
+
+
+def _fitting_drift(found: Iterable[Drift]) -> tuple[Drift, ...]:
+    """As many records as there is room for."""
+    fitting: list[Drift] = []
+    room = DRIFT_BYTES
+    for each in found:
+        room -= len(encode(each))
+        if room < 0:
+            break
+        fitting.append(each)
+    return tuple(fitting)
+
+
+def _clipped(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"

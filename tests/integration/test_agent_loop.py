@@ -247,7 +247,11 @@ async def test_a_removed_application_leaves_nothing(place):
     assert await place.live("Deployment", "api", "apps/v1") is None
     parent = ObjectRef("v1", "ConfigMap", "yardarm-system", f"{place.app}.{place.app}")
     assert await place.kube.get(parent) is None
-    assert not list((place.settings.state / "units").iterdir())
+
+    async def forgotten():
+        return not list((place.settings.state / "units").iterdir())
+
+    await place.until(forgotten)
 
 
 async def test_orphaned_objects_stay(place):

@@ -15,6 +15,7 @@ from shared.bundle import Bundle, canonical_line, inline
 from shared.messages import VERSION, Assignment, Policy, encode
 from shared.model import UnitKey
 from shared.signing import SigningKey, Trust
+from shared.tasks import Clock
 
 KEY = SigningKey(b"k" * 32)
 TRUST = Trust((KEY.public,))
@@ -109,7 +110,9 @@ def test_a_corrupted_file_costs_its_unit_at_the_most(tmp_path, name, junk, at):
 
 def test_a_second_agent_may_not_act(tmp_path, state):
     program = "import sys; from pathlib import Path; from agent.state import State\nwith State(Path(sys.argv[1])).locked(): pass"
-    run = subprocess.run([sys.executable, "-c", program, str(tmp_path / "state")], check=False, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "state")], check=False, capture_output=True, text=True
+    )
 
     assert run.returncode == 1
     assert f"in use by another agent (process {os.getpid()})" in run.stderr
@@ -147,7 +150,7 @@ def test_a_disk_that_works_again_is_no_problem_any_more(state, tmp_path):
 
 
 async def test_the_keeper_writes_the_newest(state):
-    keeper = Keeper(state)
+    keeper = Keeper(state, Clock())
     unit, message, bundle = signed()
     applied = {}
     keeper.keep(unit, message, bundle)
@@ -161,7 +164,7 @@ async def test_the_keeper_writes_the_newest(state):
 
 
 async def test_the_keeper_forgets_for_good(state):
-    keeper = Keeper(state)
+    keeper = Keeper(state, Clock())
     unit, message, bundle = signed()
     keeper.keep(unit, message, bundle)
     keeper.keep_applied(unit, {})

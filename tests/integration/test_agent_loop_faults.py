@@ -1,0 +1,201 @@
+"""The agent when its cluster or its NATS misbehaves: each fault is named where a user looks, and passes without a trace."""
+
+import asyncio
+import contextlib
+import uuid
+
+import pytest
+
+from agent.kube.access import Access
+from agent.kube.client import Kube
+from agent.loop import run_agent
+from agent.sandbox.server import Sandbox
+from agent.settings import AgentSettings
+from shared.errors import Unavailable
+from shared.model import ObjectRef
+from tests.fakes.agenthub import agent_hub
+
+
+def configmap(name, **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data or {"a": "b"}}
+
+
+def secret(name):
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"a": "Yg=="}}
+
+
+class Place:
+    def __init__(self, hub, sandbox, kube, app):
+        self.hub, self.sandbox, self.kube, self.app = hub, sandbox, kube, app
+
+    async def assign(self, *manifests, app="", **more):
+        return await self.hub.assign("c1", app or self.app, list(manifests), **more)
+
+    def faults(self, *faults):
+        self.sandbox.set_faults("c1", list(faults))
+
+    async def live(self, kind, name):
+        return await self.kube.get(ObjectRef("v1", kind, self.app, name))
+
+    async def edit(self, name, **data):
+        manifest = {**configmap(name, **data), "metadata": {"name": name, "namespace": self.app}}
+        await self.kube.apply(manifest, force=True, manager="intruder")
+
+
+@pytest.fixture
+async def place(tmp_path):
+    async with (
+        agent_hub(tmp_path) as hub,
+        Sandbox(token="t") as sandbox,
+        await Kube.connect(Access.url(sandbox.add_cluster("c1"), "t")) as outside,
+        await Kube.connect(Access.url(sandbox.url("c1"), "t")) as inside,
+        asyncio.TaskGroup() as group,
+    ):
+        settings = AgentSettings(
+            cluster="c1", nats=hub.nats.server.url, creds=None, state=tmp_path / "state", heartbeat=0.5,
+            report_interval=0.05,
+        )  # fmt: skip
+        task = group.create_task(run_agent(settings, inside, hub.credentials("c1")))
+        yield Place(hub, sandbox, outside, f"t{uuid.uuid4().hex[:8]}")
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_throttling_server_gets_its_patience(place):
+    await place.hub.healthy(await place.assign(configmap("a")))
+    place.faults({"verb": "patch", "resource": "configmaps", "code": 429, "retryAfter": 1, "times": 2})
+
+    given = await place.assign(configmap("a", new="1"), configmap("b"))
+
+    await place.hub.healthy(given)
+    assert not any(r.phase == "Failed" for r in place.hub.reports[given.unit])
+
+
+async def test_a_server_that_stumbles_is_tried_again(place):
+    await place.hub.healthy(await place.assign(configmap("a")))
+    place.faults({"verb": "patch", "resource": "configmaps", "code": 500, "times": 3})
+
+    await place.hub.healthy(await place.assign(configmap("a", new="1"), configmap("b")))
+
+
+async def test_what_is_forbidden_is_named_and_holds_up_nothing_else(place):
+    await place.hub.healthy(await place.assign(configmap("a")))
+    place.faults({"verb": "patch", "resource": "secrets", "code": 403})
+
+    given = await place.assign(configmap("a"), configmap("b"), secret("s"))
+    report = await place.hub.report(given, lambda r: r.phase == "Failed")
+
+    assert "Secret" in report.reason
+    assert await place.live("ConfigMap", "b")
+    assert {each.ref.name for each in report.objects if each.action == "failed"} == {"s"}
+
+
+async def test_a_kind_that_may_not_be_watched_is_said_and_applied_all_the_same(place):
+    place.faults({"verb": "list", "resource": "secrets", "code": 403})
+
+    given = await place.assign(secret("s"))
+    report = await place.hub.report(given, lambda r: r.warnings)
+
+    assert "may not list and watch secrets" in report.warnings[0]
+    assert await place.live("Secret", "s")
+
+
+async def test_a_hanging_request_does_not_hold_up_another_unit(place):
+    await place.hub.healthy(await place.assign(configmap("a")))
+    place.faults({"verb": "patch", "resource": "configmaps", "namespace": place.app, "hang": 15})
+    await place.assign(*(configmap(f"c{n}") for n in range(40)))
+
+    other = await place.assign(configmap("a"), app=f"{place.app}-other")
+
+    await place.hub.healthy(other, 10)
+
+
+async def test_a_newer_revision_does_not_wait_for_a_hanging_one(place):
+    await place.hub.healthy(await place.assign(configmap("a")))
+    place.faults({"verb": "patch", "resource": "configmaps", "namespace": place.app, "hang": 60, "times": 1})
+    stuck = await place.assign(configmap("a", v="2"))
+    await place.hub.report(stuck, lambda r: r.phase == "Applying")
+
+    await place.hub.healthy(await place.assign(configmap("a", v="3")), 10)
+
+    assert (await place.live("ConfigMap", "a"))["data"] == {"v": "3"}
+
+
+async def test_a_cluster_that_is_away_is_a_problem_of_the_agent_and_passes(place):
+    await place.hub.healthy(await place.assign(configmap("a")))
+    place.faults({"code": 503})
+    given = await place.assign(configmap("a", v="2"))
+    await place.hub.report(given, lambda r: r.phase != "Applied" and r.reason)
+
+    place.faults()
+
+    await place.hub.healthy(given, 40)
+
+
+async def test_reports_made_while_nats_was_away_arrive(place):
+    given = await place.assign(configmap("a", color="blue"))
+    await place.hub.healthy(given)
+    place.hub.nats.server._process.kill()
+    await place.edit("a", color="red")
+
+    path = f"$JS.API.DIRECT.GET.REPORTS.report.c1.{place.app}.{place.app}"
+    async with asyncio.timeout(40):
+        while True:
+            with contextlib.suppress(Unavailable):
+                if b"intruder" in (await place.hub.bus.get_last(path)).data:
+                    break
+            await asyncio.sleep(0.1)
+
+    assert (await place.live("ConfigMap", "a"))["data"] == {"color": "blue"}
+
+
+async def test_who_keeps_changing_things_back_is_slowed_down(place):
+    given = await place.assign(configmap("a", color="blue"))
+    await place.hub.healthy(given)
+
+    async def meddle():
+        while True:
+            if (await place.live("ConfigMap", "a"))["data"] == {"color": "blue"}:
+                await place.edit("a", color="red")
+            await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(meddle())
+        report = await place.hub.report(given, lambda r: any(d.attempts >= 2 and not d.corrected for d in r.drift))
+        task.cancel()
+
+    assert report.drift[0].fields[0].manager == "intruder"
+    await place.hub.report(given, lambda r: any(d.attempts >= 3 and d.corrected for d in r.drift))
+
+
+async def test_a_wave_waits_for_the_one_before_it(place):
+    """The first wave's Deployment never becomes ready, so the second is not applied; and a fix is not held up."""
+    late = {"argocd.argoproj.io/sync-wave": "1"}
+    labels = {"app": "api"}
+    deployment = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "example.com/app:broken"}]}}},
+    }  # fmt: skip
+    second = {**configmap("late"), "metadata": {"name": "late", "annotations": late}}
+
+    report = await place.hub.report(
+        await place.assign(deployment, second), lambda r: "waits for apps/Deployment" in r.reason
+    )
+    assert report.phase == "Applying"
+    assert await place.live("ConfigMap", "late") is None
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "example.com/app:1"
+    await place.hub.healthy(await place.assign(deployment, second))
+
+    assert await place.live("ConfigMap", "late")
+
+
+async def test_a_deleted_namespace_is_made_again(place):
+    given = await place.assign(configmap("a"), secret("s"))
+    await place.hub.healthy(given)
+
+    await place.kube.delete(ObjectRef("v1", "Namespace", "", place.app))
+
+    await place.hub.report(given, lambda r: sum(bool(d.corrected) for d in r.drift) == 2 and r.phase == "Applied", 40)
+    assert await place.live("ConfigMap", "a")
