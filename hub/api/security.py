@@ -21,7 +21,9 @@ POLICY = (
 _BEARER = HTTPBearer(auto_error=False, description="The hub's API token.")
 
 
-async def require_token(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+async def require_token(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+) -> None:
     """Lets pass whoever shows the token.
 
     Raises:

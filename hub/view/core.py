@@ -262,7 +262,7 @@ class View:
         if severity is None or record.announced == (want.generation, shown.state):
             return
         record.announced = (want.generation, shown.state)
-        if shown.since < self.started:
+        if shown.since + self._cluster(record.key[0]).skew < self.started:
             return
         cluster, namespace, application = record.key
         kind = f"unit.{shown.state.lower()}"

@@ -29,4 +29,5 @@ async def readyz(ctx: Ctx) -> Response:
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
 async def metrics(ctx: Ctx) -> Response:
     """For Prometheus."""
+    ctx.metrics.leading.set(ctx.readiness.role() == "leader")
     return Response(ctx.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
