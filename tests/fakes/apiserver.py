@@ -133,14 +133,14 @@ class ControlPlane:
             "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true", f"--tls-cert-file={pki.server}",
             f"--tls-private-key-file={pki.server_key}", f"--client-ca-file={pki.ca}",
             f"--token-auth-file={self._home}/tokens.csv", "--authorization-mode=RBAC",
-            "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={pki.account_key}",
+            "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={pki.account_public}",
             f"--service-account-signing-key-file={pki.account_key}",
             *([] if managed else ["--disable-admission-plugins=ServiceAccount"]),
         )  # fmt: skip
         url = f"https://127.0.0.1:{port}"
         kubeconfig = self._kubeconfig(url, pki)
         self.server = ApiServer(url, TOKEN, str(pki.ca), "real", str(kubeconfig), controllers=managed)
-        _ready(self.server, self._processes)
+        _ready(self.server, self._processes, self._home)
         if managed:
             self._run(
                 "kube-controller-manager", f"--kubeconfig={kubeconfig}", "--bind-address=127.0.0.1",
@@ -175,21 +175,23 @@ class ControlPlane:
             process.send_signal(signal.SIGTERM)
         for process in reversed(self._processes):
             try:
-                process.wait(10)
+                process.wait(3)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def _ready(server: ApiServer, processes: list[subprocess.Popen[bytes]]) -> None:
+def _ready(server: ApiServer, processes: list[subprocess.Popen[bytes]], logs: pathlib.Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     context = ssl.create_default_context(cafile=server.ca)
     asked = urllib.request.Request(f"{server.url}/readyz", headers={"Authorization": f"Bearer {server.token}"})
     while time.monotonic() < deadline:
-        ended = [p.args for p in processes if p.poll() is not None]
-        if ended:
-            raise RuntimeError(f"ended while the control plane started: {ended[0]}")
+        for process in processes:
+            if process.poll() is not None:
+                program = pathlib.Path(process.args[0])  # type: ignore[index]
+                last = (logs / f"{program.name}.log").read_text(errors="replace")[-1500:]
+                raise RuntimeError(f"{program} ended while the control plane started:\n{last}")
         with contextlib.suppress(OSError), urllib.request.urlopen(asked, context=context, timeout=2) as answer:
             if answer.status == 200:
                 return
@@ -212,13 +214,17 @@ class _Keys:
             path = home / name
             path.write_bytes(
                 private.private_bytes(
-                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.TraditionalOpenSSL,
+                    serialization.NoEncryption(),
                 )
             )
             path.chmod(0o600)
             return path
 
-        def builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        def builder(
+            subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey
+        ) -> x509.CertificateBuilder:
             now = datetime.datetime.now(datetime.UTC)
             made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public)
             made = made.serial_number(x509.random_serial_number())
@@ -247,4 +253,6 @@ class _Keys:
         self.ca.write_bytes(root.sign(authority, hashes.SHA256()).public_bytes(pem))
         self.server.write_bytes(leaf.sign(authority, hashes.SHA256()).public_bytes(pem))
         self.server_key = save("server.key", server)
-        self.account_key = save("account.key", account)
+        self.account_key, self.account_public = save("account.key", account), home / "account.pub"
+        public = account.public_key()
+        self.account_public.write_bytes(public.public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
