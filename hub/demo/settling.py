@@ -14,6 +14,8 @@ CALM = 1.0
 """Seconds without a change after which a fleet that is fine is believed."""
 PATIENCE = 6.0
 """Seconds without a change after which trouble is believed: an agent tries again meanwhile."""
+STUCK = 45.0
+"""Seconds after which what claims to be on its way, but does not move, is trouble too."""
 MOVING = ("Progressing", "Waiting")
 
 
@@ -42,15 +44,14 @@ class Settling:
             summary["drifted"],
             summary["problems"],
             [(a["name"], a["revision"], a["clusters"], a["problemCounts"]) for a in snapshot.applications],
+            sorted(unit["reason"] for unit in snapshot.units),
         )
         if signature != self._signature:
             self._signature, self.since = signature, snapshot.at
         calm = snapshot.at - self.since
         if is_fine(snapshot):
             return Verdict.FINE if calm >= CALM else None
-        if _moving(snapshot):
-            return None
-        return Verdict.TROUBLE if calm >= PATIENCE else None
+        return Verdict.TROUBLE if calm >= (STUCK if _moving(snapshot) else PATIENCE) else None
 
 
 def is_fine(snapshot: Snapshot) -> bool:

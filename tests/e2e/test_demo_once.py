@@ -69,7 +69,12 @@ def test_a_directory_of_manifests_runs_on_all_clusters(once, tmp_path):
 def test_what_cannot_come_up_is_1_and_named(once, tmp_path):
     repo = GitRepo(tmp_path / "repo")
     repo.write(
-        "web.yaml",
+        "fleet.yaml",
+        "apiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {name: web}\n"
+        "spec: {source: {path: apps}, sync: {timeout: 5s}}\n",
+    )
+    repo.write(
+        "apps/web.yaml",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n"
         "  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n"
         "    spec: {containers: [{name: c, image: 'example.com/web:broken'}]}\n",
@@ -81,6 +86,7 @@ def test_what_cannot_come_up_is_1_and_named(once, tmp_path):
     assert code == 1
     assert found["result"] == "trouble"
     assert {unit["cluster"] for unit in found["unready"]} == {"dev-eu-1", "stage-eu-1"}
+    assert {unit["state"] for unit in found["unready"]} == {"Failed"}
     assert all("web" in unit["reason"] for unit in found["unready"])
 
 

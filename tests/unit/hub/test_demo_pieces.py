@@ -16,7 +16,7 @@ from hub.demo.clusters import read, spread
 from hub.demo.options import DemoOptions
 from hub.demo.preparing import prepare
 from hub.demo.progress import Progress, Snapshot
-from hub.demo.settling import CALM, PATIENCE, Settling, Verdict
+from hub.demo.settling import CALM, PATIENCE, STUCK, Settling, Verdict
 from hub.demo.summary import summary
 from shared.errors import DocumentError, YardarmError
 from tests.fakes.gitrepo import GitRepo
@@ -187,7 +187,9 @@ def settle(*snapshots):
 def test_a_fleet_that_is_ready_and_stays_so_is_fine():
     assert settle(snapshot(100)) is None
     assert settle(snapshot(100), snapshot(100 + CALM)) is Verdict.FINE
-    assert settle(snapshot(100, states={"Ready": 1, "Progressing": 1}), snapshot(100 + PATIENCE)) is None
+    assert (
+        settle(snapshot(100, states={"Ready": 1, "Progressing": 1}), snapshot(100 + PATIENCE)) is None
+    )  # changed just now
 
 
 @pytest.mark.parametrize(
@@ -199,8 +201,9 @@ def test_a_fleet_that_is_ready_and_stays_so_is_fine():
         {"applications": [application(total=1)]},
     ],
 )
-def test_what_is_on_its_way_has_not_settled(moving):
-    assert settle(snapshot(0, **moving), snapshot(10 * PATIENCE, **moving)) is None
+def test_what_is_on_its_way_has_not_settled_unless_it_is_stuck(moving):
+    assert settle(snapshot(0, **moving), snapshot(3 * PATIENCE, **moving)) is None
+    assert settle(snapshot(0, **moving), snapshot(STUCK, **moving)) is Verdict.TROUBLE
 
 
 @pytest.mark.parametrize(
