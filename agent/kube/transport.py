@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import ssl
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ from shared import __version__
 CONNECT_TIMEOUT = 5.0
 DEADLINE = 30.0
 """Seconds for a whole request unless the caller says otherwise."""
+
+TLS_BUFFER = 32 * 1024
+"""Bytes that each TLS connection sets aside for reading. With asyncio's own 256 KB the forty connections of a first
+apply would cost an agent ten megabytes; one TLS record has 16 KB at the most."""
+sslproto.SSLProtocol.max_size = TLS_BUFFER
 
 MAX_ERROR_BODY = 65536
 MAX_MESSAGE = 2000
