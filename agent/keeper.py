@@ -12,13 +12,14 @@ from typing import Literal
 from agent.domain.desired import Key
 from agent.state import State
 from shared.bundle import Bundle
+from shared.messages import Timeline
 from shared.model import UnitKey
 from shared.tasks import Clock, Mailbox
 
 GATHER = 0.5
 """Seconds between writes. Digests lost with a killed process cost a comparison, not a write to the cluster."""
 
-Kind = Literal["assignment", "applied"]
+Kind = Literal["assignment", "applied", "timeline"]
 
 
 class Keeper:
@@ -45,10 +46,16 @@ class Keeper:
         if (state := self._state) is not None:
             self._mailbox.put((unit, "applied"), lambda: state.save_applied(unit, dict(applied)))
 
+    def keep_timeline(self, unit: UnitKey, generation: int, timeline: Timeline) -> None:
+        """When an assignment reached each point."""
+        if (state := self._state) is not None:
+            self._mailbox.put((unit, "timeline"), lambda: state.save_timeline(unit, generation, timeline))
+
     def forget(self, unit: UnitKey) -> None:
         """A unit that is gone: also what was still to be written of it."""
         if (state := self._state) is not None:
             self._mailbox.put((unit, "applied"), lambda: None)
+            self._mailbox.put((unit, "timeline"), lambda: None)
             self._mailbox.put((unit, "assignment"), lambda: state.forget(unit))
 
     async def run(self) -> None:

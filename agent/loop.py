@@ -100,7 +100,8 @@ class Agent:
         for saved in self._state.load(self._trust, self._settings.cluster):
             unit = saved.assignment.unit
             self._inbox.known(unit, saved.assignment.generation)
-            self._unit(unit).assign(Delivery(saved.assignment, saved.bundle, b"", now, now), saved.applied)
+            delivery = Delivery(saved.assignment, saved.bundle, b"", now, now)
+            self._unit(unit).restore(delivery, saved.applied, saved.timeline)
         log.info("started", extra={"cluster": self._settings.cluster, "units": len(self._units)})
 
     # --- what the inbox tells (agent.inbox.Receiver) --------------------------------------------------------------
@@ -153,8 +154,12 @@ class Agent:
         while True:
             _, change = await changes.get()
             unit = self._by_set.get(change.part_of)
-            if unit is not None:
+            if unit is None:
+                continue
+            try:
                 unit.changed(change)
+            except Exception:
+                log.exception("a change was not taken in", extra={"object": str(change.ref)})
 
     def _waits_for(self, unit: UnitKey, applications: tuple[str, ...]) -> str:
         for application in applications:

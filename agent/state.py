@@ -1,9 +1,9 @@
 """What an agent must still know after a restart without hub and NATS: assignments, bundles, what it applied.
 
-One directory (0700), three files (0600) per unit: the signed assignment as it came, the body of its bundle, and the
-digests of what was applied. Files are replaced as a whole, body before assignment. Nothing here is believed on
-reading: signature and digest are checked as for a message, and a file that does not pass is dropped with a warning,
-since the hub will give it again. Not here: Secrets in the clear other than as the bundle holds them.
+One directory (0700), four files (0600) per unit: the signed assignment as it came, the body of its bundle, the
+digests of what was applied, and when the assignment reached each point. Files are replaced as a whole, body before
+assignment. Nothing here is believed on reading: signature and digest are checked as for a message, and a file that
+does not pass is dropped with a warning, since the hub will give it again. Secrets are kept as the bundle holds them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import zstandard
 from agent.domain.desired import Key
 from shared.bundle import BODY_LIMIT, Bundle, body_digest
 from shared.errors import DigestMismatch, InvalidMessage, YardarmError
-from shared.messages import Assignment
+from shared.messages import Assignment, Timeline
 from shared.model import UnitKey
 from shared.signing import Trust
 
@@ -41,6 +41,8 @@ class Saved(msgspec.Struct, frozen=True):
     assignment: Assignment
     bundle: Bundle
     applied: dict[Key, str]
+    timeline: Timeline | None = None
+    """When the assignment reached each point; None when it is not known of this generation."""
 
 
 class State:
@@ -120,7 +122,15 @@ class State:
         if body_digest(assignment.policy, body) != assignment.digest:
             raise DigestMismatch(f"the bundle is not {assignment.digest[:12]}")
         bundle = Bundle(policy=assignment.policy, lines=tuple(body.split(b"\n")) if body else ())
-        return Saved(assignment, bundle, self._load_applied(path.with_suffix(".applied")))
+        timeline = self._load_timeline(path.with_suffix(".timeline"), assignment.generation)
+        return Saved(assignment, bundle, self._load_applied(path.with_suffix(".applied")), timeline)
+
+    def _load_timeline(self, path: Path, generation: int) -> Timeline | None:
+        try:
+            saved_for, timeline = msgspec.json.decode(path.read_bytes(), type=tuple[int, Timeline])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return timeline if saved_for == generation else None
 
     def _load_applied(self, path: Path) -> dict[Key, str]:
         """Digests by object; empty when unreadable: everything is compared anew then."""
@@ -143,10 +153,14 @@ class State:
         """Keeps the digests of what was applied."""
         self._write({self._path(unit, "applied"): orjson.dumps([[*key, digest] for key, digest in applied.items()])})
 
+    def save_timeline(self, unit: UnitKey, generation: int, timeline: Timeline) -> None:
+        """Keeps when the assignment of this generation reached each point."""
+        self._write({self._path(unit, "timeline"): msgspec.json.encode((generation, timeline))})
+
     def forget(self, unit: UnitKey) -> None:
         """Removes a unit that has left the cluster."""
         try:
-            for kind in ("assignment", "body", "applied"):
+            for kind in ("assignment", "body", "applied", "timeline"):
                 self._path(unit, kind).unlink(missing_ok=True)
         except OSError as error:
             self._failed("cannot be written", error)

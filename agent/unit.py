@@ -72,15 +72,20 @@ class Unit:
             return ""
         return f"application {self.key.application} is {self._verdict.phase}, {self._health or Health.UNKNOWN}"
 
-    def assign(self, delivery: Delivery, applied: dict[Key, str] | None = None) -> None:
-        """Newest wins: what is going on for an older generation ends now. `applied` is what a saved state knows."""
+    def restore(self, delivery: Delivery, applied: dict[Key, str], timeline: Timeline | None) -> None:
+        """Takes up a saved assignment, with what was known of it when the agent last ran."""
+        self._applied.update(applied)
+        self.assign(delivery)
+        if timeline is not None:
+            self._timeline = timeline
+
+    def assign(self, delivery: Delivery) -> None:
+        """Newest wins: what is going on for an older generation ends now."""
         assignment = delivery.assignment
         if assignment.generation <= self.generation:
             return
         if self._work is not None and not self.settled:
             self._event("superseded", Severity.INFO, "superseded by a newer revision before it was healthy")
-        if applied is not None:
-            self._applied.update(applied)
         self._work = Reconciler(self._tools, delivery, self._applied, self._work)
         self._timeline = Timeline(received=delivery.received, fetched=delivery.fetched)
         self._span("agent.fetch", delivery.received, delivery.fetched)
@@ -179,7 +184,7 @@ class Unit:
             self._soon.reset()
             self._slowly.reset()
             if self._timeline.applied is None:
-                self._timeline = msgspec.structs.replace(self._timeline, applied=self._clock.now())
+                self._stamp(applied=self._clock.now())
                 self._span("agent.apply", self._timeline.fetched, self._timeline.applied)
         if result.retry_soon:
             self._retry_at = self._clock.monotonic() + self._soon.next(result.retry_after)
@@ -229,13 +234,18 @@ class Unit:
         if self._verdict.phase is not Phase.APPLIED:
             return
         if self._timeline.healthy is None and health in (Health.HEALTHY, Health.SUSPENDED):
-            self._timeline = msgspec.structs.replace(self._timeline, healthy=self._clock.now())
+            self._stamp(healthy=self._clock.now())
             self._span("agent.healthy", self._timeline.applied, self._timeline.healthy)
         if before is not None and before is not health:
             bad = health in (Health.DEGRADED, Health.MISSING)
             reason = account.health_of(work.objects()).reason
             text = f"{before} -> {health}" + (f": {reason}" if reason else "")
             self._event("health", Severity.WARNING if bad else Severity.INFO, text)
+
+    def _stamp(self, **times: float) -> None:
+        self._timeline = msgspec.structs.replace(self._timeline, **times)
+        if self._verdict.phase is not Phase.REMOVED:
+            self._tools.keeper.keep_timeline(self.key, self.generation, self._timeline)
 
     def _span(self, name: str, start: float | None, end: float | None) -> None:
         if self._work is not None and start is not None and end is not None:

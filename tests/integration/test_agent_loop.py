@@ -12,6 +12,7 @@ import pytest
 
 from agent.kube.access import Access
 from agent.kube.client import Kube
+from agent.kube.transport import Request
 from agent.loop import run_agent
 from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
@@ -84,6 +85,11 @@ class Place:
                 if found := await met():
                     return found
                 await asyncio.sleep(0.05)
+
+    async def replace(self, manifest):
+        """A plain PUT, as `kubectl replace` does."""
+        path = f"/api/v1/namespaces/{self.app}/configmaps/{manifest['metadata']['name']}"
+        await self.kube._transport.send(Request("PUT", path, {"fieldManager": "intruder"}, manifest))
 
     async def edit(self, kind, name, **content):
         manifest = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": self.app}, **content}
@@ -344,6 +350,47 @@ async def test_a_definition_and_its_resource_in_one_commit(place):
 
     assert (await place.live("Widget", "one", f"{group}/v1"))["spec"] == {"size": 1}
     await place.kube.delete(ObjectRef("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f"widgets.{group}"))
+
+
+async def test_a_namespace_and_its_content_in_one_commit_and_the_namespace_is_protected(place):
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.app, "labels": {"team": "web"}}}
+    await place.hub.healthy(await place.assign(configmap("a"), namespace))
+
+    report = await place.hub.report(await place.assign(configmap("a")), lambda r: r.phase == "Blocked")
+
+    assert "deleting a Namespace needs `yardarm confirm`" in report.reason
+    assert await place.live("ConfigMap", "a")
+
+
+async def test_who_takes_our_label_off_takes_nothing_out_of_the_inventory(place):
+    given = await place.assign(configmap("a"), configmap("b"))
+    await place.hub.healthy(given)
+    live = await place.live("ConfigMap", "a")
+
+    live["metadata"]["labels"] = {}
+    live["metadata"].pop("managedFields")
+    await place.replace(live)
+    report = await place.hub.report(given, lambda r: any(d.corrected for d in r.drift))
+
+    assert "/metadata/labels" in report.drift[0].fields[0].path
+    assert (await place.live("ConfigMap", "a"))["metadata"]["labels"]
+    await place.hub.healthy(await place.assign(configmap("b")))
+    assert await place.live("ConfigMap", "a") is None
+
+
+async def test_times_outlive_a_restart(place):
+    given = await place.assign(configmap("a"))
+    first = await place.hub.healthy(given)
+
+    async def written():
+        return list((place.settings.state / "units").glob("*.timeline"))
+
+    await place.until(written)
+    await place.stop()
+    await place.start()
+    again = await place.hub.report(given, lambda r: r.at > first.at and r.phase == "Applied")
+
+    assert again.timeline == first.timeline
 
 
 async def test_one_bad_object_does_not_hold_up_the_others(place):

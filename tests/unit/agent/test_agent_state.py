@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.keeper import Keeper
 from agent.state import InUse, State
 from shared.bundle import Bundle, canonical_line, inline
-from shared.messages import VERSION, Assignment, Policy, encode
+from shared.messages import VERSION, Assignment, Policy, Timeline, encode
 from shared.model import UnitKey
 from shared.signing import SigningKey, Trust
 from shared.tasks import Clock
@@ -49,6 +49,17 @@ def test_what_was_saved_comes_back(state):
     assert (saved.assignment.unit, saved.assignment.generation) == (unit, 7)
     assert saved.bundle == bundle
     assert saved.applied == {("", "ConfigMap", "web", "a"): "digest"}
+
+
+def test_times_belong_to_their_generation(state):
+    unit, message, bundle = signed()
+    state.save(unit, message, bundle)
+    state.save_timeline(unit, 7, Timeline(received=1.0, applied=2.0))
+    assert state.load(TRUST, "c1")[0].timeline == Timeline(received=1.0, applied=2.0)
+
+    state.save_timeline(unit, 6, Timeline(received=1.0))
+
+    assert state.load(TRUST, "c1")[0].timeline is None
 
 
 def test_files_are_for_the_agent_alone(state, tmp_path):
@@ -90,13 +101,18 @@ def test_another_clusters_assignment_is_not_believed(state):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(name=st.sampled_from(["assignment", "body", "applied"]), junk=st.binary(max_size=40), at=st.integers(0, 60))
+@given(
+    name=st.sampled_from(["assignment", "body", "applied", "timeline"]),
+    junk=st.binary(max_size=40),
+    at=st.integers(0, 60),
+)
 def test_a_corrupted_file_costs_its_unit_at_the_most(tmp_path, name, junk, at):
     state = State(tmp_path)
     with state.locked():
         unit, message, bundle = signed()
         state.save(unit, message, bundle)
         state.save_applied(unit, {})
+        state.save_timeline(unit, 7, Timeline(received=1.0))
         state.save(*signed(application="other"))
         path = tmp_path / "units" / f"web.shop.{name}"
         content = path.read_bytes()
