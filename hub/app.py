@@ -224,9 +224,9 @@ class _Lead:
             file_bytes=settings.git.max_file_bytes,
         )
         access.configure(limits, settings.git.known_hosts, settings.state / "git-home")
-        self.publisher = Publisher(bus, hub.identity.signing_key, clock, hub.view.assigned)
+        self.publisher = Publisher(bus, hub.identity.signing_key, hub.metrics, clock, hub.view.assigned)
         self.shelf = Shelf(bus, hub.view, clock)
-        self.applications = Applications(self.publisher, self.shelf, clock)
+        self.applications = Applications(self.publisher, self.shelf, hub.metrics, clock)
         self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
@@ -234,6 +234,7 @@ class _Lead:
             limits,
             Pace(interval=settings.git.poll_interval),
             self._moved,
+            hub.metrics,
             clock,
         )
         self.fleet = FleetLoop(
@@ -243,6 +244,7 @@ class _Lead:
             self.applications,
             hub.view_facts,
             hub.view.fleet_changed,
+            hub.metrics,
             clock,
         )
 

@@ -15,6 +15,7 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.publishing import Body
 from hub.domain.records import Commit, PathTimes, SourceInfo
 from hub.domain.variants import Variant, policy_of, variant
+from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderError
 from shared import bundle, telemetry
 from shared.errors import Unavailable
@@ -69,9 +70,10 @@ class _Known:
 class Bundles:
     """Remembers the bundles of every application as of its last evaluation."""
 
-    def __init__(self, store: Callable[[list[bundle.Pack]], Awaitable[None]], clock: Clock) -> None:
+    def __init__(self, store: Callable[[list[bundle.Pack]], Awaitable[None]], metrics: Metrics, clock: Clock) -> None:
         """`store` keeps bundle bodies that are too large to travel in an assignment."""
         self._store = store
+        self._metrics = metrics
         self._clock = clock
         self._known: dict[str, _Known] = {}
 
@@ -90,7 +92,7 @@ class Bundles:
         Raises:
             Unavailable: a worker was lost, or a body could not be stored; trying again may help.
         """
-        work = _Work(evaluation, self._known.get(evaluation.name, _Known()), self._store, self._clock)
+        work = _Work(evaluation, self._known.get(evaluation.name, _Known()), self._store, self._metrics, self._clock)
         for cluster in clusters:
             await work.cluster(cluster)
         self._known[evaluation.name] = work.fresh
@@ -105,9 +107,11 @@ class _Work:
         evaluation: Evaluation,
         known: _Known,
         store: Callable[[list[bundle.Pack]], Awaitable[None]],
+        metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._evaluation = evaluation
+        self._metrics = metrics
         self._policy = policy_of(evaluation.application)
         self._known = known
         self._store = store
@@ -159,13 +163,21 @@ class _Work:
             self.fresh.used[self._evaluation.trees[made.inputs.path]] = rendered.used
             made = self._variant(cluster)  # named anew, now that the variables in use are known
             body, warnings = await self._compose(rendered), rendered.warnings
+        else:
+            self._metrics.renders.labels("cached").inc()
         self.fresh.bodies[made.digest] = body
         self.fresh.warnings[made.digest] = warnings
         return body
 
     async def _render(self, made: Variant) -> Rendered:
         start = self._clock.now()
-        rendered = await self._evaluation.render(made)
+        try:
+            rendered = await self._evaluation.render(made)
+        except RenderError:
+            self._metrics.renders.labels("error").inc()
+            raise
+        self._metrics.renders.labels("ok").inc()
+        self._metrics.render_seconds.observe(max(0.0, self._clock.now() - start))
         self._outcome.rendered += 1
         attributes = {"yardarm.application": self._evaluation.name}
         telemetry.record_span("render", self._evaluation.traceparent, start, self._clock.now(), attributes)

@@ -24,6 +24,7 @@ from shared.model import UnitKey
 from shared.tasks import Backoff, Clock
 
 if TYPE_CHECKING:
+    from hub.metrics import Metrics
     from hub.streams import Fence
     from shared.bus import Bus
     from shared.signing import SigningKey
@@ -61,7 +62,12 @@ class Publisher:
     """
 
     def __init__(
-        self, bus: Bus, key: SigningKey, clock: Clock, on_assigned: Callable[[Sequence[Assignment]], None]
+        self,
+        bus: Bus,
+        key: SigningKey,
+        metrics: Metrics,
+        clock: Clock,
+        on_assigned: Callable[[Sequence[Assignment]], None],
     ) -> None:
         self._roots: dict[str, bytes] = {}
         self._of_cluster: dict[str, dict[UnitKey, Given]] = {}
@@ -72,6 +78,7 @@ class Publisher:
         self._bus = bus
         self._writer = streams.Writer(bus, clock)
         self._key = key
+        self._metrics = metrics
         self._clock = clock
         self._on_assigned = on_assigned
         self._waiting: list[_Request] = []
@@ -175,8 +182,13 @@ class Publisher:
         everything = [item for items in made for item in items]
         if not everything:
             return
-        await self._writer.batch([(subjects.desired(item.unit), encode(item)) for item in everything], fence)
+        messages = [(subjects.desired(item.unit), encode(item)) for item in everything]
+        start = self._clock.monotonic()
+        await self._writer.batch(messages, fence)
+        self._metrics.publish_seconds.observe(self._clock.monotonic() - start)
+        self._metrics.published_bytes.inc(sum(len(data) for _, data in messages))
         for item in everything:
+            self._metrics.published.labels("remove" if item.removed else "assign").inc()
             self._remember(item)
         self._on_assigned(everything)
         for request, items in zip(requests, made, strict=True):

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.metrics import Metrics
 from hub.sources.access import Credentials, Limits
 from hub.sources.mirror import Mirror, Tips, directory_name
 from hub.sources.poller import Pace, Poller
 from hub.sources.webhooks import Delivery
+from shared.errors import YardarmError
 from shared.tasks import Clock
 
 
@@ -31,6 +33,30 @@ class Watched:
     error_since: float
 
 
+class _Measured:
+    """A mirror whose fetches are counted and timed."""
+
+    def __init__(self, mirror: Mirror, metrics: Metrics, clock: Clock) -> None:
+        self.name = mirror.name
+        self._mirror = mirror
+        self._metrics = metrics
+        self._clock = clock
+        self._last: Tips | None = None
+
+    async def fetch(self) -> Tips:
+        """The mirror's fetch."""
+        start = self._clock.monotonic()
+        try:
+            tips = await self._mirror.fetch()
+        except YardarmError:
+            self._metrics.git_fetches.labels("error").inc()
+            raise
+        self._metrics.git_fetch_seconds.observe(self._clock.monotonic() - start)
+        self._metrics.git_fetches.labels("unchanged" if tips.same_as(self._last) else "changed").inc()
+        self._last = tips
+        return tips
+
+
 class Repositories:
     """Give it `on_move`, start `run`, and `watch` what is needed."""
 
@@ -41,6 +67,7 @@ class Repositories:
         limits: Limits,
         pace: Pace,
         on_move: Callable[[], None],
+        metrics: Metrics,
         clock: Clock,
     ) -> None:
         """`folder` holds the mirrors; `credentials` gives what to show for an address."""
@@ -48,6 +75,7 @@ class Repositories:
         self._credentials = credentials
         self._limits = limits
         self._on_move = on_move
+        self._metrics = metrics
         self._clock = clock
         self._mirrors: dict[str, Mirror] = {}
         self._tips: dict[str, Tips] = {}
@@ -67,7 +95,7 @@ class Repositories:
             before = await mirror.local()
             if before is not None:
                 self._tips[address] = before
-            self._poller.watch(address, mirror, before)
+            self._poller.watch(address, _Measured(mirror, self._metrics, self._clock), before)
         return self._now(address)
 
     def all(self) -> Mapping[str, Watched]:

@@ -18,6 +18,7 @@ from hub.domain.documents import Application
 from hub.domain.placement import place
 from hub.domain.publishing import Body, Claim, Claims, Given, Order
 from hub.domain.records import ApplicationInfo, PathTimes, Revision
+from hub.metrics import Metrics
 from hub.publisher import Cause, Publisher
 from shared import telemetry
 from shared.errors import Unavailable
@@ -43,12 +44,12 @@ class Shelf(Protocol):
 class Applications:
     """All applications of the fleet. `put` and `remove` say what should be; `run` brings it about."""
 
-    def __init__(self, publisher: Publisher, shelf: Shelf, clock: Clock) -> None:
+    def __init__(self, publisher: Publisher, shelf: Shelf, metrics: Metrics, clock: Clock) -> None:
         self._publisher = publisher
         self._shelf = shelf
         self._clock = clock
         self._claims = Claims()
-        self._bundles = Bundles(publisher.store, clock)
+        self._bundles = Bundles(publisher.store, metrics, clock)
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}

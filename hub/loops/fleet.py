@@ -23,6 +23,7 @@ from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet, wit
 from hub.domain.reading import FleetDocument
 from hub.domain.records import ClusterInfo, Commit, EnvironmentInfo, Fleet, PathTimes, SourceInfo
 from hub.domain.variants import Variant
+from hub.metrics import Metrics
 from hub.publisher import Cause
 from hub.render.job import Rendered
 from hub.render.pool import RenderPool
@@ -91,7 +92,7 @@ class _Look:
 class FleetLoop:
     """Runs on the leading hub. `poke` after anything that may have changed the outcome."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - called once, by the composition root
         self,
         source: FleetSource,
         repositories: Repositories,
@@ -99,6 +100,7 @@ class FleetLoop:
         downstream: Downstream,
         facts: Callable[[], Facts],
         on_fleet: Callable[[Fleet], None],
+        metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._source = source
@@ -107,6 +109,7 @@ class FleetLoop:
         self._downstream = downstream
         self._facts = facts
         self._on_fleet = on_fleet
+        self._metrics = metrics
         self._clock = clock
         self._scanner = FleetScanner()
         self._poked = asyncio.Event()
@@ -142,8 +145,10 @@ class FleetLoop:
             while True:
                 await self._poked.wait()
                 self._poked.clear()
+                start = self._clock.monotonic()
                 try:
                     await self._look()
+                    self._metrics.plan_seconds.observe(self._clock.monotonic() - start)
                 except YardarmError as error:
                     place = Place(self._source.path) if self._source.path != "." else None
                     log.warning("the fleet cannot be read", extra={"repo": self._source.repo, "error": str(error)})
