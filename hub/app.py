@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import registered, streams
+from hub import registered, shelf, streams
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.domain.fleet import Facts, FleetModel
@@ -73,7 +73,13 @@ class Hub:
             self.nats_url = url
             bus = self._bus = Bus(url, name=self.settings.name, credentials=self._credentials(), clock=self.clock)
             self._reports = ReportsLoop(
-                bus, self.view, self.metrics, self.clock, on_facts=self._poke, on_removed=self._removed
+                bus,
+                self.view,
+                self.metrics,
+                self.clock,
+                on_facts=self._poke,
+                on_removed=self._removed,
+                on_record=self._record,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.run())
@@ -141,6 +147,11 @@ class Hub:
     def _removed(self, unit: UnitKey, generation: int) -> None:
         if self._lead is not None:
             self._lead.publisher.forget(unit, generation)
+
+    def _record(self, key: str, value: bytes) -> None:
+        """What another hub has worked out; the leader knows better than what it stored a moment ago."""
+        if self._lead is None:
+            shelf.show(self.view, key, value)
 
     async def _serve(self) -> None:
         app = create_app(
@@ -243,7 +254,7 @@ class _Lead:
             pool,
             self.applications,
             hub.view_facts,
-            hub.view.fleet_changed,
+            self.shelf.fleet_changed,
             hub.metrics,
             clock,
         )

@@ -20,7 +20,8 @@ import orjson
 from hub.ingest import Ingest
 from hub.metrics import Metrics
 from hub.pull import Delivery, stored_at
-from hub.streams import DESIRED, EVENTS, REPORTS
+from hub.store import PREFIX
+from hub.streams import DESIRED, EVENTS, KV_HUB, REPORTS
 from hub.view import View
 from hub.view.history import EVENTS as REMEMBERED
 from shared import subjects
@@ -67,19 +68,25 @@ class ReportsLoop:
         *,
         on_facts: Callable[[], None] | None = None,
         on_removed: Callable[[UnitKey, int], None] | None = None,
+        on_record: Callable[[str, bytes], None] | None = None,
     ) -> None:
-        """Calls back when a cluster's agent reports other facts than before, and when it has removed a unit."""
+        """Calls back when a cluster's agent reports other facts than before, and when it has removed a unit.
+
+        `on_record` gets every key and value of the hub's own store.
+        """
         self._bus = bus
         self._view = view
         self._metrics = metrics
         self._clock = clock
         self._on_facts = on_facts or (lambda: None)
         self._on_removed = on_removed or (lambda _unit, _generation: None)
+        self._on_record = on_record or (lambda _key, _value: None)
         self._name = f"view-{secrets.token_hex(6)}"
         self._followers = (
             _Follower(DESIRED.name, self._desired),
             _Follower(REPORTS.name, self._report),
             _Follower(EVENTS.name, self._event),
+            _Follower(KV_HUB.name, self._record),
         )
         self._nudges: set[str] = set()
         self._unwritten: deque[Event] = deque(maxlen=WAITING)
@@ -191,6 +198,9 @@ class ReportsLoop:
         _same(event.cluster, "" if cluster == "_hub" else cluster)
         if self._view.event(event):
             self._metrics.events.labels(str(event.severity)).inc()
+
+    def _record(self, message: Message) -> None:
+        self._on_record(message.subject.removeprefix(PREFIX), message.data)
 
     def _refuse(self, message: Message, error: InvalidMessage) -> None:
         """A bad message is told and forgotten; a flood of them from one cluster is told once a minute."""
