@@ -5,7 +5,10 @@ Commands live in one module per way of working: reading from a hub, offline work
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -58,8 +61,15 @@ app.command()(running.version)
 
 def run() -> None:
     """Runs the command that the arguments name; what goes wrong on purpose is one line, not a traceback."""
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know fewer characters than a commit message
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where its failure can still be told
     except Trouble as trouble:
         sys.stderr.write(f"yardarm: {trouble}\n")
         sys.exit(trouble.code)
@@ -68,3 +78,8 @@ def run() -> None:
         sys.exit(FOUND_TROUBLE)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"yardarm: {error}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer goes nowhere
+        sys.exit(FOUND_TROUBLE)

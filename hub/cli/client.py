@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.cli.settings import Target
-from hub.cli.trouble import Trouble
+from hub.cli.trouble import FOUND_TROUBLE, USAGE, Trouble
 
 API = "/api/v1/"
 TIMEOUT = 15.0
@@ -39,11 +39,15 @@ class Client:
             raise Trouble(
                 "no hub is known here: start one with `yardarm demo`, or set YARDARM_HUB (and YARDARM_TOKEN) to its API"
             )
-        split = urllib.parse.urlsplit(target.url)
-        if split.scheme not in {"http", "https"} or not split.hostname:
-            raise Trouble(f"{target.url!r} is not the address of a hub: set YARDARM_HUB to a URL like http://host:8080")
+        wrong = f"{target.url!r} is not the address of a hub: set YARDARM_HUB to a URL like http://host:8080"
+        try:
+            self._split = urllib.parse.urlsplit(target.url)
+            usable = self._split.scheme in {"http", "https"} and self._split.hostname and self._split.port != 0
+        except ValueError as error:
+            raise Trouble(wrong) from error
+        if not usable:
+            raise Trouble(wrong)
         self._target = target
-        self._split = split
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """The decoded answer to `GET /api/v1/<path>`."""
@@ -60,6 +64,18 @@ class Client:
             cursor = page.get("next")
             if not cursor or (limit is not None and len(found) >= limit):
                 return found
+
+    def demand(
+        self, application: str | None = None, cluster: str | None = None, environment: str | None = None
+    ) -> None:
+        """Ends the command when one of these does not exist: an empty answer about a misspelt name is no answer."""
+        for path, name in (("applications", application), ("clusters", cluster)):
+            if name is not None:
+                self.get(f"{path}/{name or '-'}")
+        if environment is not None:
+            known = [item["name"] for item in self.items("environments")]
+            if environment not in known:
+                raise Trouble(f"no environment is named {environment!r}; there are: {', '.join(known) or 'none'}")
 
     def stream(self) -> Iterator[StreamEvent]:
         """Events as they happen; ends when the hub closes the connection."""
@@ -121,7 +137,8 @@ class Client:
             return Trouble(f"the hub at {self._target.url} does not know this token: set YARDARM_TOKEN")
         if status == http.client.FORBIDDEN:
             return Trouble(f"not allowed: {detail or 'this token may not do that'}")
-        return Trouble(str(detail) if detail else f"the hub answered {status} for {path}")
+        code = USAGE if status in {http.client.BAD_REQUEST, http.client.UNPROCESSABLE_ENTITY} else FOUND_TROUBLE
+        return Trouble(str(detail) if detail else f"the hub answered {status} for {path}", code)
 
 
 def _events(answer: http.client.HTTPResponse) -> Iterator[StreamEvent]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,20 @@ def show(parts: Iterable[Table | str]) -> None:
     if sys.stdout.isatty():
         terminal = console()
         for part in parts:
-            terminal.print(rich_table(part) if isinstance(part, Table) else part, markup=False, highlight=False)
+            drawn = rich_table(part) if isinstance(part, Table) else printable(part, keep="\n")
+            terminal.print(drawn, markup=False, highlight=False)
         return
     for part in parts:
-        sys.stdout.write((plain_table(part) if isinstance(part, Table) else part) + "\n")
+        sys.stdout.write((plain_table(part) if isinstance(part, Table) else printable(part, keep="\n")) + "\n")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Without what would steer a terminal: commit messages and clusters' answers are other people's words."""
+    return (
+        "".join(each if each in keep or not unicodedata.category(each).startswith("C") else " " for each in text)
+        if not text.isprintable()
+        else text
+    )
 
 
 def to_yaml(data: Any) -> str:
@@ -121,7 +132,7 @@ def rich_table(table: Table) -> RenderableType:
     for number, column in enumerate(table.columns):
         drawn.add_column(column, overflow="fold", ratio=1 if number == last and number else None)
     for row in table.rows:
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell.partition(" ")[0], "")) for cell in row))
+        drawn.add_row(*(Text(printable(cell), style=STYLES.get(cell.partition(" ")[0], "")) for cell in row))
     return drawn
 
 
@@ -129,7 +140,7 @@ def plain_table(table: Table) -> str:
     """Columns separated by at least three blanks, as kubectl prints them."""
     if not table.rows:
         return table.empty
-    lines = [table.columns, *table.rows]
+    lines = [table.columns, *([printable(cell) for cell in row] for row in table.rows)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(table.columns))]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -9,7 +9,7 @@ import typer
 
 from hub.cli import matrix
 from hub.cli.output import Output, Table, age, emit, object_name, short, value
-from hub.cli.trouble import FOUND_TROUBLE
+from hub.cli.trouble import FOUND_TROUBLE, usage
 
 App = Annotated[str | None, typer.Option("--app", help="Only this application.")]
 Cluster = Annotated[str | None, typer.Option("--cluster", help="Only this cluster.")]
@@ -45,6 +45,9 @@ def status(
     client = _client()
     chosen = {"application": app, "cluster": cluster, "environment": env}
 
+    if watch and output is not Output.TABLE:
+        usage("--watch draws for people; for programs leave it out and ask again, or read /api/v1/stream")
+
     def ask() -> dict[str, Any]:
         return {"summary": client.get("summary"), "units": client.items("units", **chosen)}
 
@@ -62,6 +65,8 @@ def status(
         follow(client, lambda: draw(ask()))
         return
     found = ask()
+    if not found["units"]:
+        client.demand(**chosen)
     emit(found, output, lambda: draw(found))
     if matrix.in_trouble(found["units"]):
         raise typer.Exit(FOUND_TROUBLE)
@@ -170,14 +175,20 @@ def units(
     yardarm get units --state Failed
     yardarm get units --cluster prod-eu-1 -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
-    items = _client().items("units", limit, application=app, cluster=cluster, environment=env, state=state)
+    client = _client()
+    items = client.items("units", limit, application=app, cluster=cluster, environment=env, state=state)
+    if not items:
+        client.demand(app, cluster, env)
     emit(items, output, lambda: [matrix.units_table(items, _now())])
 
 
 @get.command()
 def events(app: App = None, cluster: Cluster = None, limit: Limit = 50, output: Format = Output.TABLE) -> None:
     """Lists what happened, newest last."""
-    items = _client().items("events", limit, application=app, cluster=cluster)
+    client = _client()
+    items = client.items("events", limit, application=app, cluster=cluster)
+    if not items:
+        client.demand(app, cluster)
     items.sort(key=lambda item: item["at"])
 
     def draw() -> Iterable[Table]:
@@ -243,6 +254,9 @@ def drift(
 
     client = _client()
 
+    if watch and output is not Output.TABLE:
+        usage("--watch draws for people; for programs leave it out and ask again, or read /api/v1/stream")
+
     def ask() -> Any:
         return client.items("drift", application=app, cluster=cluster, environment=env)
 
@@ -250,6 +264,8 @@ def drift(
         follow(client, lambda: [_drift_table(ask(), _now())])
         return
     items = ask()
+    if not items:
+        client.demand(app, cluster, env)
     emit(items, output, lambda: [_drift_table(items, _now())])
     if any(item.get("corrected") is None for item in items):
         raise typer.Exit(FOUND_TROUBLE)

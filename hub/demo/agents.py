@@ -41,7 +41,8 @@ def sandbox(clusters: Sequence[DemoCluster], nats: str, folder: Path) -> Child:
     command: list[str | Path] = [
         *(sys.executable, "-m", "agent", "sandbox"),
         *("--clusters", listing, "--nats", nats, "--creds-dir", folder / "creds"),
-        *("--kubeconfig-out", folder / "kubeconfig", "--state", folder / "agents", "--log-style", "json"),
+        *("--kubeconfig-out", folder / "kubeconfig", "--port", "0"),
+        *("--state", folder / "agents", "--log-style", "json"),
     ]
     return Child(command, folder / "sandbox.log")
 
