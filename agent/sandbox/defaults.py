@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 Object = dict[str, Any]
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def fill(into: Object, values: Object) -> None:
@@ -135,9 +136,6 @@ def _deployment(obj: Object) -> None:
 def _replica_set(obj: Object) -> None:
     fill(obj["spec"], {"replicas": 1})
     _template(obj["spec"])
-    labels = obj["spec"].get("template", {}).get("metadata", {}).get("labels")
-    if labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
 
 
 def _replication_controller(obj: Object) -> None:
@@ -173,6 +171,7 @@ def _daemon_set(obj: Object) -> None:
     if strategy["type"] == "RollingUpdate":
         fill(strategy.setdefault("rollingUpdate", {}), {"maxUnavailable": 1, "maxSurge": 0})
     _template(spec)
+    obj["metadata"].setdefault("annotations", {}).setdefault(TEMPLATE_GENERATION, "1")
 
 
 def _job(obj: Object) -> None:
@@ -269,6 +268,12 @@ def _autoscaler(obj: Object) -> None:
     if not spec.get("metrics"):
         target = {"type": "Utilization", "averageUtilization": 80}
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    if "behavior" in spec:
+        percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
+        down, up = spec["behavior"].setdefault("scaleDown", {}), spec["behavior"].setdefault("scaleUp", {})
+        fill(down, {"policies": [percent], "selectPolicy": "Max"})
+        policies = [{"type": "Pods", "value": 4, "periodSeconds": 15}, percent]
+        fill(up, {"stabilizationWindowSeconds": 0, "policies": policies, "selectPolicy": "Max"})
 
 
 RBAC = "rbac.authorization.k8s.io"
@@ -318,6 +323,55 @@ def _priority_class(obj: Object) -> None:
     fill(obj, {"preemptionPolicy": "PreemptLowerPriority"})
 
 
+def _slice(obj: Object) -> None:
+    for port in obj.get("ports") or ():
+        fill(port, {"name": "", "protocol": "TCP"})
+
+
+def _driver(obj: Object) -> None:
+    fill(
+        obj["spec"],
+        {
+            "attachRequired": True, "podInfoOnMount": False, "storageCapacity": False, "requiresRepublish": False,
+            "fsGroupPolicy": "ReadWriteOnceWithFSType", "seLinuxMount": False,
+        },
+    )  # fmt: skip
+    if not obj["spec"].get("volumeLifecycleModes"):
+        obj["spec"]["volumeLifecycleModes"] = ["Persistent"]
+
+
+def _ingress_class(obj: Object) -> None:
+    if "parameters" in obj["spec"]:
+        fill(obj["spec"]["parameters"], {"scope": "Cluster"})
+
+
+def _limit_range(obj: Object) -> None:
+    for limit in obj["spec"].get("limits") or ():
+        if limit.get("type") == "Container":
+            limits = {**(limit.get("max") or {}), **(limit.get("default") or {})}
+            if limits:
+                limit["default"] = limits
+                wanted = {**(limit.get("min") or {}), **(limit.get("defaultRequest") or {})}
+                limit["defaultRequest"] = {**limits, **wanted}
+
+
+def _policy(obj: Object) -> None:
+    spec = obj["spec"]
+    fill(spec, {"failurePolicy": "Fail"})
+    _match(spec.get("matchConstraints"))
+
+
+def _policy_binding(obj: Object) -> None:
+    _match(obj["spec"].get("matchResources"))
+
+
+def _match(constraints: Object | None) -> None:
+    if constraints is not None:
+        fill(constraints, {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}})
+        for rule in constraints.get("resourceRules") or ():
+            fill(rule, {"scope": "*"})
+
+
 def _endpoints(obj: Object) -> None:
     for subset in obj.get("subsets") or ():
         for port in subset.get("ports") or ():
@@ -332,6 +386,12 @@ BY_RESOURCE: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "persistentvolumes"): _volume_object,
     ("", "namespaces"): _namespace,
     ("", "endpoints"): _endpoints,
+    ("", "limitranges"): _limit_range,
+    ("discovery.k8s.io", "endpointslices"): _slice,
+    ("storage.k8s.io", "csidrivers"): _driver,
+    ("networking.k8s.io", "ingressclasses"): _ingress_class,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): _policy,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): _policy_binding,
     ("", "replicationcontrollers"): _replication_controller,
     ("", "podtemplates"): _template,
     ("apps", "deployments"): _deployment,

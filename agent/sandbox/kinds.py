@@ -22,7 +22,7 @@ GENERATION = {
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
     ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
     ("flowcontrol.apiserver.k8s.io", "flowschemas"), ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
-    ("discovery.k8s.io", "endpointslices"), ("storage.k8s.io", "csidrivers"), ("scheduling.k8s.io", "priorityclasses"),
+    ("discovery.k8s.io", "endpointslices"), ("", "podtemplates"), ("scheduling.k8s.io", "priorityclasses"),
 }  # fmt: skip
 """Built-in resources whose `metadata.generation` is kept."""
 

@@ -142,8 +142,10 @@ def create(cluster: Cluster, kind: Kind, namespace: str, body: Object, options: 
     obj = decoded(kind, {**body, "apiVersion": kind.api_version, "kind": kind.kind}, options)
     obj = _identified(cluster, kind, namespace, obj)
     _check_namespace(cluster, kind, namespace, obj["metadata"]["name"])
-    obj = _prepared_new(cluster, kind, obj)
+    strategies.fill(kind, obj)
+    # what the server allocates and admission adds comes after: nobody owns it
     obj = managed.update(strategies.base(kind), obj, kind.node, _writer(cluster, kind, options), created=True)
+    obj = _prepared_new(cluster, kind, obj)
     return _stored_new(cluster, kind, obj, options)
 
 

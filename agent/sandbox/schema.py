@@ -174,7 +174,9 @@ class Compiler:
 def _zero(node: Node, schema: dict[str, Any]) -> Any:
     if schema.get("default") == {} or (schema.get("default") is None and node.kind == "map" and not node.element):
         return {}
-    if node.kind == "scalar" and not schema.get("$ref", "").endswith(("Time", "IntOrString", "Quantity")):
+    if node.kind == "scalar" and not schema.get("$ref", "").endswith("Time"):
+        if node.type in ("quantity", "int-or-string"):
+            return "0" if node.type == "quantity" else 0
         return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(node.type)
     return None
 

@@ -5,6 +5,7 @@ Status belongs to the status endpoint, allocated values stay allocated, generati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from agent.sandbox import defaults
@@ -16,6 +17,12 @@ from agent.sandbox.typed import Decoder, defaulted, pruned
 from agent.sandbox.validation.others import undecodable
 
 Object = dict[str, Any]
+PROTECTED = {
+    ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
+    ("", "persistentvolumes"): "kubernetes.io/pv-protection",
+}
+"""Finalizers that admission adds; `controllers.claims` takes them off again."""
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 STATUS_KEEPS_LABELS = {
     ("apps", "deployments"),
     ("apps", "replicasets"),
@@ -107,17 +114,23 @@ def intent_changed(kind: Kind, obj: Object, live: Object) -> bool:
 
 
 def allocate(cluster: Cluster, kind: Kind, obj: Object, live: Object | None) -> None:
-    """Values that the server chooses: cluster IPs, node ports, selectors of Jobs, finalizers of namespaces."""
+    """Values that the server chooses: cluster IPs, node ports, selectors of Jobs, finalizers, taints."""
+    if live is None and kind.storage in PROTECTED:
+        finalizers = obj["metadata"].setdefault("finalizers", [])
+        if PROTECTED[kind.storage] not in finalizers:
+            finalizers.append(PROTECTED[kind.storage])
     if kind.storage == ("", "services"):
         _service(cluster, obj["spec"], (live or {}).get("spec", {}))
-    elif kind.storage == ("batch", "jobs") and live is None and not obj["spec"].get("manualSelector"):
-        _job(obj)
-    elif kind.storage == ("", "namespaces") and live is None:
-        obj["spec"]["finalizers"] = ["kubernetes"]
-    elif kind.storage == ("", "pods") and live is None:
-        _pod(obj)
-    elif kind.storage == ("", "persistentvolumeclaims") and live is None:
-        _claim(cluster, obj)
+    elif kind.storage == ("apps", "daemonsets") and live is not None:
+        _daemon_set(obj, live)
+    elif live is None and kind.storage in _AT_BIRTH:
+        _AT_BIRTH[kind.storage](cluster, obj)
+
+
+def _daemon_set(obj: Object, live: Object) -> None:
+    number = int((live["metadata"].get("annotations") or {}).get(defaults.TEMPLATE_GENERATION, "1"))
+    number += obj["spec"].get("template") != live["spec"].get("template")
+    obj["metadata"].setdefault("annotations", {})[defaults.TEMPLATE_GENERATION] = str(number)
 
 
 def _service(cluster: Cluster, spec: Object, before: Object) -> None:
@@ -136,7 +149,9 @@ def _service(cluster: Cluster, spec: Object, before: Object) -> None:
                 port["nodePort"] = known.get((port.get("port"), port.get("protocol"))) or cluster.port()
 
 
-def _job(obj: Object) -> None:
+def _job(_: Cluster, obj: Object) -> None:
+    if obj["spec"].get("manualSelector"):
+        return
     uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
     template = obj["spec"].setdefault("template", {}).setdefault("metadata", {})
     labels = {
@@ -155,7 +170,7 @@ TOLERATIONS = [
 ]
 
 
-def _pod(obj: Object) -> None:
+def _pod(_: Cluster, obj: Object) -> None:
     spec = obj["spec"]
     defaults.fill(spec, {"serviceAccountName": "default", "priority": 0, "preemptionPolicy": "PreemptLowerPriority"})
     spec["serviceAccount"] = spec["serviceAccountName"]
@@ -183,3 +198,25 @@ def _claim(cluster: Cluster, obj: Object) -> None:
         if annotations.get("storageclass.kubernetes.io/is-default-class") == "true":
             obj["spec"]["storageClassName"] = record.key[1]
             return
+
+
+def _namespace(_: Cluster, obj: Object) -> None:
+    obj["spec"]["finalizers"] = ["kubernetes"]
+
+
+def _volume(cluster: Cluster, obj: Object) -> None:
+    obj["status"]["lastPhaseTransitionTime"] = cluster.now()
+
+
+def _node(_: Cluster, obj: Object) -> None:
+    obj["spec"]["taints"] = [*(obj["spec"].get("taints") or []), NOT_READY]
+
+
+_AT_BIRTH: dict[tuple[str, str], Callable[[Cluster, Object], None]] = {
+    ("batch", "jobs"): _job,
+    ("", "namespaces"): _namespace,
+    ("", "nodes"): _node,
+    ("", "persistentvolumeclaims"): _claim,
+    ("", "persistentvolumes"): _volume,
+    ("", "pods"): _pod,
+}

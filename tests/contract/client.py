@@ -38,7 +38,7 @@ class Answer:
     def refused(self, code: int, reason: str) -> str:
         """The message of a refusal."""
         assert (self.code, self.body.get("reason", "")) == (code, reason), (self.code, self.body)
-        assert self.body["kind"] == "Status" and self.body["status"] == "Failure" and self.body["code"] == code
+        assert (self.body["kind"], self.body["status"], self.body["code"]) == ("Status", "Failure", code)
         return str(self.body["message"])
 
 

@@ -26,6 +26,8 @@ SOURCES = {
     "io.k8s.apiextensions-apiserver.pkg.": "staging/src/k8s.io/apiextensions-apiserver/pkg",
     "io.k8s.kube-aggregator.pkg.": "staging/src/k8s.io/kube-aggregator/pkg",
 }
+VALUES = {"Time", "MicroTime", "Quantity", "IntOrString", "Duration"}
+"""Go structs that JSON shows as one value: `omitempty` does not drop them."""
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^\t(?:(\w+) +)?([\w\[\]\*\.]+) +`json:\"([^\"]*)\"(?:[^`]*?protobuf:\"\w+,(\d+))?", re.MULTILINE)
 
@@ -87,7 +89,10 @@ def annotate(definitions: dict, structs: dict) -> None:
                 schema["x-pb"] = numbers
             if go.startswith("*") or "omitzero" in tag or prop in ("apiVersion", "kind"):
                 continue
-            schema["x-go"] = "zero" if "omitempty" not in tag or schema.get("default") == {} else "omit"
+            struct = schema.get("default") == {} or (
+                not go.startswith(("[", "map[")) and go.rsplit(".", 1)[-1] in VALUES
+            )
+            schema["x-go"] = "zero" if "omitempty" not in tag or struct else "omit"
         for prop in fields.keys() - (definition.get("properties") or {}).keys():
             print("not in OpenAPI:", name, prop, file=sys.stderr)
 

@@ -12,7 +12,8 @@ async def test_health_and_version(api: Client) -> None:
         assert (await api.get(path)).body == "ok"
     version = (await api.get("/version")).ok()
     assert version["gitVersion"].startswith("v1.")
-    assert version["major"] == "1" and int(version["minor"].rstrip("+")) >= 29
+    assert version["major"] == "1"
+    assert int(version["minor"].rstrip("+")) >= 29
 
 
 async def test_legacy(api: Client) -> None:
@@ -28,7 +29,7 @@ async def test_legacy(api: Client) -> None:
     web = resources["deployments"]
     assert (web["kind"], web["singularName"], web["namespaced"]) == ("Deployment", "deployment", True)
     assert {"create", "delete", "get", "list", "patch", "update", "watch"} <= set(web["verbs"])
-    assert web["shortNames"] == ["deploy"] and web["categories"] == ["all"]
+    assert (web["shortNames"], web["categories"]) == (["deploy"], ["all"])
     assert resources["deployments/scale"]["kind"] == "Scale"
     names = {r["name"] for r in (await api.get("/api/v1")).ok()["resources"]}
     assert {"configmaps", "namespaces", "namespaces/status", "pods", "pods/status", "secrets", "services"} <= names

@@ -468,6 +468,7 @@ async def test_scale(api: Client) -> None:
     scale = (await api.get(path)).ok()
     assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {})
     scale["spec"] = {"replicas": 2}
+    del scale["metadata"]["resourceVersion"]
     assert (await api.call("PUT", path, scale)).ok()["spec"] == {"replicas": 2}
     assert (await api.get(api.path(WEB, "web"))).ok()["spec"]["replicas"] == 2
     assert (await api.call("PATCH", path, {"spec": {"replicas": 0}}, MERGE)).ok()["spec"] == {}

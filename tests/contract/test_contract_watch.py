@@ -84,7 +84,7 @@ async def test_bookmarks_before_the_timeout(api: Client) -> None:
     )  # fmt: skip
     kind, obj = await watching.next()
     assert kind == "BOOKMARK"
-    assert obj["kind"] == "ConfigMap" and obj["apiVersion"] == "v1"
+    assert (obj["kind"], obj["apiVersion"]) == ("ConfigMap", "v1")
     assert int(obj["metadata"]["resourceVersion"]) >= int(listed["metadata"]["resourceVersion"])
 
 

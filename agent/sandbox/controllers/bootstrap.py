@@ -16,6 +16,7 @@ def fill(context: Context, nodes: int) -> None:
         context.create(("", "namespaces"), {"metadata": {"name": name}})
     for number in range(nodes):
         node = context.create(("", "nodes"), _node(context, number))
+        node["spec"].pop("taints", None)
         context.write(("", "nodes"), {**node, "status": _node_status(context, number)}, manager="kubelet")
     context.create(
         ("storage.k8s.io", "storageclasses"),

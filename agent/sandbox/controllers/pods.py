@@ -54,7 +54,7 @@ def _end(context: Context, key: NameKey, pod: Object) -> None:
 
 def _bind(context: Context, pod: Object) -> None:
     bucket = context.cluster.store.bucket(("", "nodes"))
-    names = [record.key[1] for record in bucket.records.values() if not record.decoded()["spec"].get("unschedulable")]
+    names = [record.key[1] for record in bucket.records.values() if _fits(pod, record.decoded()["spec"])]
     now = context.cluster.now()
     if not names:
         message = f"0/{len(bucket.order)} nodes are available: no nodes available to schedule pods."
@@ -68,6 +68,14 @@ def _bind(context: Context, pod: Object) -> None:
     pod["spec"]["nodeName"] = names[zlib.crc32(pod["metadata"]["name"].encode()) % len(names)]
     pod["status"]["conditions"] = [_condition("PodScheduled", now, ok=True)]
     context.write(PODS, pod, manager="kube-scheduler")
+
+
+def _fits(pod: Object, node: Object) -> bool:
+    taints = [t for t in node.get("taints") or () if t["effect"] != "PreferNoSchedule"]
+    tolerations = pod["spec"].get("tolerations") or ()
+    tolerated = all(any(t.get("key") in (None, taint["key"]) and t.get("effect") in (None, taint["effect"])
+                        for t in tolerations) for taint in taints)  # fmt: skip
+    return tolerated and not node.get("unschedulable")
 
 
 def _condition(kind: str, now: str, *, ok: bool, reason: str = "", message: str = "") -> Object:

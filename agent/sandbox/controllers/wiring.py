@@ -31,6 +31,7 @@ OWN: dict[StorageKey, Controller] = {
     ("", "pods"): pods.reconcile,
     ("", "namespaces"): namespaces.reconcile,
     ("", "persistentvolumeclaims"): claims.reconcile,
+    ("", "persistentvolumes"): claims.volume,
     ("", "services"): services.reconcile,
     ("apiextensions.k8s.io", "customresourcedefinitions"): crds.reconcile,
 }
@@ -69,6 +70,8 @@ class Wiring:
                 context.enqueue(controller, (namespace, name))
         if change == "DELETED":
             garbage.deleted(context, obj)
+            if storage == ("", "pods"):
+                claims.pod_gone(context, obj)
             if namespace:
                 namespaces.content_gone(context, namespace)
             crds.content_gone(context, storage)
