@@ -92,7 +92,10 @@ class Program(Child):
             self.alive()
             return await ask()
 
-        await until(asked, seconds, what)
+        try:
+            await until(asked, seconds, what)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; it said:\n{self.last_lines()}") from None
 
 
 @dataclass(frozen=True)
