@@ -204,3 +204,47 @@ def test_agent_is_the_agent(yardarm):
 
     assert result.returncode == 0
     assert "yardarm-agent" in result.stdout
+
+
+@pytest.mark.parametrize("address", ["http://host:99999", "http://[::1", "ftp://host", "host:8080"])
+def test_an_address_that_cannot_be_a_hub_is_named(yardarm, address):
+    result = yardarm("status", YARDARM_HUB=address)
+
+    assert result.returncode == 1
+    assert f"{address!r} is not the address of a hub" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_output_that_cannot_be_written_is_said_in_one_line(fleet):
+    for target, told in (("/dev/full", "No space left"), ("/dev/null", "")):
+        with Path(target).open("w") as output:
+            result = subprocess.run(
+                [sys.executable, "-m", "hub", "schema"],
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                check=False,
+            )
+        assert result.returncode == (1 if told else 0)
+        assert told in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error_to_speak_of(fleet):
+    for command in ("version", "schema"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hub", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+        )
+        process.stdout.close()
+        _, said = process.communicate(timeout=60)
+        assert said == b""
+
+
+def test_links_in_a_circle_are_a_finding(yardarm, fleet):
+    (fleet / "apps" / "web" / "a.yaml").symlink_to("b.yaml")
+    (fleet / "apps" / "web" / "b.yaml").symlink_to("a.yaml")
+    result = yardarm("validate", fleet)
+
+    assert result.returncode == 1
+    assert "apps/web/a.yaml: error" in result.stdout

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.cli.matrix import MOST_CLUSTERS, by_state, headline, matrix, order_clusters
-from hub.cli.output import Table, age, plain_table, to_yaml
+from hub.cli.output import Table, age, plain_table, printable, to_yaml
 from hub.cli.timeline import waterfall
 from hub.domain.yamldoc import load_documents
 
@@ -141,3 +141,10 @@ def test_a_waterfall_can_be_drawn_of_any_times(times, width):
     lines = list(waterfall(trace(clusters=[row], times={}), width))
 
     assert sum(line.startswith("c ") for line in lines) == 1
+
+
+def test_other_peoples_words_do_not_steer_the_terminal():
+    table = plain_table(Table(("A", "B"), [("\x1b[2Jx", "one\ntwo\x9b")]))
+
+    assert table == "A       B\n [2Jx   one two"
+    assert printable("a\nb\x1b", keep="\n") == "a\nb "
