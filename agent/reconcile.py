@@ -7,7 +7,7 @@ what to tell the hub, is the unit's business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -120,8 +120,8 @@ class Reconciler:
         return not self._steady
 
     def next_correction(self) -> float | None:
-        """When held drift may be corrected next, in unix seconds; None when there is none."""
-        return self._vigil.next_due(self._policy)
+        """When held drift may be corrected next, in unix seconds; None when there is none or other work comes first."""
+        return self._vigil.next_due(self._policy) if self._steady else None
 
     def drift(self) -> tuple[Drift, ...]:
         """For the report."""
@@ -244,11 +244,21 @@ class Reconciler:
         missing = await self._without_new_namespace(missing)
         live |= await self._survey.standing(missing)
         self._suspects.clear()
-        standing = self._vigil.standing()
-        applied = (each for each in kept if self._applied.get(each.ref.key) == each.digest)
-        await self._examine((each for each in applied if each.ref.key not in standing), live)
+        await self._examine(self._to_examine(kept, live), live)
         known = Known(self._set_id, live, dict(self._applied), self._vigil.held(self._policy))
         return desired, known
+
+    def _to_examine(self, kept: Iterable[Desired], live: Mapping[Key, Manifest]) -> Iterator[Desired]:
+        """What was applied as it is desired now. Drift that stands is known already, unless it is over."""
+        standing = self._vigil.standing()
+        for each in kept:
+            key = each.ref.key
+            if self._applied.get(key) != each.digest:
+                continue
+            if key not in standing:
+                yield each
+            elif (found := live.get(key)) is not None and self._same(each, found):
+                self._vigil.over(key)
 
     async def _without_new_namespace(self, missing: list[ObjectRef]) -> list[ObjectRef]:
         """Makes the unit's namespace if need be; nothing can stand in one that was just made."""
@@ -364,6 +374,7 @@ class Reconciler:
         outcomes = await self._applier.prune(work.prune[0], known.live)
         for outcome in outcomes:
             if not outcome.failed:
+                self._view.deleted(outcome.ref)
                 self._applied.pop(outcome.ref.key, None)
         self._tools.keeper.keep_applied(self._unit, self._applied)
         return outcomes

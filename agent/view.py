@@ -23,7 +23,7 @@ class View:
         self._cache = cache
         self._clock = clock
         self._set_id = set_id
-        self._written: dict[Key, tuple[Manifest, float]] = {}
+        self._written: dict[Key, tuple[ObjectRef, Manifest, float]] = {}
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         """The newest that is known of an object of this unit, None when it is not there."""
@@ -31,29 +31,35 @@ class View:
         written = self._written.get(ref.key)
         if written is None:
             return cached
-        manifest, at = written
+        _, manifest, at = written
         if self._clock.monotonic() - at > TRUSTED_FOR or (cached is not None and not _older(cached, manifest)):
             del self._written[ref.key]
             return cached
         return manifest
 
     def members(self) -> tuple[ObjectRef, ...]:
-        """All objects that carry the unit's label, as far as the cache has heard."""
-        return self._cache.part_of(self._set_id)
+        """All objects that carry the unit's label."""
+        heard = self._cache.part_of(self._set_id)
+        known = {ref.key for ref in heard}
+        return (*heard, *(ref for key, (ref, _, _) in self._written.items() if key not in known))
 
     def wrote(self, ref: ObjectRef, live: Manifest) -> None:
         """The server's answer to a write of ours."""
-        self._written[ref.key] = (live, self._clock.monotonic())
+        self._written[ref.key] = (ref, live, self._clock.monotonic())
+
+    def deleted(self, ref: ObjectRef) -> None:
+        """We have deleted it: from here on the cache knows better."""
+        self._written.pop(ref.key, None)
 
     def changed(self, key: Key, live: Manifest | None) -> bool:
         """The cache heard of a change. Returns whether it is news, rather than the echo of a write of ours."""
         written = self._written.get(key)
         if written is None:
             return True
-        if live is not None and _older(live, written[0]):
+        if live is not None and _older(live, written[1]):
             return False
         del self._written[key]
-        return live is None or version(live) != version(written[0])
+        return live is None or version(live) != version(written[1])
 
 
 def version(manifest: Manifest) -> str:

@@ -69,14 +69,14 @@ class Vigil:
         if (live.get("metadata") or {}).get("deletionTimestamp") or hints.create_only(each.manifest):
             return None
         if self.same(each, live, policy):
-            self._over(each.ref.key)
+            self.over(each.ref.key)
             return None
         fields = await self._confirm(each, live, policy)
         if fields is None:
             return None
         if not fields:
             self._clean[each.ref.key] = (each.digest, drift.substance(live))
-            self._over(each.ref.key)
+            self.over(each.ref.key)
             return None
         return self._record(each.ref, policy, fields, deleted=False)
 
@@ -110,7 +110,7 @@ class Vigil:
         )
         return self._found[ref.key]
 
-    def _over(self, key: Key) -> None:
+    def over(self, key: Key) -> None:
         """The object is as it should be without our doing: somebody put it right."""
         found = self._found.get(key)
         if found is not None and found.corrected is None:
