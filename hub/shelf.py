@@ -15,7 +15,7 @@ import zstandard
 from hub.domain.records import ApplicationInfo, Fleet
 from hub.store import Store
 from hub.view import View
-from shared.bus import Bus
+from shared.bus import Bus, Refused
 from shared.errors import InvalidMessage, Unavailable
 from shared.messages import encode
 from shared.tasks import Backoff, Clock, Mailbox
@@ -83,6 +83,8 @@ class Shelf:
                 self._pending.put_back(key, data)
                 log.warning("a record waits to be stored", extra={"key": key, "error": str(error)})
                 await self._clock.sleep(backoff.next())
+            except Refused as error:
+                log.error("a record is not stored", extra={"key": key, "error": str(error)})
 
 
 def show(view: View, key: str, data: bytes) -> None:
