@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -79,9 +79,13 @@ def _hosted(asked: list[DemoCluster], known: list[DemoCluster], contexts: dict[s
 
 
 def _asked(options: DemoOptions, contexts: dict[str, str]) -> list[DemoCluster]:
-    """The clusters that the command line names, none when it leaves them to the repository."""
+    """The clusters that the command line names, none when it leaves them to the repository.
+
+    Real clusters get labels only in the sample, which would otherwise not know what to do with them.
+    """
     if contexts:
-        return [DemoCluster(name) for name in contexts]
+        patterns = clusters.spread(len(contexts)) if options.repo is None else [DemoCluster("")] * len(contexts)
+        return [replace(pattern, name=name) for name, pattern in zip(contexts, patterns, strict=True)]
     if options.clusters is None:
         return []
     if not options.clusters.isdecimal():

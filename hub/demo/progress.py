@@ -155,12 +155,11 @@ def difference(item: Item) -> str:
 
 
 def _published(name: str, head: Item) -> str:
-    times = head.get("times") or {}
-    took = ""
-    if times.get("published") and times.get("detected"):
-        took = f" in {age(times['published'] - times['detected'])}"
-    sha = short((head.get("commit") or {}).get("sha"))
-    return f"{name} {sha}: rendered and published to {counted(head.get('published', 0), 'cluster')}{took}"
+    times, clusters = head.get("times") or {}, head.get("published", 0)
+    what = f"rendered and published to {counted(clusters, 'cluster')}" if clusters else "no cluster has to change"
+    timed = clusters and times.get("published") and times.get("detected")
+    took = f" in {age(times['published'] - times['detected'])}" if timed else ""
+    return f"{name} {short((head.get('commit') or {}).get('sha'))}: {what}{took}"
 
 
 def _since(head: Item, units: Iterable[Item], stage: str) -> str:
