@@ -104,7 +104,9 @@ class Reconciler:
         self._outcomes: dict[Key, Outcome] = {}
         self._judged: dict[Key, HealthStatus] = {}
         self._suspects: set[Key] = set()
-        self._steady = False
+        self._verdict = Verdict(Phase.APPLYING)
+        self._at_rest = False
+        """Nothing can be done before something drifts or a retry is due."""
         self._drift_news: list[tuple[Drift, str]] = []
 
     # --- what the unit asks ---------------------------------------------------------------------------------------
@@ -117,11 +119,11 @@ class Reconciler:
         if self._view.changed(key, live):
             self._suspects.add(key)
             return True
-        return not self._steady
+        return not self._at_rest
 
     def next_correction(self) -> float | None:
         """When held drift may be corrected next, in unix seconds; None when there is none or other work comes first."""
-        return self._vigil.next_due(self._policy) if self._steady else None
+        return self._vigil.next_due(self._policy) if self._at_rest else None
 
     def drift(self) -> tuple[Drift, ...]:
         """For the report."""
@@ -185,15 +187,15 @@ class Reconciler:
         Raises:
             ApiError: the cluster does not answer; what was done is remembered.
         """
-        if self._steady and not full:
+        if self._at_rest and not full:
             if not await self._drifted():
                 news, self._drift_news = self._drift_news, []
-                return Result(Verdict(Phase.APPLIED), drift=tuple(news)) if news else None
+                return Result(self._verdict, drift=tuple(news)) if news else None
         else:
             waits = self._tools.waits_for(self._unit, self._policy.depends_on)
             if waits and not self.assignment.removed:
                 return Result(Verdict(Phase.BLOCKED, f"waits: {waits}", waits_for_units=True))
-        self._steady = False
+        self._at_rest = False
         desired, known = await self._look()
         work = plan(
             list(desired.values()), known, self._policy, self._same, removed=self.assignment.removed
@@ -208,7 +210,7 @@ class Reconciler:
         return self._vigil.same(each, live, self._policy)
 
     async def _drifted(self) -> bool:
-        """Looks at the suspects of a unit that was fine. True when there is something to put right."""
+        """Looks at the suspects of a unit at rest. True when there is something to put right."""
         suspects, self._suspects = self._suspects, set()
         desired = self._desired or {}
         await self._examine(desired[key] for key in suspects if key in desired)
@@ -351,19 +353,26 @@ class Reconciler:
             deleted = await self._prune(work, known)
             passed.outcomes.update({each.ref.key: each for each in deleted})
             outcomes += deleted
-        verdict = self._verdict(work, passed)
+        verdict = self._judge(work, passed)
         if verdict.phase is Phase.APPLIED:
             await self._finish(desired)
             if self.assignment.removed:
                 verdict = Verdict(Phase.REMOVED)
         news, self._drift_news = self._drift_news, []
-        unfinished = passed.gate or work.waiting or work.prune or work.leaving or not self._all_served
+        unfinished = bool(passed.gate or work.waiting or work.prune or work.leaving)
+        # What failed is tried again in its own time, not whenever some status changes.
+        stuck = verdict.phase in (Phase.FAILED, Phase.BLOCKED)
+        self._at_rest = not passed.cluster_down and (stuck or not unfinished)
+        self._verdict = verdict
+        if self._at_rest:
+            # What could not be put right now is not tried again without a pause.
+            self._vigil.tried(self._vigil.standing() - self._vigil.held(self._policy))
         return Result(
             verdict,
             {each.ref: each.action for each in outcomes if each.action in _WRITES},
             tuple(news),
-            retry_soon=passed.retry is Retry.SOON or bool(unfinished),
-            retry_slowly=verdict.phase in (Phase.FAILED, Phase.BLOCKED),
+            retry_soon=passed.retry is Retry.SOON or unfinished or not self._all_served,
+            retry_slowly=stuck,
             retry_after=max((each.retry_after for each in outcomes if each.retry_after), default=None),
         )
 
@@ -379,7 +388,7 @@ class Reconciler:
         self._tools.keeper.keep_applied(self._unit, self._applied)
         return outcomes
 
-    def _verdict(self, work: Plan, passed: Pass) -> Verdict:
+    def _judge(self, work: Plan, passed: Pass) -> Verdict:
         failed = [each for each in passed.outcomes.values() if each.failed]
         if passed.cluster_down:
             return Verdict(Phase.APPLYING, passed.cluster_down)
@@ -413,7 +422,6 @@ class Reconciler:
         refs = [wanted.ref for wanted in desired.values()] + [kept.ref for kept in self._plan.kept]
         await inventory.narrow(self._unit, applyset.scope_of(refs, inventory.parent(self._unit)))
         self._tools.keeper.keep_applied(self._unit, self._applied)
-        self._steady = self._all_served
 
     async def _let_go(self) -> Result:
         """Leaves the objects and forgets them, as deletion.onDelete says."""

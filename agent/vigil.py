@@ -7,6 +7,7 @@ only to be reported, and those somebody keeps changing back, which are corrected
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import msgspec
 
@@ -128,6 +129,13 @@ class Vigil:
         fight.last = self._clock.now()
         self._found[key] = msgspec.structs.replace(found, corrected=fight.last, attempts=fight.attempts)
         return self._found[key]
+
+    def tried(self, keys: Iterable[Key]) -> None:
+        """A correction was due, and these objects have drifted still."""
+        for key in keys:
+            fight = self._fight(key)
+            fight.attempts += 1
+            fight.last = self._clock.now()
 
     def held(self, policy: Policy) -> frozenset[Key]:
         """Objects whose drift is not to be corrected now."""

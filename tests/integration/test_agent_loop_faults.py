@@ -8,6 +8,7 @@ import pytest
 
 from agent.kube.access import Access
 from agent.kube.client import Kube
+from agent.kube.transport import Request
 from agent.loop import run_agent
 from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
@@ -24,9 +25,18 @@ def secret(name):
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"a": "Yg=="}}
 
 
+class Counting(Kube):
+    applies = 0
+
+    async def apply(self, manifest, **more):
+        self.applies += 1
+        return await super().apply(manifest, **more)
+
+
 class Place:
-    def __init__(self, hub, sandbox, kube, app):
-        self.hub, self.sandbox, self.kube, self.app = hub, sandbox, kube, app
+    def __init__(self, hub, sandbox, kube, inside):
+        self.hub, self.sandbox, self.kube, self.inside = hub, sandbox, kube, inside
+        self.app = f"t{uuid.uuid4().hex[:8]}"
 
     async def assign(self, *manifests, app="", **more):
         return await self.hub.assign("c1", app or self.app, list(manifests), **more)
@@ -48,7 +58,7 @@ async def place(tmp_path):
         agent_hub(tmp_path) as hub,
         Sandbox(token="t") as sandbox,
         await Kube.connect(Access.url(sandbox.add_cluster("c1"), "t")) as outside,
-        await Kube.connect(Access.url(sandbox.url("c1"), "t")) as inside,
+        await Counting.connect(Access.url(sandbox.url("c1"), "t")) as inside,
         asyncio.TaskGroup() as group,
     ):
         settings = AgentSettings(
@@ -56,7 +66,7 @@ async def place(tmp_path):
             report_interval=0.05,
         )  # fmt: skip
         task = group.create_task(run_agent(settings, inside, hub.credentials("c1")))
-        yield Place(hub, sandbox, outside, f"t{uuid.uuid4().hex[:8]}")
+        yield Place(hub, sandbox, outside, inside)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -89,6 +99,23 @@ async def test_what_is_forbidden_is_named_and_holds_up_nothing_else(place):
     assert "Secret" in report.reason
     assert await place.live("ConfigMap", "b")
     assert {each.ref.name for each in report.objects if each.action == "failed"} == {"s"}
+
+
+async def test_drift_that_may_not_be_corrected_does_not_make_the_agent_spin(place):
+    given = await place.assign(configmap("a", color="blue"))
+    await place.hub.healthy(given)
+    place.faults({"verb": "patch", "resource": "configmaps", "code": 403})
+
+    live = await place.live("ConfigMap", "a")
+    live["data"] = {"color": "red"}
+    path = f"/api/v1/namespaces/{place.app}/configmaps/a"
+    await place.kube._transport.send(Request("PUT", path, {"fieldManager": "intruder"}, live))
+    report = await place.hub.report(given, lambda r: r.phase == "Failed")
+    place.inside.applies = 0
+    await asyncio.sleep(1)
+
+    assert [(field.path, field.have) for field in report.drift[0].fields] == [("/data/color", "red")]
+    assert place.inside.applies < 10
 
 
 async def test_a_kind_that_may_not_be_watched_is_said_and_applied_all_the_same(place):

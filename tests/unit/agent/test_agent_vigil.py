@@ -65,6 +65,14 @@ async def test_held_drift_waits_for_its_time(vigil, clock):
     assert vigil.held(Policy()) == {REF.key}
 
 
+async def test_what_cannot_be_corrected_is_tried_ever_more_slowly(vigil, clock):
+    await vigil.examine(EACH, None, Policy())
+    for _ in range(PATIENCE + 2):
+        vigil.tried(vigil.standing())
+
+    assert vigil.next_due(Policy()) >= clock.at + 4
+
+
 async def test_peace_ends_a_fight(vigil, clock):
     for _ in range(PATIENCE):
         await deleted_and_corrected(vigil)
