@@ -117,16 +117,11 @@ def _settle(tree: FieldSet) -> FieldSet:
 
 
 def paths(tree: FieldSet, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every member as a path."""
-    out = []
-    for element in sorted(tree):
-        branch = tree[element]
-        if element == ".":
-            continue
-        path = (*prefix, element)
-        if is_member(branch):
-            out.append(path)
-        out += paths(branch, path)
+    """Every member as a path: those of one level before those below them, each level sorted."""
+    elements = sorted(element for element in tree if element != ".")
+    out = [(*prefix, element) for element in elements if is_member(tree[element])]
+    for element in elements:
+        out += paths(tree[element], (*prefix, element))
     return out
 
 

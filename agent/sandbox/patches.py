@@ -133,11 +133,11 @@ def strategic_merge(target: Any, patch: Any, node: Node) -> Any:
             out[name] = _merged_list(out.get(name) or [], value, node.child(name))
         else:
             out[name] = strategic_merge(out.get(name), value, node.child(name))
-    _directives(out, patch, node)
+    _directives(out, patch, target, node)
     return out
 
 
-def _directives(out: dict[str, Any], patch: dict[str, Any], node: Node) -> None:
+def _directives(out: dict[str, Any], patch: dict[str, Any], before: dict[str, Any], node: Node) -> None:
     for name, value in patch.items():
         directive, _, field = name.partition("/")
         if directive == "$deleteFromPrimitiveList" and isinstance(out.get(field), list):
@@ -145,19 +145,33 @@ def _directives(out: dict[str, Any], patch: dict[str, Any], node: Node) -> None:
     for name, value in patch.items():
         directive, _, field = name.partition("/")
         if directive == "$setElementOrder" and isinstance(out.get(field), list):
-            out[field] = _ordered(out[field], value, node.child(field).merge_key)
+            out[field] = _ordered(out[field], value, before.get(field) or [], node.child(field).merge_key)
 
 
 def _identity(item: Any, key: str) -> Any:
     return item.get(key) if key and isinstance(item, dict) else item
 
 
-def _ordered(items: list[Any], order: list[Any], key: str) -> list[Any]:
-    wanted = [_identity(item, key) for item in order]
-    rank = {repr(name): index for index, name in enumerate(wanted)}
-    listed = sorted((i for i in items if repr(_identity(i, key)) in rank), key=lambda i: rank[repr(_identity(i, key))])
-    # items that the order does not name keep their place behind their predecessor
-    return [listed.pop(0) if repr(_identity(item, key)) in rank else item for item in items]
+def _ordered(merged: list[Any], wanted: list[Any], before: list[Any], key: str) -> list[Any]:
+    """`merged` with the items that `wanted` names in its order.
+
+    The others keep theirs, and go in where `before` had them in front of the next wanted one.
+    """
+    rank = {repr(_identity(item, key)): index for index, item in enumerate(wanted)}
+    known = {repr(_identity(item, key)): index for index, item in enumerate(before)}
+
+    def name(item: Any) -> str:
+        return repr(_identity(item, key))
+
+    named = sorted((item for item in merged if name(item) in rank), key=lambda item: rank[name(item)])
+    others = [item for item in merged if name(item) not in rank]
+    others.sort(key=lambda item: known.get(name(item), len(known)))
+    out: list[Any] = []
+    while named and others:
+        left, right = known.get(name(others[0])), known.get(name(named[0]))
+        first = left is not None and right is not None and left < right
+        out.append((others if first else named).pop(0))
+    return out + named + others
 
 
 def _merged_list(target: list[Any], patch: list[Any], node: Node) -> list[Any]:
@@ -166,7 +180,7 @@ def _merged_list(target: list[Any], patch: list[Any], node: Node) -> list[Any]:
     if "merge" not in node.strategy:
         return patch
     if not node.merge_key:
-        return target + [item for item in patch if item not in target]
+        return _ordered(target + [item for item in patch if item not in target], patch, target, "")
     out = list(target)
     for item in patch:
         if not isinstance(item, dict) or node.merge_key not in item:
@@ -179,4 +193,5 @@ def _merged_list(target: list[Any], patch: list[Any], node: Node) -> list[Any]:
             out.append(strategic_merge({}, item, node.items()))
         else:
             out[place] = strategic_merge(out[place], item, node.items())
-    return out
+    kept = [item for item in patch if "$patch" not in item]
+    return _ordered(out, kept, target, node.merge_key)

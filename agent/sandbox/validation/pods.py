@@ -13,13 +13,11 @@ PORT = "must be between 1 and 65535, inclusive"
 
 def pod_spec(spec: Object, field: str) -> list[Cause]:
     """Containers, volumes and mounts of a pod."""
-    out = []
-    containers = spec.get("containers")
-    if not containers:
+    out, volumes = _volumes(spec, field)
+    if not spec.get("containers"):
         out.append(required(f"{field}.containers"))
-    volumes = {v.get("name") for v in spec.get("volumes") or ()}
     names: set[str] = set()
-    for group in ("initContainers", "containers"):
+    for group in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(group) or ()):
             here = f"{field}.{group}[{index}]"
             out += _container(container, here, volumes)
@@ -27,19 +25,45 @@ def pod_spec(spec: Object, field: str) -> list[Cause]:
             if name in names:
                 out.append(cause("FieldValueDuplicate", f"{here}.name", f'Duplicate value: "{name}"'))
             names.add(name)
-    seen: set[str] = set()
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        name = volume.get("name", "")
-        if not LABEL.fullmatch(name) or len(name) > 63:
-            here = f"{field}.volumes[{index}].name"
-            out.append(bad_value(here, name, LABEL_TEXT) if name else required(here))
-        if name in seen:
-            text = f'Duplicate value: "{name}"'
-            out.append(cause("FieldValueDuplicate", f"{field}.volumes[{index}].name", text))
-        seen.add(name)
     if spec.get("restartPolicy") not in ("Always", "OnFailure", "Never"):
         out.append(unsupported(f"{field}.restartPolicy", spec.get("restartPolicy"), ["Always", "OnFailure", "Never"]))
     return out
+
+
+def _volumes(spec: Object, field: str) -> tuple[list[Cause], set[Any]]:
+    """What is wrong with the volumes, and the names of those that are right."""
+    out: list[Cause] = []
+    good: set[Any] = set()
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        here, name = f"{field}.volumes[{index}]", volume.get("name", "")
+        text = "Forbidden: may not specify more than 1 volume type"
+        found = [cause("FieldValueForbidden", f"{here}.{kind}", text) for kind in _sources(volume)[1:]]
+        if not LABEL.fullmatch(name) or len(name) > 63:
+            found.append(bad_value(f"{here}.name", name, LABEL_TEXT) if name else required(f"{here}.name"))
+        if name in good:
+            found.append(cause("FieldValueDuplicate", f"{here}.name", f'Duplicate value: "{name}"'))
+        if not found:
+            good.add(name)
+        out += found
+    return out, good
+
+
+_SOURCE_ORDER = (
+    "emptyDir",
+    "hostPath",
+    "secret",
+    "nfs",
+    "persistentVolumeClaim",
+    "downwardAPI",
+    "configMap",
+    "projected",
+)
+
+
+def _sources(volume: Object) -> list[str]:
+    """The sources a volume names, in the order in which the API server looks at them."""
+    rank = {name: index for index, name in enumerate(_SOURCE_ORDER)}
+    return sorted((name for name in volume if name != "name"), key=lambda name: rank.get(name, len(rank)))
 
 
 def _container(container: Object, here: str, volumes: set[Any]) -> list[Cause]:
@@ -68,6 +92,7 @@ def _container(container: Object, here: str, volumes: set[Any]) -> list[Cause]:
 
 def _ports(container: Object, here: str) -> list[Cause]:
     out = []
+    names: set[Any] = set()
     for index, port in enumerate(container.get("ports") or ()):
         number = port.get("containerPort", 0)
         if not 0 < number < 65536:
@@ -75,15 +100,24 @@ def _ports(container: Object, here: str) -> list[Cause]:
             out.append(required(field) if number == 0 else bad_value(field, number, PORT))
         if port.get("protocol") not in ("TCP", "UDP", "SCTP"):
             out.append(unsupported(f"{here}.ports[{index}].protocol", port.get("protocol"), ["SCTP", "TCP", "UDP"]))
+        name = port.get("name")
+        if name and name in names:
+            out.append(cause("FieldValueDuplicate", f"{here}.ports[{index}].name", f'Duplicate value: "{name}"'))
+        names.add(name)
     return out
 
 
 def _mounts(container: Object, here: str, volumes: set[Any]) -> list[Cause]:
     out = []
+    paths: set[Any] = set()
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         if mount.get("name") not in volumes:
             text = f'Not found: "{mount.get("name", "")}"'
             out.append(cause("FieldValueNotFound", f"{here}.volumeMounts[{index}].name", text))
         if not mount.get("mountPath"):
             out.append(required(f"{here}.volumeMounts[{index}].mountPath"))
+        elif mount["mountPath"] in paths:
+            text = "must be unique"
+            out.append(bad_value(f"{here}.volumeMounts[{index}].mountPath", mount["mountPath"], text))
+        paths.add(mount.get("mountPath"))
     return out

@@ -24,6 +24,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("batch", "jobs"): workloads.job,
     ("batch", "cronjobs"): workloads.cron_job,
     ("", "pods"): workloads.pod,
+    ("", "podtemplates"): workloads.pod_template,
+    ("", "replicationcontrollers"): workloads.replication_controller,
     ("", "services"): others.service,
     ("", "configmaps"): others.config_map,
     ("", "secrets"): others.secret,

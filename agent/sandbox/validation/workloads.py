@@ -165,3 +165,17 @@ def _pod_frozen(obj: Object) -> Object:
         if group in spec:
             spec[group] = [{k: v for k, v in c.items() if k != "image"} for c in spec[group]]
     return spec
+
+
+def pod_template(new: Object, _: Object | None) -> list[Cause]:
+    """A PodTemplate."""
+    return pod_spec(new["template"].get("spec") or {}, "template.spec")
+
+
+def replication_controller(new: Object, _: Object | None) -> list[Cause]:
+    """A ReplicationController."""
+    spec = new["spec"]
+    out = _not_negative(spec, "replicas")
+    if not spec.get("selector"):
+        out.append(required("spec.selector"))
+    return out + _template(spec)
