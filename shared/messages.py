@@ -40,6 +40,14 @@ class DeletionPolicy(Value, frozen=True):
     on_delete: Literal["delete", "orphan"] = "delete"
 
 
+class HealthRule(Value, frozen=True):
+    """When objects of a kind (`Kind` or `group/Kind`) are healthy or have failed: CEL over `object`."""
+
+    kind: str
+    healthy: str
+    failed: str = ""
+
+
 class Policy(Value, frozen=True):
     """How a bundle is applied and kept. Part of the bundle: a change of policy is a change of digest."""
 
@@ -52,6 +60,7 @@ class Policy(Value, frozen=True):
     adopt: Literal["ifUnowned", "always", "never"] = "ifUnowned"
     deletion: DeletionPolicy = DeletionPolicy()
     depends_on: tuple[str, ...] = ()
+    health: tuple[HealthRule, ...] = ()
 
 
 class PackRef(Value, frozen=True):

@@ -253,10 +253,19 @@ class Sync(Model):
     deletion: Deletion = Deletion()
 
 
+_GROUP_KIND = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[A-Z][A-Za-z0-9]*")
+
+
+def _group_kind(text: str) -> str:
+    if _GROUP_KIND.fullmatch(text):
+        return text
+    raise ValueError(f"{text!r} is not a kind: write group/Kind without a version, like example.com/Widget, or Pod")
+
+
 class HealthRule(Model):
     """CEL expressions over `object` that say when objects of a kind (`group/Kind`) are healthy or have failed."""
 
-    kind: Annotated[str, Field(min_length=1)]
+    kind: Annotated[str, AfterValidator(_group_kind)]
     healthy: Annotated[str, Field(min_length=1)]
     failed: str = ""
 

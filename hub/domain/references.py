@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hub.domain.documents import DEFAULT_PROJECT, Application, Strategy
 from hub.domain.selectors import Selector, matches
 from hub.domain.yamldoc import child_path
+from shared import expressions
 from shared.model import Problem
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _application(fleet: FleetModel, name: str, application: Application) -> Iter
     for number, override in enumerate(spec.overrides):
         yield from _selector(fleet, "Application", name, override.when, f"spec.overrides[{number}].when")
     yield from _known(fleet, "Application", name, "spec.dependsOn", spec.depends_on)
+    yield from _health_rules(fleet, name, application)
     if spec.project not in fleet.projects and spec.project != DEFAULT_PROJECT:
         hint = _closest(spec.project, fleet.projects)
         yield _problem(fleet, "Application", name, "spec.project", f"there is no project {spec.project!r}", hint)
@@ -74,6 +76,23 @@ def _application(fleet: FleetModel, name: str, application: Application) -> Iter
         message = "the placement selects no cluster"
         hint = f"`yardarm explain {name} --cluster NAME` says why not"
         yield _problem(fleet, "Application", name, "spec.placement", message, hint, warning=True)
+
+
+def _health_rules(fleet: FleetModel, name: str, application: Application) -> Iterator[Problem]:
+    """Expressions that no agent could evaluate, and rules that an earlier one hides."""
+    seen: set[str] = set()
+    for number, rule in enumerate(application.spec.health):
+        at = f"spec.health[{number}]"
+        for field, expression in (("healthy", rule.healthy), ("failed", rule.failed)):
+            wrong = expressions.problem(expression) if expression else ""
+            if wrong:
+                message = f"the health rule for {rule.kind} cannot be used: {field}: {wrong}"
+                hint = "a CEL expression over `object`, such as object.status.phase == 'Ready'"
+                yield _problem(fleet, "Application", name, f"{at}.{field}", message, hint)
+        if rule.kind in seen:
+            message = f"there is an earlier health rule for {rule.kind}, which counts"
+            yield _problem(fleet, "Application", name, f"{at}.kind", message, "join the two", warning=True)
+        seen.add(rule.kind)
 
 
 def _selects_any(fleet: FleetModel, selector: Selector) -> bool:

@@ -17,7 +17,7 @@ from hub.domain.documents import Application, Override, Patch, Render, Source
 from hub.domain.fleet import FleetModel
 from hub.domain.selectors import matches
 from hub.domain.variables import Scope, scope
-from shared.messages import DeletionPolicy, IgnoreRule, Policy
+from shared.messages import DeletionPolicy, HealthRule, IgnoreRule, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ def policy_of(application: Application) -> Policy:
         adopt=sync.adopt,
         deletion=DeletionPolicy(str(sync.deletion.budget), sync.deletion.on_delete),
         depends_on=application.spec.depends_on,
+        health=tuple(HealthRule(rule.kind, rule.healthy, rule.failed) for rule in application.spec.health),
     )
 
 

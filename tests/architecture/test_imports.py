@@ -19,9 +19,10 @@ PURE_STDLIB = {
     "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator", "re",
     "string", "struct", "types", "typing", "zlib", "zoneinfo",
 }  # fmt: skip
-PURE_LIBRARIES = {"msgspec", "orjson", "nacl", "zstandard", "shared"}
+PURE_LIBRARIES = {"msgspec", "orjson", "nacl", "zstandard", "cel_expr_python", "shared"}
 VOCABULARY = {
     "errors", "model", "manifests", "messages", "subjects", "signing", "bundle", "diff", "nkeys", "credentials",
+    "expressions",
 }  # fmt: skip
 HUB_DOMAIN_EXTRA = {"pydantic", "pydantic_core", "yaml", "typing_extensions", "annotated_types", "hub"}
 

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from agent.domain.health.conditions import condition, is_false, is_true, number, said, spec, status
-from shared.model import Health, HealthStatus, Manifest
-
-HEALTHY = HealthStatus(Health.HEALTHY)
-
-
-def _progressing(reason: str) -> HealthStatus:
-    return HealthStatus(Health.PROGRESSING, reason)
+from agent.domain.health.conditions import HEALTHY, degraded, progressing, suspended
+from agent.domain.health.fields import condition, is_false, is_true, mapping, number, said, spec, status, text
+from shared.model import HealthStatus, Manifest
 
 
 def _unseen(manifest: Manifest) -> HealthStatus | None:
     """Built-in controllers always set observedGeneration: without it the numbers below mean nothing yet."""
     if "observedGeneration" in status(manifest):
         return None
-    return _progressing("its controller has not seen it yet")
+    return progressing("its controller has not seen it yet")
 
 
 def _replica_failure(manifest: Manifest) -> HealthStatus | None:
     if not is_true(manifest, "ReplicaFailure"):
         return None
-    return HealthStatus(Health.DEGRADED, said(condition(manifest, "ReplicaFailure")) or "pods cannot be created")
+    return degraded(said(condition(manifest, "ReplicaFailure")) or "pods cannot be created")
 
 
 def deployment(manifest: Manifest) -> HealthStatus:
     """Healthy when every wanted replica is of this generation and available, and no old one is left."""
     if spec(manifest).get("paused") is True:
-        return HealthStatus(Health.SUSPENDED, "spec.paused is true: changes are not rolled out")
+        return suspended("spec.paused is true: changes are not rolled out")
+    failure = _unseen(manifest) or _replica_failure(manifest)
+    if failure is not None:
+        return failure
     progress = condition(manifest, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        return HealthStatus(Health.DEGRADED, said(progress))
-    return _unseen(manifest) or _replica_failure(manifest) or _replicas(manifest)
+        return degraded(said(progress))
+    return _replicas(manifest)
 
 
 def _replicas(manifest: Manifest) -> HealthStatus:
@@ -40,11 +38,11 @@ def _replicas(manifest: Manifest) -> HealthStatus:
     wanted = number(spec(manifest), "replicas", 1)
     updated, available = number(now, "updatedReplicas"), number(now, "availableReplicas")
     if updated < wanted:
-        return _progressing(f"{updated} of {wanted} replicas are updated")
+        return progressing(f"{updated} of {wanted} replicas are updated")
     if number(now, "replicas") > updated:
-        return _progressing(f"{number(now, 'replicas') - updated} old replicas are still to end")
+        return progressing(f"{number(now, 'replicas') - updated} old replicas are still to end")
     if available < updated:
-        return _progressing(f"{available} of {wanted} replicas are available")
+        return progressing(f"{available} of {wanted} replicas are available")
     return HEALTHY
 
 
@@ -56,16 +54,18 @@ def stateful_set(manifest: Manifest) -> HealthStatus:
     wanted, now = number(spec(manifest), "replicas", 1), status(manifest)
     ready = number(now, "readyReplicas")
     if ready < wanted:
-        return _progressing(f"{ready} of {wanted} replicas are ready")
+        return progressing(f"{ready} of {wanted} replicas are ready")
     if number(now, "replicas") > wanted:
-        return _progressing(f"{number(now, 'replicas') - wanted} replicas are still to end")
-    strategy = spec(manifest).get("updateStrategy") or {}
+        return progressing(f"{number(now, 'replicas') - wanted} replicas are still to end")
+    strategy = mapping(spec(manifest), "updateStrategy")
     if strategy.get("type") == "OnDelete":
         return HEALTHY
-    partition = number(strategy.get("rollingUpdate") or {}, "partition")
+    partition = number(mapping(strategy, "rollingUpdate"), "partition")
     to_update, updated = max(0, wanted - partition), number(now, "updatedReplicas")
     if updated < to_update and now.get("updateRevision") != now.get("currentRevision"):
-        return _progressing(f"{updated} of {to_update} replicas are updated")
+        return progressing(f"{updated} of {to_update} replicas are updated")
+    if number(spec(manifest), "minReadySeconds") and number(now, "availableReplicas") < wanted:
+        return progressing(f"{number(now, 'availableReplicas')} of {wanted} replicas are available")
     return HEALTHY
 
 
@@ -76,11 +76,11 @@ def daemon_set(manifest: Manifest) -> HealthStatus:
         return early
     now = status(manifest)
     wanted, updated = number(now, "desiredNumberScheduled"), number(now, "updatedNumberScheduled")
-    if updated < wanted and (spec(manifest).get("updateStrategy") or {}).get("type") != "OnDelete":
-        return _progressing(f"{updated} of {wanted} pods are updated")
+    if updated < wanted and text(mapping(spec(manifest), "updateStrategy"), "type") != "OnDelete":
+        return progressing(f"{updated} of {wanted} pods are updated")
     available = number(now, "numberAvailable")
     if available < wanted:
-        return _progressing(f"{available} of {wanted} pods are available")
+        return progressing(f"{available} of {wanted} pods are available")
     return HEALTHY
 
 
@@ -91,9 +91,9 @@ def replica_set(manifest: Manifest) -> HealthStatus:
         return early
     wanted, now = number(spec(manifest), "replicas", 1), status(manifest)
     if number(now, "availableReplicas") < wanted:
-        return _progressing(f"{number(now, 'availableReplicas')} of {wanted} replicas are available")
+        return progressing(f"{number(now, 'availableReplicas')} of {wanted} replicas are available")
     if number(now, "replicas") > wanted:
-        return _progressing(f"{number(now, 'replicas') - wanted} replicas are still to end")
+        return progressing(f"{number(now, 'replicas') - wanted} replicas are still to end")
     return HEALTHY
 
 
@@ -101,35 +101,38 @@ def job(manifest: Manifest) -> HealthStatus:
     """Healthy when complete; a Job that was only started proves nothing yet."""
     for kind in ("Failed", "FailureTarget"):
         if is_true(manifest, kind):
-            return HealthStatus(Health.DEGRADED, said(condition(manifest, kind)) or "the job failed")
+            return degraded(said(condition(manifest, kind)) or "the job failed")
     if is_true(manifest, "Complete"):
         return HEALTHY
     if spec(manifest).get("suspend") is True:
-        return HealthStatus(Health.SUSPENDED, "spec.suspend is true")
+        return suspended("spec.suspend is true")
     now = status(manifest)
     wanted = number(spec(manifest), "completions", number(spec(manifest), "parallelism", 1))
     failed = f", {number(now, 'failed')} failed" if number(now, "failed") else ""
-    return _progressing(
+    return progressing(
         f"{number(now, 'succeeded')} of {wanted} pods succeeded, {number(now, 'active')} running{failed}"
     )
 
 
 def cron_job(manifest: Manifest) -> HealthStatus:
-    """A schedule is healthy by being there; its jobs are objects of their own."""
+    """A schedule is healthy by being there.
+
+    Its jobs are objects of their own, and a run that failed last night must not hold up the commit that mends it.
+    """
     if spec(manifest).get("suspend") is True:
-        return HealthStatus(Health.SUSPENDED, "spec.suspend is true: nothing is started")
+        return suspended("spec.suspend is true: nothing is started")
     return HEALTHY
 
 
 def autoscaler(manifest: Manifest) -> HealthStatus:
     """Degraded when it cannot scale its target; missing metrics are Progressing, as they are for every new pod."""
     if is_false(manifest, "AbleToScale"):
-        return HealthStatus(Health.DEGRADED, said(condition(manifest, "AbleToScale")))
+        return degraded(said(condition(manifest, "AbleToScale")))
     active = condition(manifest, "ScalingActive")
     if active.get("status") == "False" and active.get("reason") != "ScalingDisabled":
-        if str(active.get("reason")).startswith("Invalid"):
-            return HealthStatus(Health.DEGRADED, said(active))
-        return _progressing(said(active))
+        if text(active, "reason").startswith("Invalid"):
+            return degraded(said(active))
+        return progressing(said(active))
     return HEALTHY
 
 
@@ -137,8 +140,8 @@ def disruption_budget(manifest: Manifest) -> HealthStatus:
     """Healthy when as many pods are healthy as the budget demands."""
     allowed = condition(manifest, "DisruptionAllowed")
     if allowed.get("reason") == "SyncFailed":
-        return HealthStatus(Health.DEGRADED, said(allowed))
+        return degraded(said(allowed))
     now = status(manifest)
     if number(now, "currentHealthy") < number(now, "desiredHealthy"):
-        return _progressing(f"{number(now, 'currentHealthy')} of {number(now, 'desiredHealthy')} pods are healthy")
+        return progressing(f"{number(now, 'currentHealthy')} of {number(now, 'desiredHealthy')} pods are healthy")
     return HEALTHY

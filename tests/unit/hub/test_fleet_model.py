@@ -88,6 +88,14 @@ def test_a_newcomer_does_not_take_a_name_that_is_in_use():
         ("{rollout: staged}", "there is no RolloutStrategy 'staged'"),
         ("{rollout: {stages: [{name: a, environments: [x]}]}}", "spec.rollout.stages[0].environments[0]: error"),
         ("{rollout: {stages: [{name: a}, {name: a}]}}", "two stages are called 'a'"),
+        (
+            "{health: [{kind: example.com/Widget, healthy: 'object.status ='}]}",
+            "web.yaml:4: spec.health[0].healthy: error: the health rule for example.com/Widget cannot be used: healthy: ",
+        ),
+        (
+            "{health: [{kind: Pod, healthy: 'true', failed: 'object.x +'}]}",
+            "the health rule for Pod cannot be used: failed",
+        ),
     ],
 )
 def test_a_reference_to_nothing_blocks_the_application_and_only_that(spec, expected):

@@ -5,7 +5,7 @@ from hub.domain.fleet import build_fleet
 from hub.domain.reading import parse_document
 from hub.domain.variants import policy_of, variant
 from hub.domain.yamldoc import Document
-from shared.messages import DeletionPolicy, IgnoreRule, Policy
+from shared.messages import DeletionPolicy, HealthRule, IgnoreRule, Policy
 
 
 def document(kind, name, spec, labels=None):
@@ -139,8 +139,9 @@ def test_the_policy_says_what_the_document_says():
         "adopt": "always",
         "deletion": {"budget": 5, "onDelete": "orphan"},
     }
+    rule = {"kind": "example.com/Widget", "healthy": "object.status.phase == 'Ready'"}
 
-    policy = policy_of(document("Application", "web", {"sync": sync, "dependsOn": ["db"]}).resource)
+    policy = policy_of(document("Application", "web", {"sync": sync, "dependsOn": ["db"], "health": [rule]}).resource)
 
     assert policy == Policy(
         drift="report",
@@ -151,5 +152,6 @@ def test_the_policy_says_what_the_document_says():
         adopt="always",
         deletion=DeletionPolicy("5", "orphan"),
         depends_on=("db",),
+        health=(HealthRule("example.com/Widget", "object.status.phase == 'Ready'"),),
     )
     assert policy_of(document("Application", "web", {}).resource) == Policy()
