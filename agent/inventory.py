@@ -38,10 +38,14 @@ class Inventory:
         scopes = await self._load()
         return scopes.get(self.parent(unit).name, NOTHING)
 
+    async def exists(self, unit: UnitKey) -> bool:
+        """Whether the unit has a parent: without one, nothing of it was ever applied to this cluster."""
+        return self.parent(unit).name in await self._load()
+
     async def widen(self, unit: UnitKey, scope: Scope) -> None:
         """Makes sure that the parent covers `scope`, and keeps what it covers already."""
         known = await self.scope(unit)
-        if known | scope != known or self.parent(unit).name not in await self._load():
+        if known | scope != known or not await self.exists(unit):
             await self._write(unit, known | scope)
 
     async def narrow(self, unit: UnitKey, scope: Scope) -> None:

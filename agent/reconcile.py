@@ -223,6 +223,9 @@ class Reconciler:
     async def _look(self) -> tuple[dict[Key, Desired], Known]:
         """What is desired, what is there, and what has drifted."""
         scope = await self._tools.inventory.scope(self._unit)
+        if self._applied and not await self._tools.inventory.exists(self._unit):
+            # A cluster made anew under its old name: what we know of the old one is no drift here.
+            self._applied.clear()
         if self._desired is None or not self._all_served:
             prepared, self._refused = prepare(
                 self._delivery.bundle.manifests, self._unit, self._set_id, self._survey.namespaced

@@ -296,6 +296,24 @@ async def test_a_restart_without_its_disk_changes_nothing_either(place, tmp_path
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
+async def test_a_cluster_made_anew_is_filled_and_not_called_drifted(place):
+    given = await place.assign(configmap("a"), configmap("b"))
+    first = await place.hub.healthy(given)
+    await place.stop()
+    for ref in (
+        ObjectRef("v1", "ConfigMap", "yardarm-system", f"{place.app}.{place.app}"),
+        place.ref("ConfigMap", "a"),
+        place.ref("ConfigMap", "b"),
+    ):
+        await place.kube.delete(ref)
+
+    await place.start()
+    await place.hub.report(given, lambda r: r.at > first.at and r.phase == "Applied" and r.health == "Healthy")
+
+    assert await place.live("ConfigMap", "b")
+    assert not any(report.drift for report in place.hub.reports[given.unit])
+
+
 async def test_with_the_hub_away_drift_is_still_healed(place):
     given = await place.assign(configmap("settings", color="blue"))
     await place.hub.healthy(given)
