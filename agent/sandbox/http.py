@@ -23,6 +23,7 @@ from agent.sandbox import (
     registry,
     request,
     reviews,
+    scaling,
 )
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.problems import ApiError, bad_request
@@ -190,12 +191,15 @@ async def _watch(
     cluster: Cluster, req: web.BaseRequest, target: Target, form: Form, query: Query
 ) -> web.StreamResponse:
     watch = listing.Watch(cluster, target, form, query)
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    await response.prepare(req)
-    async for chunk in watch.lines():
-        if chunk:
-            await response.write(chunk)
-    await response.write_eof()
+    try:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(req)
+        async for chunk in watch.lines():
+            if chunk:
+                await response.write(chunk)
+        await response.write_eof()
+    finally:
+        watch.close()
     return response
 
 
@@ -205,7 +209,7 @@ def _read(cluster: Cluster, target: Target, form: Form, query: Query, verb: str)
         return _json(render.many(*listing.page(cluster, target, query)))
     record = registry.live(cluster, target.kind, target.namespace, target.name)
     if target.subresource == "scale":
-        return _json(registry.scale_of(target.kind, registry.load(target.kind, record)))
+        return _json(scaling.scale_of(target.kind, registry.load(target.kind, record)))
     return _json(render.one(record))
 
 
@@ -226,7 +230,8 @@ async def _write(
     if content == PROTOBUF:
         body = request.Body(protobuf.decode(raw, request.definition(target)))
     else:
-        strict = options.validation != "Ignore"
+        # server-side apply only refuses keys that come twice, it does not warn of them
+        strict = options.validation == "Strict" or (options.validation == "Warn" and content != APPLY)
         body = request.body(raw, target.kind, applied=content == APPLY, strict=strict)
     options.duplicates = body.duplicates
     status = 200
@@ -338,11 +343,11 @@ def _change(cluster: Cluster, target: Target, body: Any, options: Options, conte
         return registry.update(cluster, kind, target.namespace, target.name, patched, options)
 
     def rescaled(live: Object) -> Object:
-        scale = request.mapping(body, "scale") if not content else patched(registry.scale_of(kind, live))
-        return registry.scaled(kind, scale)(live)
+        scale = request.mapping(body, "scale") if not content else patched(scaling.scale_of(kind, live))
+        return scaling.scaled(kind, scale)(live)
 
     obj = registry.update(cluster, kind, target.namespace, target.name, rescaled, options)
-    return registry.scale_of(kind, obj)
+    return scaling.scale_of(kind, obj)
 
 
 def _with_type(obj: Object, kind: Any) -> Object:

@@ -194,6 +194,8 @@ class Watch:
         self._sent = 0
         self._over = False
         self._backlog = self._start(query)
+        # from here on nothing may be missed, however long it takes until the answer begins
+        self._bucket.watchers.add(self._watcher)
 
     def _start(self, query: Query) -> list[bytes]:
         asked = query.get("resourceVersion", "")
@@ -244,31 +246,36 @@ class Watch:
         obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
 
+    def close(self) -> None:
+        """Stops receiving changes."""
+        self._bucket.watchers.discard(self._watcher)
+
+    def _drained(self) -> bytes:
+        self._watcher.wake.clear()
+        chunk = b"".join(map(self._changed, self._watcher.pending))
+        self._watcher.pending.clear()
+        return chunk
+
     async def lines(self) -> AsyncIterator[bytes]:
-        """Chunks of whole lines; the first may be empty, so that headers go out at once."""
+        """Chunks of whole lines; the first may be empty."""
         watcher, loop = self._watcher, asyncio.get_running_loop()
         deadline = loop.time() + self._seconds
-        self._bucket.watchers.add(watcher)
-        try:
-            yield b"".join(self._backlog)
-            self._backlog = []
-            while not watcher.lagging and not self._over:
-                left = deadline - loop.time()
-                if left <= 0:
-                    if self._bookmarks:
-                        yield self._bookmark()
-                    return
-                try:
-                    async with asyncio.timeout(min(left, BOOKMARK_EVERY)):
-                        await watcher.wake.wait()
-                except TimeoutError:
-                    if self._bookmarks and left > BOOKMARK_EVERY:
-                        yield self._bookmark()
-                    continue
-                watcher.wake.clear()
-                chunk = b"".join(map(self._changed, watcher.pending))
-                watcher.pending.clear()
-                if chunk:
-                    yield chunk
-        finally:
-            self._bucket.watchers.discard(watcher)
+        yield b"".join(self._backlog)
+        self._backlog = []
+        while not watcher.lagging and not self._over:
+            left = deadline - loop.time()
+            if left <= 0:
+                # a bookmark promises that everything before it was sent
+                yield self._drained() + (self._bookmark() if self._bookmarks else b"")
+                return
+            quiet = False
+            try:
+                async with asyncio.timeout(min(left, BOOKMARK_EVERY)):
+                    await watcher.wake.wait()
+            except TimeoutError:
+                quiet = left > BOOKMARK_EVERY
+            chunk = self._drained()
+            if quiet and self._bookmarks:
+                chunk += self._bookmark()
+            if chunk:
+                yield chunk
