@@ -1,4 +1,4 @@
-"""`--watch`: draws again when the hub's stream says that something changed, and now and then for the ages.
+"""`--watch`: draws again when the hub's stream says that something changed.
 
 The stream only says when to look; what is drawn is always asked for, so that a lost event costs nothing.
 """
@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable
 from hub.cli.client import Client
 from hub.cli.output import Table, console, plain_table, rich_table
 from hub.cli.trouble import Trouble
-from shared.tasks import Clock
 
 LEAST = 0.25
 """Seconds between two drawings at the least, however many events there are."""
 MOST = 5.0
-"""Seconds after which ages are drawn anew."""
+"""Seconds after which ages are drawn anew, on a terminal."""
 RETRY = 1.0
 
 Parts = list[Table | str]
@@ -59,7 +58,7 @@ def _live(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) -
         while True:
             drawn = [rich_table(part) if isinstance(part, Table) else part for part in _parts(draw)]
             screen.update(Group(*drawn), refresh=True)
-            _wait(changed)
+            _wait(changed, MOST)
 
 
 def _lines(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) -> None:
@@ -71,15 +70,10 @@ def _lines(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) 
             sys.stdout.write(f"{text}\n\n")
             sys.stdout.flush()
             shown = text
-        _wait(changed)
+        _wait(changed, None)
 
 
-def _wait(changed: threading.Event) -> None:
-    changed.wait(MOST)
+def _wait(changed: threading.Event, most: float | None) -> None:
+    changed.wait(most)
     changed.clear()
     threading.Event().wait(LEAST)
-
-
-def now() -> float:
-    """Unix seconds, for ages."""
-    return Clock().now()

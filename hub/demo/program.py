@@ -193,7 +193,8 @@ class _Demo:
             sys.stdout.write(to_yaml(found))
         else:
             problems = "".join(f"{text}\n" for text in dict.fromkeys(map(finding, snapshot.problems)))
-            sys.stdout.write(f"\n{screen.fleet_table(snapshot)}\n\n{problems}settled after {found['seconds']:.1f} s\n")
+            ended = f"{verdict.value}, {found['seconds']:.1f} s after the start\n" if verdict is not None else ""
+            sys.stdout.write(f"\n{screen.fleet_table(snapshot)}\n\n{problems}{ended}")
 
 
 async def _while_running(children: dict[str, Child], showing: Coroutine[None, None, int]) -> int:

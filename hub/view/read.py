@@ -211,10 +211,10 @@ def _from(view: View, wanted: UnitFilter, start: Key | None) -> Iterator[UnitRec
     yield from view.index.select(wanted, start)
 
 
-def _problems(view: View) -> Iterator[Problem]:
-    yield from view.fleet.problems
-    for info in view.applications.values():
-        yield from info.problems
+def _problems(view: View) -> Iterable[Problem]:
+    """Each finding once: what is wrong with an application's document is found with the fleet and with it."""
+    own = (problem for info in view.applications.values() for problem in info.problems)
+    return dict.fromkeys((*view.fleet.problems, *own))
 
 
 def _problem_order(problem: Problem) -> tuple[bool, str, int, str, str]:
