@@ -41,7 +41,7 @@ from hub.view import View
 from shared import __version__
 from shared.bus import Bus
 from shared.credentials import Credentials
-from shared.errors import InvalidSignature
+from shared.errors import InvalidMessage, InvalidSignature
 from shared.messages import Event
 from shared.model import UnitKey
 from shared.tasks import Clock, supervise
@@ -66,6 +66,7 @@ class Hub:
         self._bus: Bus | None = None
         self._leader: Leader | None = None
         self._lead: _Lead | None = None
+        self._stored: dict[str, bytes] = {}
 
     async def run(self) -> None:
         """Runs everything until cancelled."""
@@ -135,6 +136,7 @@ class Hub:
                 await self._lead.run(fence)
             finally:
                 self._lead = None
+                self._show_stored()
 
     def _on_event(self, event: Event) -> None:
         if self._reports is not None:
@@ -148,10 +150,24 @@ class Hub:
         if self._lead is not None:
             self._lead.publisher.forget(unit, generation)
 
+    def _show_stored(self) -> None:
+        stored, self._stored = self._stored, {}
+        for key, value in stored.items():
+            try:
+                self._record(key, value)
+            except InvalidMessage as error:
+                log.warning("a record cannot be read", extra={"key": key, "error": str(error)})
+
     def _record(self, key: str, value: bytes) -> None:
-        """What another hub has worked out; the leader knows better than what it stored a moment ago."""
+        """What the leader has worked out.
+
+        Who leads knows better than what it stored a moment ago. But it may have been deposed without knowing yet, so
+        what comes is kept until that is certain.
+        """
         if self._lead is None:
             shelf.show(self.view, key, value)
+        elif key.startswith(f"{shelf.PREFIX}."):
+            self._stored[key] = value
 
     async def _serve(self) -> None:
         app = create_app(
