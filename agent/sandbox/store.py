@@ -22,7 +22,12 @@ NameKey = tuple[str, str]
 """(namespace, name); the namespace of a cluster-scoped object is empty."""
 
 HISTORY = 400
-"""Events that each resource keeps for watches that start in the past; older ones answer 410."""
+"""Events that each resource keeps at most for watches that start in the past; older ones answer 410."""
+
+HISTORY_BYTES = 256 * 1024
+"""Bytes of events that each resource keeps, once it has more than `HISTORY_LEAST` of them."""
+
+HISTORY_LEAST = 50
 
 WATCH_BUFFER = 10_000
 """Events a watcher may fall behind before it is cut off, as a real server does."""
@@ -82,14 +87,24 @@ class Watcher:
 class Bucket:
     """All objects of one resource, in the order of their keys."""
 
-    __slots__ = ("history", "oldest", "order", "records", "watchers")
+    __slots__ = ("history", "history_bytes", "oldest", "order", "records", "watchers")
 
     def __init__(self, oldest: int) -> None:
         self.records: dict[NameKey, Record] = {}
         self.order: list[NameKey] = []
         self.history: deque[Change] = deque()
+        self.history_bytes = 0
         self.oldest = oldest
         self.watchers: set[Watcher] = set()
+
+    def remember(self, change: Change) -> None:
+        """Adds to the history and lets the oldest go."""
+        self.history.append(change)
+        self.history_bytes += len(change.record.body)
+        while len(self.history) > HISTORY or (self.history_bytes > HISTORY_BYTES and len(self.history) > HISTORY_LEAST):
+            oldest = self.history.popleft()
+            self.oldest = oldest.version
+            self.history_bytes -= len(oldest.record.body)
 
     def since(self, version: int) -> list[Change] | None:
         """Changes after `version`; None when the history no longer reaches there."""
@@ -188,9 +203,7 @@ class Store:
             self.dependents.setdefault(uid, set()).add((storage, key))
 
     def _publish(self, bucket: Bucket, change: Change) -> None:
-        bucket.history.append(change)
-        if len(bucket.history) > HISTORY:
-            bucket.oldest = bucket.history.popleft().version
+        bucket.remember(change)
         for watcher in bucket.watchers:
             watcher.push(change)
 

@@ -128,3 +128,16 @@ async def test_many_watchers_see_the_same(api: Client) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(watching.next()) for watching in watches]
     assert {task.result()[0] for task in tasks} == {"ADDED"}
+
+
+async def test_writes_while_a_watch_opens_are_seen(api: Client) -> None:
+    for index in range(10):
+        listed = (await api.get(api.path("configmaps"))).ok()
+        name = f"cm-{index}"
+        async with asyncio.TaskGroup() as group:
+            opening = group.create_task(
+                api.watch(api.path("configmaps"), resourceVersion=listed["metadata"]["resourceVersion"])
+            )
+            group.create_task(api.create("configmaps", config_map(name)))
+        _, obj = await opening.result().until(lambda _, o, name=name: o["metadata"]["name"] == name)
+        assert obj["metadata"]["name"] == name
