@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hub.cli.output import Output
-from hub.cli.trouble import usage
+from hub.cli.trouble import usage, why
+from shared.errors import YardarmError
 
 if TYPE_CHECKING:
     from hub.settings import HubSettings
@@ -137,12 +138,15 @@ async def _until_signal(settings: HubSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(Hub(settings).run())
-        stopping = group.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        serving.cancel()
-        stopping.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(Hub(settings).run())
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            serving.cancel()
+            stopping.cancel()
+    except* (YardarmError, OSError) as failed:
+        raise why(failed, settings.port) from None
 
 
 def _document(config: Path | None) -> dict[str, object]:

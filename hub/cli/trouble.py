@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import NoReturn
 
 from shared.errors import YardarmError
@@ -21,3 +22,12 @@ class Trouble(YardarmError):
 def usage(message: str) -> NoReturn:
     """Ends the command because of how it was called."""
     raise Trouble(message, USAGE)
+
+
+def why(failure: BaseException, port: int) -> YardarmError:
+    """What to tell of a failed TaskGroup that served on `port`: the first error in it is why."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    if isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE:
+        return Trouble(f"port {port} is taken by another program: choose another, or 0 for a free one")
+    return failure if isinstance(failure, YardarmError) else Trouble(str(failure))

@@ -19,7 +19,7 @@ from pathlib import Path
 from hub.app import Hub
 from hub.cli.output import Output, to_yaml
 from hub.cli.settings import demo_note
-from hub.cli.trouble import FOUND_TROUBLE
+from hub.cli.trouble import FOUND_TROUBLE, why
 from hub.demo import agents, note, screen, words
 from hub.demo.child import Child
 from hub.demo.options import DemoOptions
@@ -96,7 +96,7 @@ class _Demo:
                     working.cancel()
                     await asyncio.wait({working})
         except* (YardarmError, OSError) as failed:
-            raise YardarmError(str(_first(failed))) from None
+            raise why(failed, self._options.port) from None
         return 0 if working.cancelled() else working.result()
 
     async def _work(self, shown: screen.Screen) -> int:
@@ -236,8 +236,3 @@ def _announced(info: Path | None, places: words.Places) -> Iterator[None]:
         note.remove_own(own, content)
         if info is not None:
             note.remove_own(info, content)
-
-
-def _first(group: BaseException) -> BaseException:
-    """The error to tell: where several tasks failed, the first is why."""
-    return _first(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group
