@@ -108,8 +108,8 @@ def _check_namespace(cluster: Cluster, kind: Kind, namespace: str, name: str) ->
 
 
 def _check_type(kind: Kind, obj: Object) -> None:
-    found_version, found_kind = obj.get("apiVersion"), obj.get("kind")
-    if found_kind is not None and (found_kind, found_version) != (kind.kind, kind.api_version):
+    found_version, found_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
+    if (found_kind, found_version) != (kind.kind, kind.api_version):
         if kind.custom or found_kind == kind.kind:
             what = "API version" if found_kind == kind.kind else "kind"
             found, wanted = (found_version, kind.api_version) if found_kind == kind.kind else (found_kind, kind.kind)
@@ -333,12 +333,15 @@ def apply(
     record = cluster.store.get(kind.storage, (namespace, name))
     if (body.get("apiVersion"), body.get("kind")) != (kind.api_version, kind.kind):
         raise bad_request(f"invalid object type: {_gvk(body)}")
-    metadata = _metadata(body)
-    if metadata.get("managedFields") is not None:
+    if record is None and isinstance(body.get("metadata"), dict):
+        _check_new_applied(cluster, kind, namespace, name, body["metadata"])
+    if isinstance(body.get("metadata"), dict) and body["metadata"].get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    if record is None:
-        _check_new_applied(cluster, kind, namespace, name, metadata)
     _check_applied(kind, body)
+    metadata = _metadata(body)
+    if not metadata.get("name"):
+        text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise bad_request(text)
     writer = _writer(cluster, kind, options)
     if record is None:
         return _apply_new(cluster, kind, namespace, name, body, options, writer), True
@@ -375,7 +378,7 @@ def _check_new_applied(cluster: Cluster, kind: Kind, namespace: str, name: str, 
 def _check_applied(kind: Kind, body: Object) -> None:
     found = typed.applied_problems(body, kind.node)
     if found:
-        metadata = _metadata(body)
+        metadata = body["metadata"] if isinstance(body.get("metadata"), dict) else {}
         where = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}; {kind.gvk_text()}"
         text = found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {line}" for line in found)
         raise problems.ApiError(500, "", f"failed to create typed patch object ({where}): {text}")
@@ -388,7 +391,6 @@ def _apply_new(
         raise problems.not_found(kind.plural, kind.group, name)
     nothing = strategies.base(kind)
     obj = managed.apply(nothing, body, kind.node, writer, force=options.force, base=nothing)
-    obj["metadata"].setdefault("name", name)
     if obj["metadata"]["name"] != name:
         raise bad_request(
             f"the name of the object ({obj['metadata']['name']}) does not match the name on the URL ({name})"

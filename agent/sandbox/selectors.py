@@ -144,7 +144,7 @@ def matches(selector: dict[str, Any] | None, given: Labels) -> bool:
             "NotIn": given.get(key) not in values,
             "Exists": key in given,
             "DoesNotExist": key not in given,
-        }[operator]
-        if not met:
+        }
+        if not met.get(operator, False):
             return False
     return True

@@ -254,6 +254,9 @@ async def test_refusals(api: Client) -> None:
     )
     bare = {k: v for k, v in body.items() if k != "apiVersion"}
     assert (await api.apply("configmaps", bare)).refused(400, "BadRequest") == "invalid object type: /, Kind=ConfigMap"
+    nameless = {**body, "metadata": {}}
+    message = (await api.call("PATCH", path, nameless, APPLY, fieldManager="one")).refused(400, "BadRequest")
+    assert message == "the name of the object (cm based on URL) was undeterminable: name must be provided"
     managed = {**body, "metadata": {"name": "cm", "managedFields": [{"manager": "x", "operation": "Apply"}]}}
     assert "metadata.managedFields must be nil" in (await api.apply("configmaps", managed)).refused(400, "BadRequest")
     late = {**body, "metadata": {"name": "cm", "uid": "11111111-1111-4111-8111-111111111111"}}

@@ -179,6 +179,14 @@ def binding(new: Object, old: Object | None) -> list[Cause]:
     out = [required(f"roleRef.{name}") for name in ("name",) if not reference.get(name)]
     if reference.get("kind") not in ("Role", "ClusterRole"):
         out.append(unsupported("roleRef.kind", reference.get("kind", ""), ["Role", "ClusterRole"]))
+    for index, subject in enumerate(new.get("subjects") or ()):
+        here = f"subjects[{index}]"
+        if subject.get("kind") not in ("ServiceAccount", "User", "Group"):
+            choice = '"ServiceAccount", "User", "Group"'
+            text = f'Unsupported value: "{subject.get("kind", "")}": supported values: {choice}'
+            out.append(cause("FieldValueNotSupported", f"{here}.kind", text))
+        if not subject.get("name"):
+            out.append(required(f"{here}.name"))
     if old is not None and reference != old.get("roleRef"):
         out.append(bad_value("roleRef", reference, "cannot change roleRef"))
     return out
@@ -215,3 +223,40 @@ def priority_class(new: Object, old: Object | None) -> list[Cause]:
     if old is not None and new.get("value") != old.get("value"):
         return [cause("FieldValueForbidden", "value", "Forbidden: may not be changed in an update.")]
     return []
+
+
+def volume(new: Object, _: Object | None) -> list[Cause]:
+    """A PersistentVolume."""
+    spec = new["spec"]
+    out = [required(f"spec.{name}") for name in ("accessModes", "capacity") if not spec.get(name)]
+    known = (
+        "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
+        "storageClassName", "volumeAttributesClassName", "volumeMode",
+    )  # fmt: skip
+    if not any(name not in known for name in spec):
+        out.append(required("spec", "must specify a volume type"))
+    return out
+
+
+def lease(new: Object, _: Object | None) -> list[Cause]:
+    """A Lease."""
+    seconds = new["spec"].get("leaseDurationSeconds")
+    if seconds is not None and seconds <= 0:
+        return [bad_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
+    return []
+
+
+def network_policy(new: Object, _: Object | None) -> list[Cause]:
+    """A NetworkPolicy."""
+    return [
+        required(f"spec.{way}[{i}].{end}[{j}]", "must specify a peer")
+        for way, end in (("ingress", "from"), ("egress", "to"))
+        for i, rule in enumerate(new["spec"].get(way) or ())
+        for j, peer in enumerate(rule.get(end) or ())
+        if not peer
+    ]
+
+
+def runtime_class(new: Object, _: Object | None) -> list[Cause]:
+    """A RuntimeClass."""
+    return [] if new.get("handler") else [required("handler")]

@@ -41,6 +41,10 @@ def _selector(spec: Object) -> list[Cause]:
         out = [bad_value("spec.selector", selector, "empty selector is invalid for deployment")]
     else:
         out = []
+    for index, term in enumerate((selector or {}).get("matchExpressions") or ()):
+        if term.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            here = f"spec.selector.matchExpressions[{index}].operator"
+            out.append(bad_value(here, term.get("operator", ""), "not a valid selector operator"))
     given = (spec.get("template") or {}).get("metadata", {}).get("labels")
     if selector is None or not selectors.matches(selector, given or {}):
         out.append(bad_value("spec.template.metadata.labels", given, "`selector` does not match template `labels`"))
