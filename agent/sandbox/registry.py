@@ -109,6 +109,12 @@ def _check_namespace(cluster: Cluster, kind: Kind, namespace: str, name: str) ->
 
 def _check_type(kind: Kind, obj: Object) -> None:
     found_version, found_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
+    for name, value in (("apiVersion", found_version), ("kind", found_kind)):
+        if not isinstance(value, str):
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; json "
+                f"parse error: .{name} must be a string"
+            )
     if (found_kind, found_version) != (kind.kind, kind.api_version):
         if kind.custom or found_kind == kind.kind:
             what = "API version" if found_kind == kind.kind else "kind"

@@ -147,7 +147,12 @@ def cron_job(new: Object, _: Object | None) -> list[Cause]:
         allowed = ["Allow", "Forbid", "Replace"]
         out.append(unsupported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), allowed))
     inner = spec.get("jobTemplate", {}).get("spec", {}).get("template", {}).get("spec") or {}
-    return out + pod_spec(inner, "spec.jobTemplate.spec.template.spec")
+    place = "spec.jobTemplate.spec.template.spec"
+    out += pod_spec(inner, place)
+    if inner.get("restartPolicy") == "Always":
+        text = 'Required value: valid values: "OnFailure", "Never"'
+        out.append(cause("FieldValueRequired", f"{place}.restartPolicy", text))
+    return out
 
 
 def pod(new: Object, old: Object | None) -> list[Cause]:
