@@ -179,7 +179,7 @@ class Mirror:
             repository = self._open()
             if repository is not None and not self._damaged:
                 with contextlib.suppress(Damaged):
-                    return self._compacted(self._update(repository), Path(repository.path))
+                    return self._compacted(self._followed(repository), Path(repository.path))
                 self._damaged = True
             return self._clone()
         except Unavailable as error:
@@ -260,6 +260,20 @@ class Mirror:
         if head and str(repository.references["HEAD"].target) != head:
             repository.set_head(head if news.default else pygit2.Oid(hex=head))
         return self._tips(repository, before, news)
+
+    def _followed(self, repository: pygit2.Repository) -> Tips:
+        try:
+            return self._update(repository)
+        except (pygit2.GitError, KeyError):
+            if not self._is_shallow():
+                raise
+            return self._clone()  # libgit2 copies a shallow repository as a whole, but cannot tell what is new in it
+
+    def _is_shallow(self) -> bool:
+        try:
+            return self.location.transport == "file" and pygit2.Repository(self.location.url).is_shallow
+        except pygit2.GitError:  # it is not there; what failed before says so better
+            return False
 
     def _callbacks(self) -> access.Callbacks:
         return access.Callbacks(self.location, self._credentials, self.limits, self._stop)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from shared.errors import DocumentError
 
@@ -54,7 +54,8 @@ def parse(address: str) -> Location:
             f"{text!r} is not a repository address",
             hint="give an absolute path, file://, git://, http(s)://, ssh:// or user@host:path",
         )
-    return Location("file", text, _file_key(text), "", "")
+    # With a colon in it libgit2 would take the path for host:path.
+    return Location("file", f"file://{quote(text)}" if ":" in text else text, _file_key(text), "", "")
 
 
 def _from_url(text: str) -> Location:
