@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,6 +83,7 @@ def keys(tmp_path):
     yield Keys(tmp_path / "keys")
     pygit2.settings.homedir = home
     pygit2.settings.server_connect_timeout, pygit2.settings.server_timeout = connect, idle
+    gc.collect()  # what asyncssh left behind would otherwise warn in somebody else's test
 
 
 @pytest.fixture
