@@ -147,6 +147,18 @@ def test_what_somebody_deletes_is_named_as_drift_and_comes_back(demo, cluster):
     assert "Deployment shop/web" in demo.run("drift").stdout
 
 
+def test_drift_can_be_watched(demo, cluster):
+    watching = demo.start("drift", "--watch", "--cluster", "stage-us-1")
+    try:
+        demo.until(lambda: "no drift" in demo.said(watching))
+        cluster("stage-us-1").scale("shop", "orders", 8)
+
+        demo.until(lambda: "replicas: 8" in demo.said(watching))
+    finally:
+        watching.send_signal(signal.SIGINT)
+    assert watching.wait(timeout=30) == 0
+
+
 def test_what_somebody_edits_is_named_with_field_and_put_right(demo, cluster):
     want = deployment(cluster("prod-us-1"), name="orders")["spec"]["replicas"]
     cluster("prod-us-1").scale("shop", "orders", 9)

@@ -76,6 +76,21 @@ class Demo:
             timeout=PATIENCE,
         )
 
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """A command that goes on; `said` is what it has printed."""
+        command = [sys.executable, "-m", "hub", *args]
+        with self._output(args).open("wb") as output:
+            return subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, cwd=self.folder)
+
+    def said(self, process: subprocess.Popen[bytes]) -> str:
+        """What a started command has printed so far."""
+        args = process.args
+        assert isinstance(args, list)
+        return self._output(tuple(map(str, args[3:]))).read_text()
+
+    def _output(self, args: tuple[str, ...]) -> Path:
+        return self.folder / f"said{'_'.join(args).replace('/', '_')}.txt"
+
     def json(self, *args: str) -> Any:
         """What a command says for programs."""
         result = self.run(*args, "-o", "json")
