@@ -23,10 +23,13 @@ from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.identity import Identity
 from hub.leader import Leader
+from hub.loops import consents
 from hub.loops.applications import Applications
+from hub.loops.consents import Consents
 from hub.loops.fleet import FleetLoop, FleetSource
 from hub.loops.reports import ReportsLoop
 from hub.metrics import Metrics
+from hub.moves import Moves
 from hub.publisher import Publisher
 from hub.render.pool import PoolLimits, RenderPool
 from hub.repositories import Repositories
@@ -35,6 +38,7 @@ from hub.shelf import Shelf
 from hub.sources import access, webhooks
 from hub.sources.access import Limits
 from hub.sources.poller import Pace
+from hub.store import Store
 from hub.streams import Fence
 from hub.sweeper import Sweeper
 from hub.view import View
@@ -164,7 +168,10 @@ class Hub:
         Who leads knows better than what it stored a moment ago. But it may have been deposed without knowing yet, so
         what comes is kept until that is certain.
         """
-        if self._lead is None:
+        if key.startswith(f"{consents.PREFIX}."):
+            if self._lead is not None:
+                self._lead.consents.heard(key, value)
+        elif self._lead is None:
             shelf.show(self.view, key, value)
         elif key.startswith(f"{shelf.PREFIX}."):
             self._stored[key] = value
@@ -253,7 +260,16 @@ class _Lead:
         access.configure(limits, settings.git.known_hosts, settings.state / "git-home")
         self.publisher = Publisher(bus, hub.identity.signing_key, hub.metrics, clock, hub.view.assigned)
         self.shelf = Shelf(bus, hub.view, clock)
-        self.applications = Applications(self.publisher, self.shelf, hub.metrics, clock)
+        self.consents = Consents(Store(bus), self.publisher, self._again, clock)
+        self.applications = Applications(
+            self.publisher,
+            self.shelf,
+            Moves(self.publisher, hub.view, clock),
+            self.consents.allows,
+            self._again,
+            hub.metrics,
+            clock,
+        )
         self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
@@ -271,6 +287,7 @@ class _Lead:
             self.applications,
             hub.view_facts,
             self.shelf.fleet_changed,
+            self.consents.allows,
             hub.metrics,
             clock,
         )
@@ -282,17 +299,26 @@ class _Lead:
             if self._hub.view.is_gone(unit, generation):
                 self.publisher.forget(unit, generation)
         self.applications.restore(await self.shelf.load())
+        await self.consents.load()
         self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(fence))
             group.create_task(self.sweeper.run())
             group.create_task(self.shelf.run())
             group.create_task(self.applications.run())
+            group.create_task(self.consents.run())
+            group.create_task(self.consents.sweep())
             group.create_task(self.repositories.run())
             group.create_task(self.fleet.run())
 
     def _moved(self) -> None:
         self.fleet.poke()
+
+    def _again(self, application: str) -> None:
+        if not application:
+            self.fleet.poke()
+        elif not self.applications.remove_again(application):
+            self.fleet.again(application)
 
 
 class _Server(uvicorn.Server):

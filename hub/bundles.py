@@ -40,6 +40,8 @@ class Evaluation:
     traceparent: str
     times: PathTimes
     problems: tuple[Problem, ...] = ()
+    renamed: str = ""
+    """The application that is gone and had the same source: this one takes its place."""
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import msgspec
 
 from hub import streams
 from hub.domain import publishing
-from hub.domain.publishing import Given, Order
+from hub.domain.publishing import Again, Given, Order
 from shared import bundle, subjects
 from shared.errors import InvalidMessage, Unavailable, YardarmError
 from shared.messages import Assignment, Root, decode, encode
@@ -42,7 +42,7 @@ class Cause(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Request:
-    orders: Sequence[Order]
+    orders: Sequence[Order | Again]
     cause: Cause
     done: asyncio.Future[list[Assignment]]
 
@@ -99,6 +99,24 @@ class Publisher:
         """The applications that some unit was told of."""
         return {name for name, units in self._of_application.items() if units}
 
+    def given(self, unit: UnitKey) -> Given | None:
+        """What a unit was told last, None if nothing that still counts."""
+        return self._given(unit)
+
+    def live(self) -> set[str]:
+        """The applications that some unit has and was not told to let go."""
+        return {name for name, units in self._of_application.items() if any(not g.removed for g in units.values())}
+
+    def heirs(self) -> dict[str, str]:
+        """Application → the one that takes its place on some cluster."""
+        return {
+            old.partition("/")[2]: name
+            for name, units in self._of_application.items()
+            for given in units.values()
+            for old in given.succeeds
+            if old.partition("/")[2] != name and not given.removed
+        }
+
     def leaving(self) -> list[tuple[UnitKey, int]]:
         """The units that were told to let everything go, with the generation of that."""
         every = (pair for units in self._of_cluster.values() for pair in units.items())
@@ -147,8 +165,22 @@ class Publisher:
             Unavailable: not acknowledged; calling again with the same orders is safe.
             Fenced: another hub leads now.
         """
-        if not orders:
-            return []
+        return await self._ask(orders, cause) if orders else []
+
+    async def confirm(self, unit: UnitKey, generation: int, token: str) -> bool:
+        """Tells a unit that deletions are confirmed: its assignment of this generation, again, with the token.
+
+        False when it was given something else meanwhile. May raise as `publish` does.
+        """
+        data = await streams.last(self._bus, streams.DESIRED.name, subjects.desired(unit))
+        stored = decode(data, Assignment) if data is not None else None
+        if stored is None or stored.generation != generation:
+            return False
+        return bool(
+            await self._ask([Again(stored, (token,))], Cause(stored.commit, stored.revision, stored.traceparent))
+        )
+
+    async def _ask(self, orders: Sequence[Order | Again], cause: Cause) -> list[Assignment]:
         done: asyncio.Future[list[Assignment]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Request(orders, cause, done))
         self._asked.set()
@@ -178,9 +210,11 @@ class Publisher:
                 raise
 
     async def _serve(self, requests: Sequence[_Request], fence: Fence) -> None:
-        made = [[self._assignment(order, request.cause) for order in request.orders] for request in requests]
+        made = [list(self._assignments(request)) for request in requests]
         everything = [item for items in made for item in items]
         if not everything:
+            for request in requests:
+                request.succeed([])
             return
         messages = [(subjects.desired(item.unit), encode(item)) for item in everything]
         start = self._clock.monotonic()
@@ -217,16 +251,24 @@ class Publisher:
     def _given(self, unit: UnitKey) -> Given | None:
         return self._of_cluster.get(unit.cluster, {}).get(unit)
 
-    def _assignment(self, order: Order, cause: Cause) -> Assignment:
-        unsigned = publishing.assignment(
-            order,
-            self._given(order.unit),
-            commit=cause.commit,
-            revision=cause.revision,
-            traceparent=cause.traceparent,
-            now=self._clock.now(),
-        )
-        return self._key.sign(unsigned)
+    def _assignments(self, request: _Request) -> Iterator[Assignment]:
+        now, cause = self._clock.now(), request.cause
+        for order in request.orders:
+            if isinstance(order, Again):
+                unsigned = publishing.again(order, self._given(order.assignment.unit), now)
+                if unsigned is not None:
+                    yield self._key.sign(unsigned)
+                continue
+            yield self._key.sign(
+                publishing.assignment(
+                    order,
+                    self._given(order.unit),
+                    commit=cause.commit,
+                    revision=cause.revision,
+                    traceparent=cause.traceparent,
+                    now=now,
+                )
+            )
 
     def _remember(self, assignment: Assignment) -> None:
         given = Given.of(assignment)

@@ -6,6 +6,7 @@ Meaning and reasons of the streams: DESIGN section 5. Nothing here knows what th
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ ATTEMPTS = 5
 
 _STREAM_NOT_FOUND = 10059
 _BLOB_EXISTS = 10077
+_MESSAGE_NOT_FOUND = 10037
 _SUBJECTS_OVERLAP = 10065
 
 
@@ -151,6 +153,17 @@ async def ensure(bus: Bus, specs: Sequence[StreamSpec] = ALL, replicas: int = 1)
         if changed:
             await _change(bus, "UPDATE", spec, existing | wanted)
             log.info("stream updated", extra={"stream": spec.name, "changed": changed})
+
+
+async def last(bus: Bus, stream: str, subject: str) -> bytes | None:
+    """The last message on `subject`, None when there is none."""
+    try:
+        answer = await _api(bus, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+    except Refused as refused:
+        if refused.code == _MESSAGE_NOT_FOUND:
+            return None
+        raise
+    return base64.b64decode(answer["message"].get("data", ""))
 
 
 async def purge(bus: Bus, stream: str, subject: str) -> int:

@@ -75,6 +75,8 @@ class Assignment(Value, frozen=True, omit_defaults=True):
     """Gives a unit its bundle. The body is `inline` (zstd) when small, else the `packs` in order.
 
     `removed` says that the application left this cluster: prune (or orphan) everything and forget the unit.
+    `confirmed` are the tokens of deletions that a person has agreed to (`Awaiting.token`). `succeeds` names units of
+    the same cluster (`namespace/application`) whose place this one takes: what they hold it may take over.
     `signature` covers every other field; `key` names the hub key it was made with.
     """
 
@@ -93,6 +95,8 @@ class Assignment(Value, frozen=True, omit_defaults=True):
     packs: tuple[PackRef, ...] = ()
     inline: bytes = b""
     removed: bool = False
+    confirmed: tuple[str, ...] = ()
+    succeeds: tuple[str, ...] = ()
     traceparent: str = ""
     key: str = ""
     signature: bytes = b""
@@ -188,6 +192,23 @@ class Timeline(Value, frozen=True, omit_defaults=True):
     healthy: float | None = None
 
 
+class Awaiting(Value, frozen=True, omit_defaults=True):
+    """Deletions that wait for a person's word.
+
+    `token` stands for exactly these `count` objects of this unit: one more and it is another. `objects` are the first
+    of them, at most `MAX_AWAITING`.
+    """
+
+    token: str
+    count: int
+    objects: tuple[ObjectRef, ...]
+    reason: str
+    since: float
+
+
+MAX_AWAITING = 100
+
+
 class Report(Value, frozen=True, omit_defaults=True):
     """The agent's account of one unit. `digest`, `commit`, `revision` are of the generation it speaks of.
 
@@ -213,6 +234,7 @@ class Report(Value, frozen=True, omit_defaults=True):
     drift: tuple[Drift, ...] = ()
     timeline: Timeline = Timeline()
     warnings: tuple[str, ...] = ()
+    awaiting: Awaiting | None = None
     traceparent: str = ""
 
     @property

@@ -7,7 +7,8 @@ commit (or a restarted hub) that changes nothing publishes nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -40,6 +41,8 @@ class Given(msgspec.Struct, frozen=True):
     removed: bool
     policy: Policy
     packs: tuple[str, ...] = ()
+    confirmed: tuple[str, ...] = ()
+    succeeds: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, assignment: Assignment) -> Given:
@@ -52,14 +55,29 @@ class Given(msgspec.Struct, frozen=True):
             removed=assignment.removed,
             policy=assignment.policy,
             packs=tuple(pack.digest for pack in assignment.packs),
+            confirmed=assignment.confirmed,
+            succeeds=assignment.succeeds,
         )
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One message to publish: give `unit` this body, or (None) tell it that the application has left."""
+    """One message to publish: give `unit` this body, or (None) tell it that the application has left.
+
+    `succeeds` are the units (`namespace/application`) whose place it takes. `on_delete` says what becomes of the
+    objects of a unit that leaves; None: what its policy said all along.
+    """
 
     unit: UnitKey
     body: Body | None
+    succeeds: tuple[str, ...] = ()
+    on_delete: Literal["delete", "orphan"] | None = None
+
+
+class Again(msgspec.Struct, frozen=True):
+    """One message to publish: the assignment that a unit has, with these deletions confirmed."""
+
+    assignment: Assignment
+    confirmed: tuple[str, ...]
 
 
 def orders(application: str, given: Mapping[UnitKey, Given], wanted: Mapping[UnitKey, Body]) -> list[Order]:
@@ -91,6 +109,10 @@ def assignment(
     """The message for an order, unsigned."""
     body = order.body or EMPTY
     policy = body.policy if order.body or previous is None else previous.policy
+    if order.on_delete is not None:
+        policy = msgspec.structs.replace(
+            policy, deletion=msgspec.structs.replace(policy.deletion, on_delete=order.on_delete)
+        )
     return Assignment(
         v=1,
         cluster=order.unit.cluster,
@@ -106,7 +128,23 @@ def assignment(
         packs=body.packs,
         inline=body.inline,
         removed=order.body is None,
+        succeeds=order.succeeds,
         traceparent=traceparent,
+    )
+
+
+def again(order: Again, previous: Given | None, now: float) -> Assignment | None:
+    """The message for a confirmation, unsigned; None when the unit was given something else meanwhile."""
+    stored = order.assignment
+    if previous is None or previous.generation != stored.generation:
+        return None
+    return msgspec.structs.replace(
+        stored,
+        generation=next_generation(stored.generation, now),
+        at=now,
+        confirmed=tuple(sorted({*stored.confirmed, *order.confirmed})),
+        key="",
+        signature=b"",
     )
 
 
@@ -172,12 +210,18 @@ class Claims:
                     if not holders:
                         del self._holders[ref.key]
 
-    def disputed(self, application: str, bodies: Mapping[str, Body]) -> list[Claim]:
-        """The objects that another application already holds, at most one for each cluster."""
+    def disputed(self, application: str, bodies: Mapping[str, Body], succeeds: Collection[str] = ()) -> list[Claim]:
+        """The objects that another application already holds, at most one for each cluster.
+
+        What those hold whose place it takes (`succeeds`) is not disputed.
+        """
         contested: dict[str, list[tuple[ObjectRef, str]]] = {}
         for body in _distinct(bodies.values()):
             rivals = [
-                (ref, other) for ref in body.refs for other in self._holders.get(ref.key, ()) if other != application
+                (ref, other)
+                for ref in body.refs
+                for other in self._holders.get(ref.key, ())
+                if other != application and other not in succeeds
             ]
             if rivals:
                 contested[body.digest] = rivals

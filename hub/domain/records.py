@@ -6,7 +6,9 @@ problems, when each step of its path was reached.
 
 from __future__ import annotations
 
-from shared.model import Problem, Value
+from typing import Literal
+
+from shared.model import Problem, UnitKey, Value
 
 
 class Commit(Value, frozen=True):
@@ -67,6 +69,33 @@ class Revision(Value, frozen=True, omit_defaults=True):
     """Units that got a new assignment."""
 
 
+class Pending(Value, frozen=True):
+    """Removals that wait for a person: of applications, of an application's clusters, or of what it moved away from.
+
+    `token` stands for exactly these `items`: applications, clusters, or `cluster/namespace/application`.
+    """
+
+    kind: Literal["applications", "clusters", "moves"]
+    token: str
+    items: tuple[str, ...]
+    reason: str
+    since: float
+
+
+class Consent(Value, frozen=True, omit_defaults=True):
+    """A person's word that deletions may go ahead. `unit` (with generation and digest) is of kind `objects` only."""
+
+    kind: Literal["objects", "applications", "clusters", "moves"]
+    token: str
+    actor: str
+    at: float
+    reason: str = ""
+    application: str = ""
+    unit: UnitKey | None = None
+    generation: int = 0
+    digest: str = ""
+
+
 class ApplicationInfo(Value, frozen=True):
     """An application with the result of its last evaluation. `history` is newest first, its head is current."""
 
@@ -83,6 +112,8 @@ class ApplicationInfo(Value, frozen=True):
     """The newest commit that was evaluated, whether or not it changed anything."""
     history: tuple[Revision, ...] = ()
     timeout: float = 300.0
+    pending: tuple[Pending, ...] = ()
+    """What of it waits to be confirmed, apart from what its agents report."""
 
 
 class Fleet(Value, frozen=True):
@@ -94,3 +125,5 @@ class Fleet(Value, frozen=True):
     environments: tuple[EnvironmentInfo, ...] = ()
     problems: tuple[Problem, ...] = ()
     """Of fleet documents and sources as a whole; an application's own are on the application."""
+    pending: tuple[Pending, ...] = ()
+    """Applications that wait to be removed."""

@@ -6,27 +6,31 @@ else. What cannot be worked out leaves the clusters concerned as they are: an er
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from hub.bundles import Bundles, Evaluation, Outcome
-from hub.domain import publishing
+from hub.domain import budget, publishing, succession
 from hub.domain.documents import Application
 from hub.domain.placement import place
 from hub.domain.publishing import Body, Claim, Claims, Given, Order
-from hub.domain.records import ApplicationInfo, PathTimes, Revision
+from hub.domain.records import ApplicationInfo, PathTimes, Pending, Revision
 from hub.metrics import Metrics
+from hub.moves import Moves
 from hub.publisher import Cause, Publisher
 from shared import telemetry
 from shared.errors import Unavailable
-from shared.model import ObjectRef, Problem, UnitKey
+from shared.model import ObjectRef, Place, Problem, UnitKey
 from shared.tasks import Backoff, Clock, Lanes
 
 log = logging.getLogger(__name__)
 
+MOVES_INTERVAL = 0.5
+"""Seconds between looks at whether a unit that another one waits for stands."""
 HISTORY = 20
 """Revisions remembered per application."""
 
@@ -41,11 +45,28 @@ class Shelf(Protocol):
         """It is gone, and nothing of it is left on any cluster."""
 
 
+Allows = Callable[[str, str, str], bool]
+"""Whether removals of (kind, application) may go ahead: a person has confirmed the token. Others are forgotten."""
+
+
 class Applications:
     """All applications of the fleet. `put` and `remove` say what should be; `run` brings it about."""
 
-    def __init__(self, publisher: Publisher, shelf: Shelf, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        shelf: Shelf,
+        moves: Moves,
+        allows: Allows,
+        again: Callable[[str], None],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        """`again` has an application evaluated anew."""
         self._publisher = publisher
+        self._moves = moves
+        self._allows = allows
+        self._again = again
         self._shelf = shelf
         self._clock = clock
         self._claims = Claims()
@@ -62,6 +83,8 @@ class Applications:
     def put(self, evaluation: Evaluation) -> None:
         """The application should be brought to this; takes the place of what was asked before."""
         self._disputing.pop(evaluation.name, None)
+        self._causes.pop(evaluation.name, None)
+        self._moves.renamed(evaluation.renamed, evaluation.name)
         self._lanes.put(evaluation.name, evaluation)
 
     def remove(self, name: str, cause: Cause) -> None:
@@ -70,9 +93,24 @@ class Applications:
         self._disputing.pop(name, None)
         self._lanes.put(name, None)
 
+    def remove_again(self, name: str) -> bool:
+        """Goes on with an application that was to be removed; False when it was not."""
+        if name not in self._causes:
+            return False
+        self._lanes.put(name, None)
+        return True
+
     def present(self) -> set[str]:
         """The applications that some cluster has, or had and was told to let go."""
         return self._publisher.applications()
+
+    def live(self) -> set[str]:
+        """The applications that some cluster has and was not told to let go."""
+        return self._publisher.live()
+
+    def heirs(self) -> dict[str, str]:
+        """Application → the one that takes its place on some cluster."""
+        return self._publisher.heirs() | self._moves.heirs
 
     def packs(self) -> set[str]:
         """The digests of packs that may be assigned without being stored again."""
@@ -85,7 +123,16 @@ class Applications:
 
     async def run(self) -> None:
         """Works until cancelled."""
-        await self._lanes.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lanes.run())
+            group.create_task(self._look_after_moves())
+
+    async def _look_after_moves(self) -> None:
+        """What waited for another unit goes on when that one stands, or has had its time."""
+        while True:
+            await self._clock.sleep(MOVES_INTERVAL)
+            for name in self._moves.over():
+                self._again(name)
 
     async def _work(self, name: str, evaluation: Evaluation | None) -> None:
         backoff = Backoff(1, 60)
@@ -103,12 +150,26 @@ class Applications:
 
     async def _take_away(self, name: str) -> None:
         orders = publishing.orders(name, self._publisher.of_application(name), {})
+        moving = self._moves.of_renamed(name, orders)
+        allowed = self._allows("moves", name, moving.token(name))
+        orders = [order for order in orders if order.unit not in moving.staying(allowed)]
         await self._publisher.publish(orders, self._causes[name])
-        self._hold(name, {})
+        staying = moving.staying(allowed)
+        self._hold(name, self._held(name, {unit.cluster for unit in staying}))
         self._bundles.forget(name)
-        info = self.infos.pop(name, None)
+        info = self.infos.get(name)
+        if info is not None and staying:
+            clusters = tuple(sorted(unit.cluster for unit in staying))
+            pending = moving.pending(name, allowed, info.pending, self._clock.now())
+            problems = moving.problems(name, allowed, None)
+            info = msgspec.structs.replace(info, clusters=clusters, problems=problems, pending=pending)
+            self.infos[name] = info
+            self._shelf.application_changed(info)
+            return
+        self.infos.pop(name, None)
+        self._moves.done(name)
         if info is not None and self._publisher.of_application(name):
-            self._shelf.application_changed(msgspec.structs.replace(info, clusters=()))
+            self._shelf.application_changed(msgspec.structs.replace(info, clusters=(), problems=(), pending=()))
         else:
             self._shelf.application_removed(name)
 
@@ -122,7 +183,7 @@ class Applications:
         mine = self._publisher.of_application(name)
         have = {unit.cluster for unit, given in mine.items() if not given.removed}
         if name in evaluation.fleet.blocked or evaluation.problems:
-            self._show(evaluation, clusters=tuple(sorted(have)), problems=evaluation.problems)
+            self._show(evaluation, clusters=tuple(sorted(have)), problems=evaluation.problems, pending=None)
             return
         placement = place(application, evaluation.fleet, evaluation.facts, have)
         outcome = await self._bundles.make(
@@ -134,22 +195,62 @@ class Applications:
             times = msgspec.structs.replace(times, rendered=self._clock.now())
         wanted = {self._unit(application, cluster): body for cluster, body in outcome.bodies.items()}
         frozen = outcome.kept | placement.frozen | (have - evaluation.fleet.clusters.keys())
+        pending = self._over_budget(evaluation, have - outcome.bodies.keys() - frozen, len(have))
+        frozen |= {cluster for held in pending for cluster in held.items}
+        self._moves.wanted(name, wanted, frozen)
+        moving = self._moves.of(name, mine, wanted)
+        allowed = self._allows("moves", name, moving.token(name))
         orders = [
-            order
+            self._order(order, evaluation, wanted, mine)
             for order in publishing.orders(name, mine, wanted)
-            if order.body is not None or order.unit.cluster not in frozen
+            if order.body is not None
+            or (order.unit.cluster not in frozen and order.unit not in moving.staying(allowed))
         ]
         # Held before it is published: another application that asks meanwhile must not get the same object.
         self._hold(name, outcome.bodies | self._held(name, frozen))
         revision = await self._publish(evaluation, orders, self._effect(wanted, mine, frozen), times)
-        self._show(evaluation, tuple(placement.selected), tuple(outcome.problems), revision)
+        place_of = evaluation.fleet.place("Application", name, "spec.placement")
+        outcome.problems += [_waiting(each, place_of, name) for each in pending]
+        outcome.problems += moving.problems(name, allowed, evaluation.fleet.place("Application", name))
+        known = self._pending(name)
+        pending += moving.pending(name, allowed, known, self._clock.now())
+        clusters = tuple(
+            sorted({*placement.selected, *(c for held in pending if held.kind == "clusters" for c in held.items)})
+        )
+        self._show(evaluation, clusters, tuple(outcome.problems), revision, pending)
+        if evaluation.renamed:
+            self.remove_again(evaluation.renamed)  # only now it is known which clusters wait for this one
+
+    def _order(
+        self, order: Order, evaluation: Evaluation, wanted: Mapping[UnitKey, Body], mine: Mapping[UnitKey, Given]
+    ) -> Order:
+        """The order with what it says of other units: whose place it takes, or what becomes of what it leaves."""
+        if order.body is not None:
+            others = self._publisher.of_application(evaluation.renamed) if evaluation.renamed else {}
+            return msgspec.structs.replace(order, succeeds=succession.predecessors(order.unit, mine, others))
+        moved = succession.heir_of(order.unit, wanted) is not None
+        on_delete = "delete" if moved else evaluation.application.spec.placement.on_leave
+        return msgspec.structs.replace(order, on_delete=on_delete)
+
+    def _over_budget(self, evaluation: Evaluation, leaving: set[str], had: int) -> tuple[Pending, ...]:
+        """Clusters that would be left, too many at once for nobody to have said so."""
+        name, allowed = evaluation.name, str(evaluation.application.spec.sync.deletion.budget)
+        pending = budget.clusters(name, leaving, had, allowed, self._clock.now())
+        if self._allows("clusters", name, pending.token if pending is not None else "") or pending is None:
+            return ()
+        return (budget.since_first(pending, self._pending(name)),)
+
+    def _pending(self, name: str) -> tuple[Pending, ...]:
+        info = self.infos.get(name)
+        return info.pending if info is not None else ()
 
     def _unit(self, application: Application, cluster: str) -> UnitKey:
         return UnitKey(cluster, application.spec.namespace, application.name)
 
     def _settle(self, evaluation: Evaluation, outcome: Outcome) -> None:
         """An object that another application has on a cluster stays with it; this one keeps what it had there."""
-        disputed = self._claims.disputed(evaluation.name, outcome.bodies)
+        succeeds = {evaluation.renamed} - {""}
+        disputed = self._claims.disputed(evaluation.name, outcome.bodies, succeeds)
         if disputed:
             self._disputing[evaluation.name] = (evaluation, frozenset(claim.holder for claim in disputed))
         for claim in disputed:
@@ -227,7 +328,9 @@ class Applications:
         clusters: tuple[str, ...],
         problems: tuple[Problem, ...],
         revision: Revision | None = None,
+        pending: tuple[Pending, ...] | None = (),
     ) -> None:
+        """`pending` None: what was pending is still."""
         metadata, spec = evaluation.application.metadata, evaluation.application.spec
         before = self.infos.get(evaluation.name)
         history = before.history if before is not None else ()
@@ -245,10 +348,16 @@ class Applications:
             commit=evaluation.commit,
             history=history,
             timeout=spec.sync.timeout,
+            pending=self._pending(evaluation.name) if pending is None else pending,
         )
         if info != before:
             self.infos[evaluation.name] = info
             self._shelf.application_changed(info)
+
+
+def _waiting(pending: Pending, where: Place | None, application: str) -> Problem:
+    hint = f"`yardarm confirm {application}` lets them go; sync.deletion.budget: 100% does so always"
+    return Problem("warning", f"{pending.reason}: that waits to be confirmed", where, hint, application)
 
 
 def _grouped(claims: Iterable[Claim]) -> dict[tuple[ObjectRef, str], list[str]]:

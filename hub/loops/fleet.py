@@ -8,6 +8,7 @@ A repository that cannot be read, or is empty, changes nothing.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -18,10 +19,20 @@ import msgspec
 import orjson
 
 from hub.bundles import Evaluation
+from hub.domain import budget, succession
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet, with_clusters
 from hub.domain.reading import FleetDocument
-from hub.domain.records import ClusterInfo, Commit, EnvironmentInfo, Fleet, PathTimes, SourceInfo
+from hub.domain.records import (
+    ApplicationInfo,
+    ClusterInfo,
+    Commit,
+    EnvironmentInfo,
+    Fleet,
+    PathTimes,
+    Pending,
+    SourceInfo,
+)
 from hub.domain.variants import Variant
 from hub.metrics import Metrics
 from hub.publisher import Cause
@@ -59,7 +70,17 @@ class Downstream(Protocol):
         """An application whose document is gone."""
 
     def present(self) -> set[str]:
-        """The applications that some cluster has."""
+        """The applications that some cluster has, or had and was told to let go."""
+
+    def live(self) -> set[str]:
+        """The applications that some cluster has and was not told to let go."""
+
+    def heirs(self) -> dict[str, str]:
+        """Application → the one that takes its place on some cluster."""
+
+    @property
+    def infos(self) -> Mapping[str, ApplicationInfo]:
+        """What is known of each application."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +121,19 @@ class FleetLoop:
         downstream: Downstream,
         facts: Callable[[], Facts],
         on_fleet: Callable[[Fleet], None],
+        allows: Callable[[str, str, str], bool],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
+        """`allows` says whether removals of (kind, application, token) were confirmed."""
         self._source = source
         self._repositories = repositories
         self._pool = pool
         self._downstream = downstream
         self._facts = facts
         self._on_fleet = on_fleet
+        self._allows = allows
+        self._pending: tuple[Pending, ...] = ()
         self._metrics = metrics
         self._clock = clock
         self._scanner = FleetScanner()
@@ -131,6 +156,11 @@ class FleetLoop:
     def poke(self) -> None:
         """Look again, soon."""
         self._poked.set()
+
+    def again(self, application: str) -> None:
+        """Hands this application on again, though nothing of it has changed."""
+        self._prints.pop(application, None)
+        self.poke()
 
     def register(self, clusters: Iterable[FleetDocument]) -> None:
         """The clusters that are known from elsewhere than Git; replaces those registered before."""
@@ -170,9 +200,9 @@ class FleetLoop:
             return
         self.model, self._commit = model, found.commit
         look = _Look(model, {(self._source.repo, ""): found, (FLEET, ""): found})
-        self._tell()
-        await self._hand_on(look)
-        self._let_go(look, found)
+        self._tell(*map(self._waiting, self._pending))
+        renamed = await self._hand_on(look)
+        self._let_go(look, found, renamed)
         self.looked = found.commit.sha
 
     async def _read(self, found: _Origin) -> FleetModel | None:
@@ -222,8 +252,8 @@ class FleetLoop:
             log.info("commit", extra={"commit": commit.sha, "repo": repo, "trace": telemetry.trace_id(known[0])})
         return known
 
-    async def _hand_on(self, look: _Look) -> None:
-        """Evaluations for the applications whose inputs have changed."""
+    async def _hand_on(self, look: _Look) -> dict[str, str]:
+        """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""
         facts = self._facts()
         if self._shape[0] is not look.model:
             self._shape = (look.model, _shape(look.model))
@@ -232,15 +262,38 @@ class FleetLoop:
             if key not in look.origins:
                 look.origins[key] = await self._origin(*key)
         trees = await self._trees(look)
+        renamed = self._renamed(look)
+        before = {new: old for old, new in renamed.items()}
         for name, application in look.model.applications.items():
             origin = look.origins[_repo_of(application)]
             seen = facts if _uses_facts(application) else None
-            mark = (application, shape, name in look.model.blocked, trees[name], _commitless(origin), seen)
+            old = before.get(name, "")
+            mark = (application, shape, name in look.model.blocked, trees[name], _commitless(origin), seen, old)
             if self._prints.get(name) == mark:
                 continue
             self._prints[name] = mark
             self.evaluated += 1
-            self._downstream.put(self._evaluation(look, application, origin, trees[name], facts))
+            evaluation = self._evaluation(look, application, origin, trees[name], facts)
+            self._downstream.put(dataclasses.replace(evaluation, renamed=old))
+        return renamed
+
+    def _renamed(self, look: _Look) -> dict[str, str]:
+        """Applications that go on under another name: those gone and those new that have the same source."""
+        model, live, heirs = look.model.applications, self._downstream.live(), self._downstream.heirs()
+        gone = {name: info.source for name, info in self._downstream.infos.items() if name in live - model.keys()}
+        if not gone:
+            return {}
+        known = {old: new for old, new in heirs.items() if old in gone and new in model}
+        gone = {name: source for name, source in gone.items() if name not in known}
+        new = {name: self._source_of(look, model[name]) for name in model.keys() - live}
+        return known | succession.renames(gone, new)
+
+    def _source_of(self, look: _Look, application: Application) -> SourceInfo:
+        spec, origin = application.spec, look.origins[_repo_of(application)]
+        repo = self._source.repo if spec.source.repo == FLEET else spec.source.repo
+        return SourceInfo(
+            origin.mirror.name if isinstance(origin, _Origin) else repo, spec.source.ref, spec.source.path
+        )
 
     async def _trees(self, look: _Look) -> dict[str, dict[str, str | Problem]]:
         """For each application, what names the content of each path it may use."""
@@ -265,8 +318,7 @@ class FleetLoop:
         trees: Mapping[str, str | Problem],
         facts: Facts,
     ) -> Evaluation:
-        spec, now = application.spec, self._clock.now()
-        repo = self._source.repo if spec.source.repo == FLEET else spec.source.repo
+        now = self._clock.now()
         written = look.model.place("Application", application.name, "spec.source.path")
         problems = [
             msgspec.structs.replace(problem, place=written)
@@ -279,12 +331,11 @@ class FleetLoop:
         else:
             commit, traceparent = origin.commit, origin.traceparent
             times = msgspec.structs.replace(origin.times, planned=now)
-            repo = origin.mirror.name
         return Evaluation(
             application=application,
             fleet=look.model,
             facts=facts,
-            source=SourceInfo(repo, spec.source.ref, spec.source.path),
+            source=self._source_of(look, application),
             commit=commit,
             trees={path: tree for path, tree in trees.items() if isinstance(tree, str)},
             render=self._renderer(origin),
@@ -305,9 +356,13 @@ class FleetLoop:
 
         return render
 
-    def _let_go(self, look: _Look, found: _Origin) -> None:
-        """Applications whose document is gone; not while other documents cannot be read: it may be among them."""
+    def _let_go(self, look: _Look, found: _Origin, renamed: Mapping[str, str]) -> None:
+        """Applications whose document is gone; not while other documents cannot be read: it may be among them.
+
+        Too many at once wait until a person has confirmed it. Renamed ones are not gone: they are moved.
+        """
         gone = sorted((self._downstream.present() | set(self._prints)) - set(look.model.applications))
+        held = self._held_back(look, renamed)
         if not gone:
             return
         unreadable = [problem for problem in look.model.reading_problems if problem.severity == "error"]
@@ -316,8 +371,29 @@ class FleetLoop:
             self._tell(Problem("warning", message, unreadable[0].place, "mend the documents first"))
             return
         for name in gone:
+            if name in held:
+                continue
             self._prints.pop(name, None)
             self._downstream.remove(name, Cause(found.commit.sha, f"{found.commit.sha[:12]}-gone", found.traceparent))
+
+    def _held_back(self, look: _Look, renamed: Mapping[str, str]) -> set[str]:
+        """The applications that stay although their documents are gone."""
+        live = self._downstream.live()
+        leaving = live - look.model.applications.keys() - renamed.keys()
+        pending = budget.applications(leaving, live - leaving, self._clock.now())
+        if self._allows("applications", "", pending.token if pending is not None else "") or pending is None:
+            held: tuple[Pending, ...] = ()
+        else:
+            held = (budget.since_first(pending, self._pending),)
+        if held != self._pending:
+            self._pending = held
+            self._tell(*map(self._waiting, held))
+        return {name for each in held for name in each.items}
+
+    def _waiting(self, pending: Pending) -> Problem:
+        where = Place(self._source.path) if self._source.path != "." else None
+        hint = f"`yardarm confirm {pending.items[0]}` lets them go; or put their documents back"
+        return Problem("warning", f"{pending.reason}: that waits to be confirmed", where, hint)
 
     def _tell(self, *more: Problem) -> None:
         """Shows the fleet as it is known, with what is wrong with its sources."""
@@ -343,6 +419,7 @@ class FleetLoop:
                 for name, environment in (model.environments.items() if model is not None else ())
             ),
             problems=(*more, *sources, *self._unread, *(model.problems if model is not None else ())),
+            pending=self._pending,
         )
         self._told = more
         if fleet != self._fleet:
