@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.domain.health import images
 from agent.domain.health.conditions import HEALTHY, degraded, progressing
 from agent.domain.health.fields import condition, is_true, items, mapping, number, said, spec, status, text
 from shared.model import HealthStatus, Manifest
@@ -52,7 +53,7 @@ def pod(manifest: Manifest) -> HealthStatus:
         return progressing(f"cannot be scheduled: {text(scheduled, 'message') or 'no reason given'}")
     if scheduled.get("reason") == "SchedulingGated":
         return progressing(f"waits for its scheduling gates: {_names(spec(manifest), 'schedulingGates', 'name')}")
-    return progressing(_gate(manifest) or said(condition(manifest, "Ready")) or f"is {phase or 'not started'}")
+    return progressing(gate(manifest) or said(condition(manifest, "Ready")) or f"is {phase or 'not started'}")
 
 
 def containers(manifest: Manifest) -> list[dict[str, Any]]:
@@ -61,31 +62,37 @@ def containers(manifest: Manifest) -> list[dict[str, Any]]:
     return [each for field in ("initContainerStatuses", "containerStatuses") for each in items(now, field)]
 
 
-def trouble(manifest: Manifest) -> str:
-    """What keeps a container from running, empty when nothing is known to."""
+def trouble(manifest: Manifest, pulling: str = "") -> str:
+    """What keeps a container from running, empty when nothing is known to.
+
+    `pulling` is what events say of its images, which is more than the pod does: that one mostly says "back-off".
+    """
     for each in containers(manifest):
         waiting, last = mapping(each, "state", "waiting"), mapping(each, "lastState", "terminated")
         ended = mapping(each, "state", "terminated")
         if text(waiting, "reason") in BROKEN:
-            return f"{waiting['reason']}: container {each.get('name')} ({_image(manifest, each)}): " + _why(
-                manifest, each, waiting, last
-            )
+            why = _why(manifest, each, pulling)
+            return f"{waiting['reason']}: container {each.get('name')} ({_image(manifest, each)}): {why}"
         if "OOMKilled" in (last.get("reason"), ended.get("reason")) and not each.get("ready"):
             return f"OOMKilled: {_out_of_memory(manifest, each)}"
         if number(ended, "exitCode"):
-            return f"container {each.get('name')} {_exit(ended)}"
+            return f"container {each.get('name')} {exited(ended)}"
     return ""
 
 
-def _why(manifest: Manifest, each: dict[str, Any], waiting: dict[str, Any], last: dict[str, Any]) -> str:
+def _why(manifest: Manifest, each: dict[str, Any], pulling: str) -> str:
+    waiting, last = mapping(each, "state", "waiting"), mapping(each, "lastState", "terminated")
+    reason, message = text(waiting, "reason"), " ".join(text(waiting, "message").split())
     if last.get("reason") == "OOMKilled":
         return _out_of_memory(manifest, each)
-    if waiting.get("reason") == "CrashLoopBackOff" and last:
-        return _exit(last, f", {number(each, 'restartCount')} restarts")
-    return " ".join(text(waiting, "message").split()) or "no message"
+    if reason == "CrashLoopBackOff" and last:
+        return exited(last, f", {number(each, 'restartCount')} restarts")
+    if reason in PULLING:
+        return images.explained(f"{message} {reason}") or images.explained(pulling) or message or "no message"
+    return message or "no message"
 
 
-def _exit(ended: dict[str, Any], more: str = "") -> str:
+def exited(ended: dict[str, Any], more: str = "") -> str:
     """How a container ended: its code, what that means, and its last words (its termination message)."""
     code = number(ended, "exitCode")
     meaning = f" ({_CODES[code]})" if code in _CODES else ""
@@ -117,7 +124,7 @@ def _image(manifest: Manifest, each: dict[str, Any]) -> str:
     return text(_declared(manifest, each), "image") or text(each, "image") or "no image"
 
 
-def _gate(manifest: Manifest) -> str:
+def gate(manifest: Manifest) -> str:
     """The readiness gate a pod with ready containers waits for."""
     if not is_true(manifest, "ContainersReady"):
         return ""
@@ -136,7 +143,7 @@ def _failure(manifest: Manifest) -> str:
         if ended.get("reason") == "OOMKilled":
             return f"OOMKilled: {_out_of_memory(manifest, each)}"
         if number(ended, "exitCode") and not text(now, "reason"):
-            return f"{text(ended, 'reason') or 'Error'}: container {each.get('name')} {_exit(ended)}"
+            return f"{text(ended, 'reason') or 'Error'}: container {each.get('name')} {exited(ended)}"
     return said(now) or "the pod failed"
 
 
