@@ -6,6 +6,7 @@ and the SDK is not even imported. `yardarm trace` does not depend on it: it read
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import sys
@@ -42,7 +43,10 @@ class JsonFormatter(logging.Formatter):
             entry["trace"] = f"{span.trace_id:032x}"
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str).decode()
+        try:
+            return orjson.dumps(entry, default=str).decode()
+        except orjson.JSONEncodeError:  # a file name that is no text, a number beyond 64 bits
+            return json.dumps(entry, default=str)
 
 
 class TextFormatter(logging.Formatter):
