@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from agent.domain import hints
+from agent.domain import migration, replacing
 from agent.domain.desired import Desired, Key
 from agent.domain.plan import Plan, Step
 from agent.domain.reclaiming import reclaimed
@@ -66,6 +66,8 @@ class Outcome(msgspec.Struct, frozen=True):
     retry_after: float | None = None
     no_answer: bool = False
     """The API server did not answer at all."""
+    warnings: tuple[str, ...] = ()
+    """What the server had to say about it though it took it."""
 
     @property
     def failed(self) -> bool:
@@ -181,12 +183,17 @@ class Applier:
                 async with self._lanes:
                     if result.cluster_down:
                         return Outcome(each.ref, Action.PENDING, "the API server does not answer", Retry.SOON)
-                    return _applied(each, before, await self._kube.apply(each.manifest, force=force))
+                    if before is not None and not migration.applied_by_us(before):
+                        await self._take_over(each, before)
+                    return await self._sent(each, before, force=force)
             except (ApiError, AccessError) as error:
                 failed = _outcome(each, error)
+                if isinstance(error, Conflict) and not force and _only_tools(error):
+                    force = True
+                    continue
                 if isinstance(error, Invalid) and force and attempt == 1 and await self._reclaim(each, error):
                     continue
-                if isinstance(error, Invalid) and before is not None and hints.recreate(each.manifest):
+                if isinstance(error, Invalid) and before is not None and _replaceable(each, error):
                     return await self._recreate(each, before, failed)
                 if not _passes(error) or attempt == ATTEMPTS:
                     return failed
@@ -195,7 +202,33 @@ class Applier:
                 await self._clock.sleep(backoff.next(failed.retry_after))
             except ValueError as error:
                 return Outcome(each.ref, Action.FAILED, str(error), Retry.SLOWLY)
-        raise AssertionError  # the last attempt returns
+        return Outcome(each.ref, Action.FAILED, "another tool keeps taking the object back", Retry.SLOWLY)
+
+    async def _sent(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
+        warnings: list[str] = []
+        live = await self._kube.apply(each.manifest, force=force, on_warning=warnings.append)
+        return _applied(each, before, live, tuple(warnings))
+
+    async def _take_over(self, each: Desired, before: Manifest) -> None:
+        """Makes the fields ours that the tool wrote which had the object until now; values stay as they are.
+
+        Raises:
+            ApiError: it cannot be done, or the object changes all the time.
+        """
+        live: Manifest | None = before
+        for attempt in range(1, ATTEMPTS + 1):
+            fields = migration.migrated(each.manifest, live) if live is not None else None
+            if live is None or fields is None:
+                return
+            try:
+                await self._kube.set_managed_fields(live, fields)
+            except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
+                live = await self._kube.get(each.ref)
+            else:
+                log.info("taken over", extra={"object": str(each.ref), "from": ", ".join(migration.tools(live))})
+                return
 
     async def _reclaim(self, each: Desired, refusal: Invalid) -> bool:
         """Takes over list items that an edit put in the way of ours, as a changed Service port does."""
@@ -230,7 +263,7 @@ class Applier:
                         each.ref, Action.PENDING, "is being replaced: waits for the old one to go", Retry.SOON
                     )
                 await self._clock.sleep(0.2)
-            return _applied(each, None, await self._kube.apply(each.manifest))
+            return await self._sent(each, None, force=False)
         except (ApiError, AccessError) as error:
             return _outcome(each, error)
 
@@ -254,12 +287,27 @@ class Applier:
         raise AssertionError  # the last attempt returns
 
 
-def _applied(each: Desired, before: Manifest | None, live: Manifest) -> Outcome:
+def _applied(each: Desired, before: Manifest | None, live: Manifest, warnings: tuple[str, ...]) -> Outcome:
     action = Action.CREATED
     if before is not None:
         same = _version(before) == _version(live)
         action = Action.UNCHANGED if same else Action.CONFIGURED
-    return Outcome(each.ref, action, digest=each.digest, live=live)
+    return Outcome(each.ref, action, digest=each.digest, live=live, warnings=warnings)
+
+
+def _only_tools(error: Conflict) -> bool:
+    """Whether nobody is in the way but tools that we take over from, as one that wrote before managedFields were."""
+    return error.kind_of_conflict is ConflictKind.FIELDS and migration.only_tools(
+        cause.manager for cause in error.causes
+    )
+
+
+def _immutable(error: Invalid) -> bool:
+    return replacing.immutable([cause.message for cause in error.causes] or [error.message])
+
+
+def _replaceable(each: Desired, error: Invalid) -> bool:
+    return _immutable(error) and replacing.may_replace(each.ref, each.manifest)
 
 
 def _version(manifest: Manifest) -> object:
@@ -275,8 +323,10 @@ def _passes(error: Exception) -> bool:
 
 def _outcome(each: Desired, error: ApiError | AccessError) -> Outcome:
     reason, retry = _explained(error)
-    if isinstance(error, Invalid) and "immutable" in error.message:
-        reason += "; to have it deleted and created anew, annotate it kustomize.toolkit.fluxcd.io/force: enabled"
+    if isinstance(error, Invalid) and _immutable(error):
+        fields = ", ".join(dict.fromkeys(cause.field for cause in error.causes if cause.field))
+        what = f"{fields} cannot be changed in a {each.ref.kind} that exists" if fields else "it cannot be changed"
+        reason = f"{what}: {replacing.advice(each.ref)} ({reason})"
     return Outcome(
         each.ref,
         Action.FAILED,

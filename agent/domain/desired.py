@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import orjson
 
 from agent.domain import applyset
+from shared.diff import LAST_APPLIED
 from shared.errors import DocumentError
 from shared.manifests import ref_of
 from shared.model import Manifest, ObjectRef, UnitKey, Value
@@ -77,11 +78,14 @@ def digest(manifest: Manifest) -> str:
 
 
 def _cleaned(manifest: Manifest, namespace: str) -> Manifest:
-    """Without what only the server may write; Secrets without `stringData`, which is never read back."""
+    """Without what only the server or kubectl may write; Secrets without `stringData`, which is never read back."""
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in _SERVER_SIDE}
     metadata.pop("namespace", None)
     if namespace:
         metadata["namespace"] = namespace
+    if isinstance(metadata.get("annotations"), dict) and LAST_APPLIED in metadata["annotations"]:
+        # Exported from a cluster: kubectl's copy of an object that is not this one any more.
+        metadata["annotations"] = {key: text for key, text in metadata["annotations"].items() if key != LAST_APPLIED}
     clean = {name: value for name, value in manifest.items() if name not in ("status", "metadata")}
     clean["metadata"] = metadata
     if manifest.get("kind") == "Secret" and isinstance(clean.get("stringData"), dict):
