@@ -45,8 +45,15 @@ def write_own(path: Path, content: dict[str, Any]) -> None:
     write(path, content)
 
 
-def remove_own(path: Path, content: dict[str, Any]) -> None:
-    """Removes the note if it still is this one: a demo started later may have written its own."""
+def remove(path: Path, content: dict[str, Any]) -> None:
+    """Removes the file if it still is this one: a demo started later may have written its own."""
     with contextlib.suppress(OSError, ValueError):
         if json.loads(path.read_text(encoding="utf-8")) == content:
             path.unlink()
+
+
+def remove_own(path: Path, content: dict[str, Any]) -> None:
+    """As `remove`, and the folder with it once nothing is in it."""
+    remove(path, content)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()

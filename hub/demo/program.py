@@ -235,4 +235,4 @@ def _announced(info: Path | None, places: words.Places) -> Iterator[None]:
     finally:
         note.remove_own(own, content)
         if info is not None:
-            note.remove_own(info, content)
+            note.remove(info, content)

@@ -116,7 +116,7 @@ def test_notes_are_private_and_only_their_writer_removes_them(tmp_path):
     note.remove_own(place, {"url": "one"})
     assert place.exists()
     note.remove_own(place, {"url": "two"})
-    assert not place.exists()
+    assert not place.parent.exists()
 
 
 def test_no_note_is_left_where_others_may_write(tmp_path):
