@@ -9,6 +9,7 @@ What the cache holds stays readable meanwhile; `stale` says since when it may be
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import sys
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 PART_OF = "applyset.kubernetes.io/part-of"
 PAGE = 250
 """Objects per page of a list: what is decoded at one time decides the peak of memory."""
+
+UNPACKED = 16
+"""Decoded objects that are kept at hand: a pass looks at the same few again and again."""
 
 SHORT = 5.0
 """Seconds; a watch that ends sooner without a word counts as failed, lest a broken proxy makes us spin."""
@@ -89,6 +93,7 @@ class LiveCache:
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._starting: asyncio.Queue[_Watch] = asyncio.Queue()
         self._subscribers: list[Mailbox[tuple[str, str, str, str], Change]] = []
+        self._unpack = functools.lru_cache(UNPACKED)(_unpacked)
 
     async def run(self) -> None:
         """Runs the watches until cancelled."""
@@ -122,7 +127,7 @@ class LiveCache:
         """
         kind = self._kinds.get((ref.api_version, ref.kind))
         entry = kind.entries.get((ref.namespace, ref.name)) if kind is not None else None
-        return orjson.loads(zlib.decompress(entry.body)) if entry is not None else None
+        return self._unpack(entry.body) if entry is not None else None
 
     def part_of(self, applyset: str) -> tuple[ObjectRef, ...]:
         """References of all known objects that say they belong to this ApplySet."""
@@ -309,6 +314,11 @@ class _Watch:
         self._failure = error
         self._attempted.set()
         await self._clock.sleep(self._backoff.next(error.retry_after if isinstance(error, Unavailable) else None))
+
+
+def _unpacked(body: bytes) -> Manifest:
+    manifest: Manifest = orjson.loads(zlib.decompress(body))
+    return manifest
 
 
 def _packed(manifest: Manifest) -> _Entry:

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 FETCHERS = 4
 """Units fetched at the same time: a restart of the fleet must not become a stampede."""
+LISTED = 1.0
+"""Seconds, jittered, from a list of units to the look at it: what it lists was announced just before and is most
+likely on its way, and checking a list's signature costs as much as checking an assignment's."""
 STALE_RETRIES = 5
 """A replica of the stream may lag behind the list for a moment."""
 
@@ -77,6 +80,7 @@ class Inbox:
         self._receiver = receiver
         self._newest: dict[UnitKey, int] = {}
         self._delivered: dict[UnitKey, int] = {}
+        self._listed: Message | None = None
         self._root: Root | None = None
         self._arrived: Mailbox[UnitKey, _Arrived] = Mailbox()
         self._compare = asyncio.Event()
@@ -123,7 +127,8 @@ class Inbox:
         if isinstance(about, UnitKey):
             self._take(about, message)
         elif about == "_root":
-            self._take_root(message)
+            self._listed = message
+            self._compare.set()
         elif about == "_report":
             self._receiver.report_all()
 
@@ -142,7 +147,6 @@ class Inbox:
             raise InvalidMessage(f"the list of units is for cluster {root.cluster}")
         # An old list does no harm: it only says what to ask for, and what is asked for has its own generation.
         self._root = root
-        self._compare.set()
 
     def _rejected(self, subject: str, error: InvalidMessage) -> None:
         log.warning("a message was rejected", extra={"subject": subject, "error": str(error)})
@@ -152,6 +156,8 @@ class Inbox:
         backoff = Backoff(0.2, 30)
         while True:
             await self._compare.wait()
+            if not self._ask:
+                await self._clock.sleep(LISTED * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
             await self._bus.wait_connected()
             self._compare.clear()
             try:
@@ -170,6 +176,9 @@ class Inbox:
             if message is not None:
                 self._open(message)
             self._ask = False
+        listed, self._listed = self._listed, None
+        if listed is not None:
+            self._take_root(listed)
         if self._root is None:
             return
         behind = [

@@ -102,7 +102,7 @@ class Reconciler:
         self._all_served = False
         self._plan = Plan()
         self._outcomes: dict[Key, Outcome] = {}
-        self._judged: dict[Key, HealthStatus] = {}
+        self._judged: dict[Key, HealthStatus] = dict(previous._judged) if previous else {}
         self._suspects: set[Key] = set()
         self._verdict = Verdict(Phase.APPLYING)
         self._at_rest = False
@@ -166,7 +166,9 @@ class Reconciler:
         verdict = self._judged.get(ref.key)
         if verdict is None:
             live = self._view.get(ref)
-            verdict = self._judged[ref.key] = health(live) if live is not None else self._absent(ref.key)
+            if live is None:  # not kept: it says more about us than about the object
+                return self._absent(ref.key)
+            verdict = self._judged[ref.key] = health(live)
         return verdict
 
     def _absent(self, key: Key) -> HealthStatus:
