@@ -10,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -19,6 +19,7 @@ from hub import registered, shelf, streams
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.domain.fleet import Facts, FleetModel
+from hub.domain.records import Consent
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.identity import Identity
@@ -45,7 +46,7 @@ from hub.view import View
 from shared import __version__
 from shared.bus import Bus
 from shared.credentials import Credentials
-from shared.errors import InvalidMessage, InvalidSignature
+from shared.errors import InvalidMessage, InvalidSignature, Unavailable
 from shared.messages import Event
 from shared.model import UnitKey
 from shared.tasks import Clock, supervise
@@ -184,6 +185,7 @@ class Hub:
                 explainer=FleetExplainer(lambda: self.model, self.view_facts, self._units),
                 webhooks=self,
                 readiness=self,
+                confirmations=self,
                 token=self.token,
                 version=__version__,
             )
@@ -209,6 +211,15 @@ class Hub:
 
     def _units(self, application: str) -> Mapping[UnitKey, Any]:
         return self._lead.publisher.of_application(application) if self._lead is not None else {}
+
+    async def confirm(self, consents_given: Sequence[Consent]) -> None:
+        """Stores what a person has agreed to, for whichever hub leads; the history tells who and why."""
+        if self._bus is None:
+            raise Unavailable("this hub has no connection to NATS yet")
+        await consents.record(Store(self._bus), consents_given)
+        for event in map(consents.event, consents_given):
+            if self.view.event(event):
+                self._on_event(event)
 
     def role(self) -> str:
         """`leader` or `follower`."""

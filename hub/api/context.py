@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hub.domain.records import Consent
 from hub.metrics import Metrics
 from hub.view import View
 
@@ -43,6 +44,17 @@ class Readiness(Protocol):
         """What is not ready: part → what it waits for. Empty when all is well."""
 
 
+class Confirmations(Protocol):
+    """Records that a person has agreed to deletions."""
+
+    async def confirm(self, consents: Sequence[Consent]) -> None:
+        """Stores them for the leading hub to act on.
+
+        Raises:
+            Unavailable: not stored, or not all; doing it again is harmless.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything `create_app` needs. `token` opens the API and must not be empty."""
@@ -52,6 +64,7 @@ class Context:
     explainer: Explainer
     webhooks: Webhooks
     readiness: Readiness
+    confirmations: Confirmations
     token: str
     version: str
 

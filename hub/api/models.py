@@ -5,7 +5,7 @@ Answers are written straight from the view's dicts; nothing is validated on the 
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -390,6 +390,47 @@ class Trace(Shape):
     total: int
     healthy: int
     seconds: Quantiles
+
+
+class AwaitingUnit(Shape):
+    """A unit that waits, and the token that confirms exactly what it waits with."""
+
+    cluster: str
+    namespace: str
+    application: str
+    token: str
+
+
+class Confirmation(Shape):
+    """Deletions (`kind` objects) or removals that wait for a person's word. `objects` are the first of `count`."""
+
+    kind: Literal["objects", "applications", "clusters", "moves"]
+    application: str
+    namespace: str
+    count: int
+    objects: list[ObjectRef]
+    items: list[str]
+    reason: str
+    since: Time
+    token: str | None
+    units: list[AwaitingUnit]
+
+
+class Confirm(BaseModel):
+    """What to let go ahead: every token of what was shown, limited to an application or to units if need be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]], Field(min_length=1, max_length=10_000)]
+    application: Annotated[str, Field(max_length=63)] = ""
+    units: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=10_000)] = []
+    reason: Annotated[str, Field(max_length=1000)] = ""
+
+
+class Confirmed(Shape):
+    """What goes ahead now."""
+
+    items: list[Confirmation]
 
 
 class Accepted(Shape):

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import typer
 
-from hub.cli import keys, offline, read, running, timeline
+from hub.cli import confirm, keys, offline, read, running, timeline
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
 from shared.errors import YardarmError
 
 READ = "Read from a hub (YARDARM_HUB, YARDARM_TOKEN, or the running demo)"
+STEER = "Steer"
 OFFLINE = "Offline, for editors and CI"
 RUN = "Run"
 
@@ -51,6 +52,7 @@ app.add_typer(read.get, name="get", rich_help_panel=READ)
 app.command(rich_help_panel=READ)(read.explain)
 app.command(rich_help_panel=READ)(read.drift)
 app.command(rich_help_panel=READ)(timeline.trace)
+app.command(rich_help_panel=STEER)(confirm.confirm)
 
 app.command(rich_help_panel=OFFLINE)(offline.validate)
 app.command(rich_help_panel=OFFLINE)(offline.render)

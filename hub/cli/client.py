@@ -53,6 +53,10 @@ class Client:
         """The decoded answer to `GET /api/v1/<path>`."""
         return self._ask("GET", path, query)
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The decoded answer to `POST /api/v1/<path>` with a JSON body."""
+        return self._ask("POST", path, {}, json.dumps(body).encode())
+
     def items(self, path: str, limit: int | None = None, **query: str | int | None) -> list[Any]:
         """All items of a paged list, or the first `limit`."""
         found: list[Any] = []
@@ -91,20 +95,21 @@ class Client:
         finally:
             connection.close()
 
-    def _ask(self, method: str, path: str, query: dict[str, Any]) -> Any:
+    def _ask(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Any:
         connection = self._connection(timeout=TIMEOUT)
         try:
-            connection.request(method, self._path(path, query), headers=self._headers("application/json"))
+            headers = self._headers("application/json") | ({"Content-Type": "application/json"} if body else {})
+            connection.request(method, self._path(path, query), body, headers)
             answer = connection.getresponse()
-            body = answer.read()
+            received = answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         finally:
             connection.close()
         if answer.status >= 400:
-            raise self._refusal(answer.status, body, path)
+            raise self._refusal(answer.status, received, path)
         try:
-            return json.loads(body)
+            return json.loads(received)
         except ValueError as error:
             raise Trouble(f"{self._target.url} does not answer like a Yardarm hub: is the address right?") from error
 

@@ -7,16 +7,16 @@ this hub holds back, whoever holds them asks `allows`. A word that fits nothing 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from hub.domain.records import Consent
 from hub.publisher import Publisher
-from hub.store import Store
+from hub.store import Conflict, Store
 from shared.bus import Refused
 from shared.errors import Unavailable
-from shared.messages import encode
+from shared.messages import Event, Severity, encode
 from shared.tasks import Backoff, Clock, Mailbox
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Consents:
         self._clock = clock
         self._granted: dict[str, Consent] = {}
         self._work: Mailbox[str, Consent] = Mailbox()
-        self._spent: Mailbox[str, str] = Mailbox()
+        self._spent: Mailbox[str, None] = Mailbox()
 
     async def load(self) -> None:
         """What was confirmed before this hub began to lead."""
@@ -48,30 +48,31 @@ class Consents:
         """A record of the store; others than consents are passed over."""
         if not key.startswith(f"{PREFIX}."):
             return
-        consent = read(data)
+        consent = _read(data)
         if consent is None:
             log.warning("a stored confirmation cannot be read", extra={"key": key})
             return
-        self._granted[consent.token] = consent
-        self._work.put(consent.token, consent)
+        self._granted[key] = consent
+        self._work.put(key, consent)
 
     def allows(self, kind: str, application: str, token: str) -> bool:
         """Whether these removals were confirmed. Any other word about the same thing is out of date: forgotten."""
-        for other in list(self._granted.values()):
-            if (other.kind, other.application) == (kind, application) and other.token != token:
-                self._forget(other.token)
-        return token in self._granted
+        about = {key: one for key, one in self._granted.items() if (one.kind, one.application) == (kind, application)}
+        for key, other in about.items():
+            if other.token != token:
+                self._forget(key)
+        return any(one.token == token for one in about.values())
 
     async def run(self) -> None:
         """Works until cancelled."""
         backoff = Backoff(0.5, 30)
         while True:
-            token, consent = await self._work.get()
+            key, consent = await self._work.get()
             try:
-                await self._carry_out(consent)
+                await self._carry_out(key, consent)
             except (Unavailable, Refused) as error:
-                self._work.put_back(token, consent)
-                log.warning("a confirmation has to wait", extra={"token": token, "error": str(error)})
+                self._work.put_back(key, consent)
+                log.warning("a confirmation has to wait", extra={"key": key, "error": str(error)})
                 await self._clock.sleep(backoff.next())
             else:
                 backoff.reset()
@@ -80,37 +81,60 @@ class Consents:
         """Removes what is over from the store, until cancelled."""
         backoff = Backoff(0.5, 30)
         while True:
-            token, _ = await self._spent.get()
+            key, _ = await self._spent.get()
             try:
-                await self._store.delete(f"{PREFIX}.{token}")
-            except (Unavailable, Refused) as error:
-                self._spent.put_back(token, token)
-                log.info("a confirmation is not forgotten yet", extra={"token": token, "error": str(error)})
+                await self._store.delete(key)
+            except (Unavailable, Refused, Conflict) as error:
+                self._spent.put_back(key, None)
+                log.info("a confirmation is not forgotten yet", extra={"key": key, "error": str(error)})
                 await self._clock.sleep(backoff.next())
             else:
                 backoff.reset()
 
-    async def _carry_out(self, consent: Consent) -> None:
+    async def _carry_out(self, key: str, consent: Consent) -> None:
         if consent.unit is None:
             self._again("" if consent.kind == "applications" else consent.application)
             return
         given = self._publisher.given(consent.unit)
         if given is not None and given.generation == consent.generation and given.digest == consent.digest:
             await self._publisher.confirm(consent.unit, consent.generation, consent.token)
-        self._forget(consent.token)
+        self._forget(key)
 
-    def _forget(self, token: str) -> None:
-        self._granted.pop(token, None)
-        self._spent.put(token, token)
-
-
-def written(consent: Consent) -> tuple[str, bytes]:
-    """(key, value) for the store."""
-    return f"{PREFIX}.{consent.token}", encode(consent)
+    def _forget(self, key: str) -> None:
+        self._granted.pop(key, None)
+        self._spent.put(key, None)
 
 
-def read(data: bytes) -> Consent | None:
-    """A stored consent, None when it cannot be read."""
+async def record(store: Store, consents: Iterable[Consent]) -> None:
+    """Stores them, for whichever hub leads. May raise `Unavailable`; again is harmless."""
+    for consent in consents:
+        await store.put(_key(consent), encode(consent), ttl=KEPT_FOR)
+
+
+def event(consent: Consent) -> Event:
+    """The entry in the history."""
+    what = "removals" if consent.unit is None else "deletions"
+    unit = consent.unit
+    return Event(
+        id=f"{_key(consent)}-{consent.token}-{consent.at:.3f}",
+        at=consent.at,
+        type="confirmed",
+        severity=Severity.WARNING,
+        message=f"{what} confirmed" + (f": {consent.reason}" if consent.reason else ""),
+        cluster=unit.cluster if unit is not None else "",
+        namespace=unit.namespace if unit is not None else "",
+        application=consent.application,
+        actor=consent.actor,
+    )
+
+
+def _key(consent: Consent) -> str:
+    if consent.unit is None:
+        return f"{PREFIX}.{consent.kind}.{consent.token}"
+    return f"{PREFIX}.objects.{consent.unit.cluster}.{consent.unit.namespace}.{consent.unit.application}"
+
+
+def _read(data: bytes) -> Consent | None:
     try:
         return msgspec.json.decode(data, type=Consent)
     except msgspec.DecodeError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
+import re
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -20,11 +21,12 @@ from hub.domain.status import SKEW, Have, Reach, Shown, State, Want, counts_for,
 from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
-from shared.messages import Assignment, Event, Heartbeat, Report, Severity
+from shared.messages import Assignment, Awaiting, Event, Heartbeat, Report, Severity
 from shared.model import UnitKey
 from shared.tasks import Clock
 from shared.telemetry import trace_id
 
+TOKEN = re.compile(r"[0-9a-f]{32}")
 GRAVES = 100_000
 """Removed units whose generation is remembered, so that a late message does not bring them back."""
 
@@ -48,6 +50,8 @@ class View:
         self.clusters: dict[str, ClusterRecord] = {}
         self.index = UnitIndex()
         self.rollup = Rollup()
+        self.awaiting: dict[Key, Awaiting] = {}
+        """Deletions that agents hold back until somebody confirms them."""
         self.events = EventLog()
         self.feed = Feed()
         self.version = 0
@@ -114,6 +118,7 @@ class View:
             return False
         record.have = said(report, self._share)
         record.keep(report)
+        self._await_word(record.key, report)
         self._cluster(report.cluster).digest = None
         self._refresh(record)
         return True
@@ -212,10 +217,17 @@ class View:
             record = units[key] = UnitRecord(key)
         return record
 
+    def _await_word(self, key: Key, report: Report) -> None:
+        if report.awaiting is not None and TOKEN.fullmatch(report.awaiting.token):
+            self.awaiting[key] = report.awaiting
+        else:
+            self.awaiting.pop(key, None)
+
     def _bury(self, record: UnitRecord, generation: int) -> None:
         cluster = self._cluster(record.key[0])
         cluster.digest = None
         del cluster.units[record.key]
+        self.awaiting.pop(record.key, None)
         if len(self._graves) >= GRAVES:
             del self._graves[next(iter(self._graves))]
         self._graves[record.key] = generation

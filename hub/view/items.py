@@ -165,7 +165,7 @@ def unit_item(record: UnitRecord) -> Item:
 
 def object_item(one: ObjectStatus) -> Item:
     """An object of a unit."""
-    return {"object": _reference(one.ref), "health": one.health, "reason": one.reason, "action": one.action}
+    return {"object": reference(one.ref), "health": one.health, "reason": one.reason, "action": one.action}
 
 
 def timeline_item(have: Have | None) -> Item:
@@ -182,7 +182,7 @@ def drift_item(record: UnitRecord, drift: Drift) -> Item:
         "cluster": cluster_name,
         "namespace": namespace,
         "application": application_name,
-        "object": _reference(drift.ref),
+        "object": reference(drift.ref),
         "fields": [to_json(one) for one in drift.fields],
         "deleted": drift.deleted,
         "since": drift.since,
@@ -192,7 +192,8 @@ def drift_item(record: UnitRecord, drift: Drift) -> Item:
     }
 
 
-def _reference(ref: ObjectRef) -> Item:
+def reference(ref: ObjectRef) -> Item:
+    """The name of an object."""
     return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 

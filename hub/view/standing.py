@@ -11,7 +11,7 @@ from shared.model import Health, UnitKey
 
 def stands(view: View, unit: UnitKey, digest: str) -> bool:
     """Whether the unit is applied and healthy with this digest, as its agent says."""
-    record = _record(view, unit)
+    record = unit_record(view, unit)
     if record is None or record.want is None or record.have is None or record.want.digest != digest:
         return False
     fine = record.have.phase is Phase.APPLIED and record.have.health in (Health.HEALTHY, Health.SUSPENDED)
@@ -20,10 +20,11 @@ def stands(view: View, unit: UnitKey, digest: str) -> bool:
 
 def assigned_at(view: View, unit: UnitKey, digest: str) -> float | None:
     """When the unit was assigned this digest, None if it is not what it has to have."""
-    record = _record(view, unit)
+    record = unit_record(view, unit)
     return record.want.at if record is not None and record.want is not None and record.want.digest == digest else None
 
 
-def _record(view: View, unit: UnitKey) -> UnitRecord | None:
+def unit_record(view: View, unit: UnitKey) -> UnitRecord | None:
+    """What is remembered of a unit."""
     cluster = view.clusters.get(unit.cluster)
     return cluster.units.get((unit.cluster, unit.namespace, unit.application)) if cluster is not None else None

@@ -60,7 +60,7 @@ class Hub:
         self.metrics = Metrics(self.view, "0.1.0")
         self.webhooks = Webhooks()
         self.readiness = Readiness()
-        context = Context(self.view, self.metrics, Explainer(), self.webhooks, self.readiness, TOKEN, "0.1.0")
+        context = Context(self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, TOKEN, "0.1.0")
         self.app = create_app(context)
         self.url = ""
         self.session: aiohttp.ClientSession

@@ -1,0 +1,48 @@
+"""What waits for a person's word, and giving it. The only route that leads to deletions, and only to those shown."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from hub.api import models
+from hub.api.answers import Ctx, Name, json_answer
+from hub.api.problems import Refusal
+from hub.view import confirmations
+from shared.errors import Unavailable
+
+router = APIRouter(tags=["confirmations"])
+
+ACTOR = "the API token"
+"""Whoever holds it: the hub knows no persons yet."""
+
+
+@router.get("/confirmations", responses={200: {"model": models.Page[models.Confirmation]}})
+async def waiting(ctx: Ctx, application: Name = "") -> Response:
+    """Deletions and removals that wait to be confirmed; always one page."""
+    found = [each for each in confirmations.held(ctx.view) if each.names(application, ())]
+    return json_answer({"items": confirmations.items(found), "next": None})
+
+
+@router.post("/confirmations", status_code=202, responses={202: {"model": models.Confirmed}})
+async def confirm(ctx: Ctx, asked: models.Confirm) -> Response:
+    """Lets exactly these deletions go ahead. If any of them is not what waits now, none does."""
+    scope = [each for each in confirmations.held(ctx.view) if each.names(asked.application, asked.units)]
+    tokens = set(asked.tokens)
+    chosen = [each for each in scope if each.token in tokens]
+    unknown = tokens - {each.token for each in chosen}
+    missed = set(asked.units) - {str(each.unit) for each in chosen}
+    if unknown or missed:
+        about = (
+            f"{len(unknown)} of {len(tokens)} tokens are" if unknown else f"nothing of {', '.join(sorted(missed))} is"
+        )
+        raise Refusal(
+            409,
+            f"{about} what waits to be confirmed now: look at the present list, and confirm again",
+            items=confirmations.items(scope),
+        )
+    now = ctx.view.clock.now()
+    try:
+        await ctx.confirmations.confirm([each.consent(ACTOR, asked.reason, now) for each in chosen])
+    except Unavailable as error:
+        raise Refusal(503, f"the confirmation could not be stored: {error}", {"Retry-After": "5"}) from error
+    return json_answer({"items": confirmations.items(chosen)}, 202)
