@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.cache import LiveCache
+from agent.diagnosis import Diagnosis
 from agent.facts import Facts
 from agent.inbox import Delivery, Inbox
 from agent.inventory import Inventory
 from agent.keeper import Keeper
 from agent.kube.client import Kube
+from agent.lease import Lease
 from agent.reconcile import Tools
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.state import State
+from agent.steady import SteadyClock
 from agent.unit import Unit
 from shared import subjects
 from shared.bus import Bus
@@ -34,6 +38,8 @@ log = logging.getLogger(__name__)
 
 WRITES_IN_FLIGHT = 32
 REJECTED_KEPT = 10
+MOMENT = 5.0
+"""Seconds between times noted on disk; less than `agent.steady.TOLERANCE`."""
 
 
 class Agent:
@@ -44,6 +50,9 @@ class Agent:
     ) -> None:
         """`state` must be locked by the caller; None keeps nothing over a restart."""
         cluster = settings.cluster
+        clock = SteadyClock(clock)
+        if state is not None:
+            clock.not_before(state.moment())
         self._settings = settings
         self._clock = clock
         self._state = state
@@ -55,22 +64,36 @@ class Agent:
         self._keeper = Keeper(state, clock)
         self._cache = LiveCache(kube, clock, namespaces=settings.namespace_scope)
         self._reporter = Reporter(self._bus, settings, clock, self._vitals)
+        self._diagnosis = Diagnosis(kube, self._cache, clock, self._diagnosed)
+        self._lease = Lease(
+            kube,
+            clock,
+            settings.inventory_namespace,
+            state.identity() if state is not None else secrets.token_hex(6),
+            self._reporter.boot,
+            self._lease_changed,
+            expires=settings.lease,
+        )
         self._inbox = Inbox(self._bus, settings, self._trust, clock, self)
         self._tools = Tools(
             kube=kube,
             cache=self._cache,
             inventory=Inventory(kube, settings.inventory_namespace),
             reporter=self._reporter,
+            diagnosis=self._diagnosis,
             keeper=self._keeper,
             clock=clock,
             settings=settings,
             lanes=asyncio.Semaphore(WRITES_IN_FLIGHT),
             waits_for=self._waits_for,
             state_changed=self._state_changed,
+            on_hold=lambda: self._lease.on_hold,
         )
         self._units: dict[UnitKey, Unit] = {}
         self._by_set: dict[str, Unit] = {}
         self._rejected: dict[str, str] = {}
+        self._on_hold = self._lease.on_hold
+        self._told_of_lease = ""
         self._group = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -79,6 +102,7 @@ class Agent:
             async with self._group as group:
                 group.create_task(self._cache.run())
                 group.create_task(self._dispatch())
+                self._reporter.silence(True)  # until it is known whether another agent speaks
                 self._restore()
                 loops: dict[str, Callable[[], Any]] = {
                     "bus": self._bus.run,
@@ -86,11 +110,32 @@ class Agent:
                     "reporter": self._reporter.run,
                     "keeper": self._keeper.run,
                     "facts": self._facts.run,
+                    "diagnosis": self._diagnosis.run,
+                    "lease": self._lease.run,
+                    "moment": self._note_time,
                 }
                 for name, loop in loops.items():
                     group.create_task(supervise(name, loop, self._clock), name=name)
         finally:
             await self._keeper.flush()
+            await self._lease.release()
+
+    async def _note_time(self) -> None:
+        """Keeps the time on disk, for the next run; see `SteadyClock`."""
+        while True:
+            self._keeper.keep_moment(self._clock.now())
+            await self._clock.sleep(MOMENT)
+
+    def _lease_changed(self) -> None:
+        lease = self._lease
+        self._reporter.silence(lease.standing_by)
+        if lease.problem and lease.problem != self._told_of_lease:
+            self._reporter.event(Event("", 0.0, "lease", Severity.WARNING, lease.problem))
+        self._told_of_lease = lease.problem
+        if lease.on_hold != self._on_hold:
+            self._on_hold = lease.on_hold
+            for unit in self._units.values():
+                unit.again()
 
     def _restore(self) -> None:
         """Takes up what was assigned when the agent last ran; hub and NATS need not be there."""
@@ -171,13 +216,18 @@ class Agent:
                     return reason
         return ""
 
+    def _diagnosed(self, key: UnitKey) -> None:
+        unit = self._units.get(key)
+        if unit is not None:
+            unit.diagnosed()
+
     def _state_changed(self, changed: UnitKey) -> None:
         for key, unit in self._units.items():
             if key != changed:
                 unit.poke()
 
     def _vitals(self) -> tuple[dict[str, Any], Iterable[str]]:
-        problems = [self._keeper.problem, self._facts.problem]
+        problems = [self._keeper.problem, self._facts.problem, self._lease.problem]
         problems += [f"message rejected: {subject}: {text}" for subject, text in self._rejected.items()]
         return self._facts.values, [problem for problem in problems if problem]
 

@@ -14,10 +14,11 @@ import msgspec
 
 from agent.applier import Applier, Lanes, Outcome, Pass, Retry
 from agent.cache import Change, LiveCache
+from agent.diagnosis import Diagnosis
 from agent.domain import applyset, claims, hints
 from agent.domain import drift as drifts
 from agent.domain.desired import Desired, Key, Refused, prepare
-from agent.domain.health import health
+from agent.domain.expressions import judge
 from agent.domain.plan import Known, Plan, plan
 from agent.inbox import Delivery
 from agent.inventory import Inventory
@@ -48,6 +49,7 @@ class Tools:
     cache: LiveCache
     inventory: Inventory
     reporter: Reporter
+    diagnosis: Diagnosis
     keeper: Keeper
     clock: Clock
     settings: AgentSettings
@@ -56,6 +58,8 @@ class Tools:
     waits_for: Callable[[UnitKey, tuple[str, ...]], str]
     """Why a unit that depends on these applications has to wait; empty when it need not."""
     state_changed: Callable[[UnitKey], None]
+    on_hold: Callable[[], str] = str
+    """Why nothing may be written now; empty when it may."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -102,7 +106,8 @@ class Reconciler:
         self._all_served = False
         self._plan = Plan()
         self._outcomes: dict[Key, Outcome] = {}
-        self._judged: dict[Key, HealthStatus] = dict(previous._judged) if previous else {}
+        judged_alike = previous is not None and previous._policy.health == self._policy.health
+        self._judged: dict[Key, HealthStatus] = dict(previous._judged) if previous and judged_alike else {}
         self._suspects: set[Key] = set()
         self._verdict = Verdict(Phase.APPLYING)
         self._at_rest = False
@@ -147,7 +152,7 @@ class Reconciler:
         leaving = [
             ObjectStatus(ref, Health.PROGRESSING, "is being deleted", Action.PENDING) for ref in self._plan.leaving
         ]
-        return (*desired, *refused, *blocked, *leaving)
+        return self._tools.diagnosis.explained(self._unit, (*desired, *refused, *blocked, *leaving))
 
     def _status(self, each: Desired) -> ObjectStatus:
         key = each.ref.key
@@ -168,7 +173,7 @@ class Reconciler:
             live = self._view.get(ref)
             if live is None:  # not kept: it says more about us than about the object
                 return self._absent(ref.key)
-            verdict = self._judged[ref.key] = health(live)
+            verdict = self._judged[ref.key] = judge(live, self._policy.health)
         return verdict
 
     def _absent(self, key: Key) -> HealthStatus:

@@ -86,6 +86,7 @@ class Unit:
             return
         if self._work is not None and not self.settled:
             self._event("superseded", Severity.INFO, "superseded by a newer revision before it was healthy")
+        self._tools.diagnosis.forget(self.key)
         self._work = Reconciler(self._tools, delivery, self._applied, self._work)
         self._timeline = Timeline(received=delivery.received, fetched=delivery.fetched)
         self._span("agent.fetch", delivery.received, delivery.fetched)
@@ -108,6 +109,18 @@ class Unit:
         """A managed object came, changed or went."""
         if self._work is not None and self._work.heard(change):
             self._wake.set()
+
+    def diagnosed(self) -> None:
+        """More is known of why an object is not healthy."""
+        if self._work is not None and self._said is not None:
+            self._publish(self._work)
+
+    def again(self) -> None:
+        """Whether the agent may act has changed: what is going on ends, and everything is looked at anew."""
+        self._pending = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self._wake.set()
 
     def poke(self) -> None:
         """Something this unit may depend on has changed."""
@@ -134,6 +147,8 @@ class Unit:
 
     def _until_next(self) -> float | None:
         """Seconds until something is due without a change: a retry, a correction, the deadline for health."""
+        if self._tools.on_hold():
+            return None
         due = []
         if self._retry_at is not None:
             due.append(self._retry_at - self._clock.monotonic())
@@ -152,6 +167,11 @@ class Unit:
         """One attempt. Whatever goes wrong in it stays in it."""
         work = self._work
         if work is None:
+            return
+        if hold := self._tools.on_hold():
+            self._pending = True
+            self._verdict = msgspec.structs.replace(self._verdict, reason=hold)
+            self._publish(work)
             return
         retry_due = self._retry_at is not None and self._clock.monotonic() >= self._retry_at
         full, self._pending = self._pending or retry_due, False
