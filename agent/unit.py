@@ -115,13 +115,6 @@ class Unit:
         if self._work is not None and self._said is not None:
             self._publish(self._work)
 
-    def again(self) -> None:
-        """Whether the agent may act has changed: what is going on ends, and everything is looked at anew."""
-        self._pending = True
-        if self._attempt is not None:
-            self._attempt.cancel()
-        self._wake.set()
-
     def poke(self) -> None:
         """Something this unit may depend on has changed."""
         if self._verdict.waits_for_units:
@@ -147,8 +140,6 @@ class Unit:
 
     def _until_next(self) -> float | None:
         """Seconds until something is due without a change: a retry, a correction, the deadline for health."""
-        if self._tools.on_hold():
-            return None
         due = []
         if self._retry_at is not None:
             due.append(self._retry_at - self._clock.monotonic())
@@ -167,11 +158,6 @@ class Unit:
         """One attempt. Whatever goes wrong in it stays in it."""
         work = self._work
         if work is None:
-            return
-        if hold := self._tools.on_hold():
-            self._pending = True
-            self._verdict = msgspec.structs.replace(self._verdict, reason=hold)
-            self._publish(work)
             return
         retry_due = self._retry_at is not None and self._clock.monotonic() >= self._retry_at
         full, self._pending = self._pending or retry_due, False
