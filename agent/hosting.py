@@ -96,6 +96,8 @@ def _settings_of(name: str, settings: SandboxSettings) -> AgentSettings:
         creds=settings.creds_dir / f"{name}.creds",
         state=settings.state / name if settings.state is not None else None,
         heartbeat=settings.heartbeat,
+        # Clusters and agents come and go together here: with hundreds of them, renewing often is most of the load.
+        lease=90.0,
     )
 
 

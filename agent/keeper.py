@@ -19,7 +19,7 @@ from shared.tasks import Clock, Mailbox
 GATHER = 0.5
 """Seconds between writes. Digests lost with a killed process cost a comparison, not a write to the cluster."""
 
-Kind = Literal["assignment", "applied", "timeline"]
+Kind = Literal["assignment", "applied", "timeline", "moment"]
 
 
 class Keeper:
@@ -29,7 +29,7 @@ class Keeper:
         """`state` is None when nothing is kept."""
         self._clock = clock
         self._state = state
-        self._mailbox: Mailbox[tuple[UnitKey, Kind], Callable[[], None]] = Mailbox()
+        self._mailbox: Mailbox[tuple[UnitKey | None, Kind], Callable[[], None]] = Mailbox()
 
     @property
     def problem(self) -> str:
@@ -50,6 +50,11 @@ class Keeper:
         """When an assignment reached each point."""
         if (state := self._state) is not None:
             self._mailbox.put((unit, "timeline"), lambda: state.save_timeline(unit, generation, timeline))
+
+    def keep_moment(self, at: float) -> None:
+        """The time up to which reports were made."""
+        if (state := self._state) is not None:
+            self._mailbox.put((None, "moment"), lambda: state.save_moment(at))
 
     def forget(self, unit: UnitKey) -> None:
         """A unit that is gone: also what was still to be written of it."""

@@ -46,6 +46,7 @@ class Reporter:
         self._clock = clock
         self._vitals = vitals
         self.boot = secrets.token_hex(4)
+        self._silent = False
         self._number = 0
         self._due: Mailbox[UnitKey, None] = Mailbox()
         self._timers: dict[UnitKey, asyncio.TimerHandle] = {}
@@ -59,7 +60,7 @@ class Reporter:
         """Says how a unit is doing. `at` is set here, so that no two reports of a unit are equal."""
         unit = report.unit
         self._latest[unit] = msgspec.structs.replace(report, at=self._clock.now())
-        if unit in self._timers:
+        if self._silent or unit in self._timers:
             return
         wait = self._take_allowance(unit)
         if wait > 0:
@@ -76,12 +77,24 @@ class Reporter:
         return max(0.0, -left * self._interval)
 
     def report_all(self) -> None:
-        """Says everything again: the hub has lost track."""
-        for unit in self._latest:
+        """Says everything again: the hub has lost track. As of now, lest it takes what it hears for old."""
+        if self._silent:
+            return
+        for unit, report in self._latest.items():
+            self._latest[unit] = msgspec.structs.replace(report, at=self._clock.now())
             self._due.put(unit, None)
+
+    def silence(self, silent: bool) -> None:  # noqa: FBT001
+        """Whether to keep quiet about units because another agent speaks of them. Afterwards everything is said."""
+        if silent is self._silent:
+            return
+        self._silent = silent
+        self.report_all()
 
     def event(self, event: Event) -> None:
         """Adds to the history. `type` is a subject token (`apply`, `drift`, …); id, time and cluster are set here."""
+        if self._silent and event.application:
+            return
         complete = msgspec.structs.replace(event, id=self._message_id(), at=self._clock.now(), cluster=self._cluster)
         self._events.append(complete)
         self._events_arrived.set()
@@ -104,7 +117,7 @@ class Reporter:
             await self._bus.wait_connected()
             unit, _ = await self._due.get()
             report = self._latest.get(unit)
-            if report is None:
+            if report is None or self._silent:
                 continue
             try:
                 await self._store(subjects.report(unit), encode(report))
@@ -163,8 +176,8 @@ class Reporter:
             interval=self._heartbeat,
             agent=__version__,
             boot=self.boot,
-            units=len(self._latest),
-            states=states_digest(self._stored.values()),
+            units=0 if self._silent else len(self._latest),
+            states="" if self._silent else states_digest(self._stored.values()),
             facts=facts,
             problems=tuple(problems),
         )

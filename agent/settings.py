@@ -66,6 +66,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Namespaces the agent is limited to, to match its RBAC; empty: the whole cluster."""
     concurrency: int = 12
     """Requests in flight per unit while applying; more than 16 brings no more speed from an API server."""
+    lease: float = 15.0
+    """Seconds without renewal after which another agent may act for the cluster."""
     log_level: str = "info"
     log_style: str = "json"
     """`json` lines, or `text` for people."""

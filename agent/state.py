@@ -12,6 +12,7 @@ import errno
 import fcntl
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,6 +95,29 @@ class State:
             ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
+
+    def identity(self) -> str:
+        """Names whoever holds this directory, over restarts; a new name when it cannot be kept."""
+        path = self._directory / "identity"
+        try:
+            if (kept := path.read_text(encoding="ascii").strip()).isalnum():
+                return kept
+        except (OSError, ValueError):
+            pass  # the first start, or a file that was damaged: a new one is written
+        fresh = secrets.token_hex(6)
+        self._write({path: fresh.encode()})
+        return fresh
+
+    def moment(self) -> float:
+        """The time up to which the last run has spoken; 0 when that is not known."""
+        try:
+            return float((self._directory / "moment").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0.0
+
+    def save_moment(self, at: float) -> None:
+        """Keeps the time."""
+        self._write({self._directory / "moment": repr(at).encode()})
 
     def load(self, trust: Trust, cluster: str) -> list[Saved]:
         """All units that can be read and believed."""

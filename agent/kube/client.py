@@ -9,6 +9,7 @@ Nothing is retried or throttled here: every failure comes out at once as an erro
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ class Kube:
         self._clock = clock
         self._refreshing = asyncio.Lock()
         self._refreshed_at = float("-inf")
+        self._act_as = ""
         self.discovery = Discovery(self._fetch)
 
     @classmethod
@@ -56,6 +58,14 @@ class Kube:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def acting_as(self, user: str) -> Self:
+        """The same connection, whose writes are sent in the name of `user`; empty: in our own. Reading stays ours."""
+        if user == self._act_as:
+            return self
+        other = copy.copy(self)
+        other._act_as = user
+        return other
 
     async def version(self, *, deadline: float = DEADLINE) -> str:
         """The server's version, e.g. `v1.36.2`."""
@@ -107,7 +117,7 @@ class Kube:
         if dry_run:
             query["dryRun"] = "All"
         path = await self._object_path(ref)
-        request = Request("PATCH", path, query, manifest, content_type=APPLY_PATCH)
+        request = Request("PATCH", path, query, manifest, content_type=APPLY_PATCH, act_as=self._act_as)
         answer = await self._transport_send(request, ref, deadline)
         if on_warning is not None:
             for warning in answer.warnings:
@@ -128,10 +138,31 @@ class Kube:
         Raises:
             Conflict: the object has changed meanwhile.
         """
+        return await self.merge(live, {"metadata": {"managedFields": managed_fields}})
+
+    async def merge(self, live: Manifest, change: Manifest, *, deadline: float = DEADLINE) -> Manifest:
+        """A merge patch to `live`, which must still be the current version.
+
+        Raises:
+            Conflict: the object has changed meanwhile.
+        """
         ref, version = _ref(live), live["metadata"]["resourceVersion"]
-        body = {"metadata": {"resourceVersion": version, "managedFields": managed_fields}}
-        request = Request("PATCH", await self._object_path(ref), body=body, content_type=MERGE_PATCH)
-        return _manifest((await self._transport_send(request, ref, DEADLINE)).body)
+        body = {**change, "metadata": {**(change.get("metadata") or {}), "resourceVersion": version}}
+        path = await self._object_path(ref)
+        query = {"fieldManager": MANAGER}
+        request = Request("PATCH", path, query, body, content_type=MERGE_PATCH, act_as=self._act_as)
+        return _manifest((await self._transport_send(request, ref, deadline)).body)
+
+    async def create(self, manifest: Manifest, *, deadline: float = DEADLINE) -> Manifest:
+        """Makes an object that must not be there yet.
+
+        Raises:
+            Conflict: it is.
+        """
+        ref = _ref(manifest)
+        path = (await self.resource(ref.api_version, ref.kind)).path(ref.namespace)
+        request = Request("POST", path, {"fieldManager": MANAGER}, manifest, act_as=self._act_as)
+        return _manifest((await self._transport_send(request, ref, deadline)).body)
 
     async def delete(
         self,
@@ -154,7 +185,7 @@ class Kube:
             body["dryRun"] = ["All"]
         path = await self._object_path(ref)
         try:
-            await self._transport_send(Request("DELETE", path, body=body), ref, deadline)
+            await self._transport_send(Request("DELETE", path, body=body, act_as=self._act_as), ref, deadline)
         except NotFound:
             return False
         return True

@@ -50,6 +50,8 @@ class Request:
     content_type: str = "application/json"
     accept: str = "application/json"
     etag: str = ""
+    act_as: str = ""
+    """User to impersonate; empty for nobody."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Transport:
             headers["Authorization"] = authorization
         if request.etag:
             headers["If-None-Match"] = request.etag
+        if request.act_as:
+            headers["Impersonate-User"] = request.act_as
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         answer = await self._session.request(
