@@ -28,7 +28,7 @@ from hub.loops import consents
 from hub.loops.applications import Applications
 from hub.loops.consents import Consents
 from hub.loops.fleet import FleetLoop, FleetSource
-from hub.loops.reports import ReportsLoop
+from hub.loops.reports import REJECTED, ReportsLoop
 from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Publisher
@@ -41,14 +41,17 @@ from hub.sources.access import Limits
 from hub.sources.poller import Pace
 from hub.store import Store
 from hub.streams import Fence
+from hub.suspicion import Suspicion
 from hub.sweeper import Sweeper
 from hub.view import View
+from hub.view.history import EventFilter
 from shared import __version__
 from shared.bus import Bus
 from shared.credentials import Credentials
 from shared.errors import InvalidMessage, InvalidSignature, Unavailable
 from shared.messages import Event
 from shared.model import UnitKey
+from shared.signing import Trust
 from shared.tasks import Clock, supervise
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ class Hub:
                 on_facts=self._poke,
                 on_removed=self._removed,
                 on_record=self._record,
+                on_rejected=self._rejected,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.run())
@@ -154,6 +158,10 @@ class Hub:
     def _removed(self, unit: UnitKey, generation: int) -> None:
         if self._lead is not None:
             self._lead.publisher.forget(unit, generation)
+
+    def _rejected(self, cluster: str) -> None:
+        if self._lead is not None:
+            self._lead.suspicion.doubt(cluster)
 
     def _show_stored(self) -> None:
         stored, self._stored = self._stored, {}
@@ -281,6 +289,8 @@ class _Lead:
             hub.metrics,
             clock,
         )
+        trust = Trust((hub.identity.signing_key.public,))
+        self.suspicion = Suspicion(bus, self.publisher, trust, self._again, clock)
         self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
@@ -309,12 +319,15 @@ class _Lead:
         for unit, generation in self.publisher.leaving():
             if self._hub.view.is_gone(unit, generation):
                 self.publisher.forget(unit, generation)
+        for event in self._hub.view.events.newest(EventFilter(type=REJECTED)):
+            self.suspicion.doubt(event.cluster)
         self.applications.restore(await self.shelf.load())
         await self.consents.load()
         self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publisher.run(fence))
             group.create_task(self.sweeper.run())
+            group.create_task(self.suspicion.run())
             group.create_task(self.shelf.run())
             group.create_task(self.applications.run())
             group.create_task(self.consents.run())

@@ -19,7 +19,7 @@ from hub.domain import publishing
 from hub.domain.publishing import Again, Given, Order
 from shared import bundle, subjects
 from shared.errors import InvalidMessage, Unavailable, YardarmError
-from shared.messages import Assignment, Root, decode, encode
+from shared.messages import Assignment, Policy, Root, decode, encode
 from shared.model import UnitKey
 from shared.tasks import Backoff, Clock
 
@@ -121,6 +121,19 @@ class Publisher:
         """The units that were told to let everything go, with the generation of that."""
         every = (pair for units in self._of_cluster.values() for pair in units.items())
         return [(unit, given.generation) for unit, given in every if given.removed]
+
+    def distrust(self, unit: UnitKey, generation: int) -> None:
+        """What is in the stream for this unit, under that generation, is not ours: whatever it should have is news."""
+        given = self._given(unit)
+        known = given.generation if given is not None else 0
+        policy = given.policy if given is not None else Policy()
+        self._know(unit, Given(max(generation, known), "", "", "", removed=False, policy=policy))
+
+    def distrust_root(self, cluster: str) -> None:
+        """The list of this cluster's units in the stream is not ours: it is written again."""
+        self._roots.pop(cluster, None)
+        self._stale_roots.add(cluster)
+        self._asked.set()
 
     async def load(self, fence: Fence) -> None:
         """Reads what is in the stream and repairs roots that an interrupted hub left behind."""
@@ -272,10 +285,13 @@ class Publisher:
 
     def _remember(self, assignment: Assignment) -> None:
         given = Given.of(assignment)
-        self._of_application.setdefault(assignment.application, {})[assignment.unit] = given
-        self._of_cluster.setdefault(assignment.cluster, {})[assignment.unit] = given
+        self._know(assignment.unit, given)
         self._stale_roots.add(assignment.cluster)
         self._stored.update(given.packs)
+
+    def _know(self, unit: UnitKey, given: Given) -> None:
+        self._of_application.setdefault(unit.application, {})[unit] = given
+        self._of_cluster.setdefault(unit.cluster, {})[unit] = given
 
     async def _write_roots(self, fence: Fence) -> None:
         messages, contents = [], {}

@@ -41,6 +41,8 @@ WAITING = 10_000
 """Events of our own that wait for NATS at the most; older ones are dropped."""
 COMPLAINT = 60.0
 """Seconds between two events about bad messages of one cluster."""
+REJECTED = "rejected"
+"""The type of event by which an agent says that a message from the hub was not the hub's own word."""
 TICK = 1.0
 AT_ONCE = 500
 """Units judged in one go when time passes: about 10 ms."""
@@ -59,7 +61,7 @@ class _Follower:
 class ReportsLoop:
     """Feeds the view. `loaded` is set once the view shows what was stored when `run` began."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one callback for each kind of news
         self,
         bus: Bus,
         view: View,
@@ -69,10 +71,12 @@ class ReportsLoop:
         on_facts: Callable[[], None] | None = None,
         on_removed: Callable[[UnitKey, int], None] | None = None,
         on_record: Callable[[str, bytes], None] | None = None,
+        on_rejected: Callable[[str], None] | None = None,
     ) -> None:
         """Calls back when a cluster's agent reports other facts than before, and when it has removed a unit.
 
-        `on_record` gets every key and value of the hub's own store.
+        `on_record` gets every key and value of the hub's own store, `on_rejected` the name of a cluster whose agent
+        rejected a message.
         """
         self._bus = bus
         self._view = view
@@ -81,6 +85,7 @@ class ReportsLoop:
         self._on_facts = on_facts or (lambda: None)
         self._on_removed = on_removed or (lambda _unit, _generation: None)
         self._on_record = on_record or (lambda _key, _value: None)
+        self._on_rejected = on_rejected or (lambda _cluster: None)
         self._name = f"view-{secrets.token_hex(6)}"
         self._followers = (
             _Follower(DESIRED.name, self._desired),
@@ -198,6 +203,8 @@ class ReportsLoop:
         _same(event.cluster, "" if cluster == "_hub" else cluster)
         if self._view.event(event):
             self._metrics.events.labels(str(event.severity)).inc()
+            if event.type == REJECTED and event.cluster:
+                self._on_rejected(event.cluster)
 
     def _record(self, message: Message) -> None:
         self._on_record(message.subject.removeprefix(PREFIX), message.data)

@@ -13,13 +13,15 @@ from collections import Counter
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from hub.identity import Identity
 from shared import subjects
 from shared.bus import Bus
-from shared.messages import Assignment, Health, Phase, Report, Root, decode, encode
+from shared.messages import Assignment, Event, Health, Phase, Report, Root, Severity, decode, encode
 from shared.model import UnitKey
+from shared.signing import Trust
 from tests.fakes.gitrepo import GitRepo
 from tests.fakes.livehub import CLUSTERS, application, configmap, live_hub, settings, until
 from tests.fakes.natshub import running
@@ -312,3 +314,45 @@ async def test_units_removed_while_the_hub_was_down_are_forgotten_when_it_is_bac
         assert UnitKey("dev-1", "api", "api") not in desired
         assert desired[UnitKey("prod-1", "api", "api")].removed
         assert [entry.application for entry in (await live.roots())["dev-1"].units] == ["web"]
+
+
+@pytest.mark.parametrize("when", ["while it runs", "while it is down"])
+async def test_a_foreign_message_in_the_stream_is_replaced_once_an_agent_complains(
+    tmp_path, repo, nats_server, wire, when
+):
+    given = settings(tmp_path / "state", str(repo.path), nats={"url": nats_server.url})
+    unit = UnitKey("dev-1", "web", "web")
+
+    async def forge(good: Assignment) -> Assignment:
+        forged = msgspec.structs.replace(good, generation=good.generation + 10**9, digest="0" * 64, commit="evil")
+        await wire.bus.publish_stored(subjects.desired(unit), encode(forged))
+        event = Event("e1", good.at, "rejected", Severity.ERROR, "the signature does not fit", cluster="dev-1")
+        await wire.bus.publish_stored(subjects.event("dev-1", "rejected"), encode(event))
+        return forged
+
+    async with live_hub(given) as live:
+        await live.seen(repo.head)
+        before = await live.desired()
+        if when == "while it runs":
+            forged = await forge(before[unit])
+            await mended(live, wire, forged)
+    if when == "while it is down":
+        forged = await forge(before[unit])
+        async with live_hub(given) as live:
+            await mended(live, wire, forged)
+    after = wire.newest()
+    assert {u: a for u, a in after.items() if u != unit} == {u: a for u, a in before.items() if u != unit}
+    assert (after[unit].digest, after[unit].commit) == (before[unit].digest, repo.head)
+
+
+async def mended(live, wire: Wire, forged: Assignment) -> None:
+    trust = Trust((live.hub.identity.signing_key.public,))
+
+    def done() -> bool:
+        newest = wire.newest()[forged.unit]
+        return newest.generation > forged.generation and wire.consistent()
+
+    await until(done)
+    trust.open(encode(wire.newest()[forged.unit]), Assignment)
+    shown = live.hub.view.clusters["dev-1"].units[("dev-1", "web", "web")]
+    assert shown.want.generation > forged.generation
