@@ -77,10 +77,7 @@ class LiveHub:
         def done() -> bool:
             lead = self.hub._lead
             return (
-                lead is not None
-                and lead.fleet.looked == sha
-                and not lead.applications.pending
-                and lead.publisher.idle
+                lead is not None and lead.fleet.looked == sha and not lead.applications.pending and lead.publisher.idle
             )
 
         self.hub.wake()
@@ -113,9 +110,8 @@ class LiveHub:
 
 
 def settings(folder: Path, repo: str, **more: object) -> HubSettings:
-    return HubSettings(
-        state=folder, port=0, fleet_repo=repo, lease=3, git=GitSettings(poll_interval=1.0), **more
-    ).model_copy()
+    more.setdefault("git", GitSettings(poll_interval=1.0))
+    return HubSettings(state=folder, port=0, fleet_repo=repo, lease=3, **more).model_copy()
 
 
 @contextlib.asynccontextmanager

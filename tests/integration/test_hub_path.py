@@ -2,9 +2,13 @@
 
 import hashlib
 
+import aiohttp
+import orjson
 import pytest
 
 from hub import streams
+from hub.settings import GitSettings
+from hub.sources.webhooks import sign
 from shared import bundle
 from shared.messages import Assignment, encode
 from shared.model import UnitKey
@@ -336,3 +340,32 @@ async def test_an_application_may_come_from_another_repository(repo, given, tmp_
         live.hub.wake()
         await until(lambda: live.hub.view.applications["lib"].history[0].commit.sha == newer)
         assert manifests((await live.desired())[unit("lib")])[0]["data"] == {"value": "2"}
+
+
+async def test_a_webhook_has_the_hub_look_at_once_and_only_a_genuine_one(repo, tmp_path):
+    given = settings(
+        tmp_path / "state", str(repo.path), webhook_secrets=("old", "s3cret"), git=GitSettings(poll_interval=3600)
+    )
+    push = orjson.dumps({"repository": {"url": str(repo.path), "clone_url": str(repo.path)}, "ref": "refs/heads/main"})
+    signed = {"X-Yardarm-Signature": sign(push, "s3cret")}
+    github = {"X-Hub-Signature-256": sign(push, "old"), "X-GitHub-Event": "push"}
+    async with live_hub(given) as live, aiohttp.ClientSession(f"{live.hub.url}/api/v1/") as session:
+        await until(lambda: live.hub._lead is not None and live.hub._lead.fleet.looked == repo.head)
+
+        async def post(provider: str, headers: dict[str, str]) -> tuple[int, str]:
+            async with session.post(f"hooks/{provider}", data=push, headers=headers) as answer:
+                return answer.status, await answer.text()
+
+        for provider, headers in (("generic", signed), ("github", github)):
+            repo.write("apps/web/cm.yaml", configmap("web", provider))
+            sha = repo.commit(provider)
+            assert (await post("generic", {"X-Yardarm-Signature": sign(push, "wrong")}))[0] == 401
+            assert (await post("generic", {}))[0] == 401
+            assert live.hub._lead.fleet.looked != sha
+            status, said = await post(provider, headers)
+            assert (status, "looking at 1 repositories" in said) == (202, True), said
+            await until(lambda sha=sha: live.hub._lead.fleet.looked == sha)
+
+        assert (await post("nonsense", signed))[0] in (404, 422)
+        async with session.get("summary") as answer:
+            assert answer.status == 401
