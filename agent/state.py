@@ -23,7 +23,7 @@ import orjson
 import zstandard
 
 from agent.domain.desired import Key
-from shared.bundle import BODY_LIMIT, Bundle, body_digest
+from shared.bundle import BODY_LIMIT, Bundle, body_digest, decompress
 from shared.errors import DigestMismatch, InvalidMessage, YardarmError
 from shared.messages import Assignment, Timeline
 from shared.model import UnitKey
@@ -130,7 +130,7 @@ class State:
         for path in paths:
             try:
                 found.append(self._load(path, trust, cluster))
-            except (OSError, InvalidMessage, zstandard.ZstdError) as error:
+            except (OSError, InvalidMessage) as error:
                 log.warning(
                     "saved state is not usable and will be fetched again",
                     extra={"file": str(path), "error": str(error)},
@@ -142,7 +142,7 @@ class State:
         if assignment.cluster != cluster or path != self._path(assignment.unit, "assignment"):
             raise InvalidMessage(f"it is for {assignment.unit}")
         stored = path.with_suffix(".body").read_bytes()
-        body = zstandard.ZstdDecompressor().decompress(stored, max_output_size=BODY_LIMIT) if stored else b""
+        body = decompress(stored, BODY_LIMIT) if stored else b""
         if body_digest(assignment.policy, body) != assignment.digest:
             raise DigestMismatch(f"the bundle is not {assignment.digest[:12]}")
         bundle = Bundle(policy=assignment.policy, lines=tuple(body.split(b"\n")) if body else ())

@@ -124,7 +124,7 @@ def unpack(ref: PackRef, stored: bytes) -> bytes:
     Raises:
         DigestMismatch: they are not what `ref` names.
     """
-    raw = _decompress(stored, ref.size)
+    raw = decompress(stored, ref.size)
     if hashlib.sha256(raw).hexdigest() != ref.digest:
         raise DigestMismatch(f"pack {ref.digest[:12]} holds other bytes than its name says")
     return raw
@@ -140,7 +140,7 @@ def open_bundle(assignment: Assignment, fetched: Callable[[PackRef], bytes]) -> 
     if assignment.packs:
         body = b"\n".join(fetched(ref) for ref in assignment.packs)
     else:
-        body = _decompress(assignment.inline, BODY_LIMIT) if assignment.inline else b""
+        body = decompress(assignment.inline, BODY_LIMIT) if assignment.inline else b""
     if body_digest(assignment.policy, body) != assignment.digest:
         raise DigestMismatch(f"the bundle of {assignment.unit} is not {assignment.digest[:12]}")
     lines = tuple(body.split(b"\n")) if body else ()
@@ -149,10 +149,14 @@ def open_bundle(assignment: Assignment, fetched: Callable[[PackRef], bytes]) -> 
     return Bundle(policy=assignment.policy, lines=lines)
 
 
-def _decompress(stored: bytes, limit: int) -> bytes:
-    """At most `limit` bytes: a small message must not become a large allocation."""
+def decompress(stored: bytes, limit: int) -> bytes:
+    """The raw bytes, at most `limit` of them: neither a small message nor a damaged one becomes a large allocation.
+
+    Raises:
+        InvalidMessage: it is not zstd, or there is more in it.
+    """
     try:
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stored) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(stored) as reader:
             raw: bytes = reader.read(limit + 1)
     except zstandard.ZstdError as error:
         raise InvalidMessage(f"not zstd: {error}") from error
