@@ -15,6 +15,7 @@ import zstandard
 from hub.domain.records import ApplicationInfo, Fleet
 from hub.store import Store
 from hub.view import View
+from shared import bundle
 from shared.bus import Bus, Refused
 from shared.errors import InvalidMessage, Unavailable
 from shared.messages import encode
@@ -107,8 +108,7 @@ def _written(record: Fleet | ApplicationInfo) -> bytes:
 
 def _read(data: bytes, kind: type[T]) -> T:
     try:
-        raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=LIMIT)
-        record: T = msgspec.json.decode(raw, type=kind)
-    except (zstandard.ZstdError, msgspec.DecodeError) as error:
+        record: T = msgspec.json.decode(bundle.decompress(data, LIMIT), type=kind)
+    except msgspec.DecodeError as error:
         raise InvalidMessage(f"not a record of a {kind.__name__}: {error}") from error
     return record
