@@ -17,8 +17,9 @@ import msgspec
 
 from agent.domain import migration, replacing
 from agent.domain.desired import Desired, Key
-from agent.domain.plan import Plan, Step
+from agent.domain.order import Gate
 from agent.domain.reclaiming import reclaimed
+from agent.domain.stepping import Step
 from agent.kube.client import Kube
 from agent.kube.errors import (
     AccessError,
@@ -75,13 +76,36 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.action is Action.FAILED
 
 
+class Held(msgspec.Struct, frozen=True):
+    """An object that was not sent because another is not up: the first in the chain of those that wait."""
+
+    ref: ObjectRef
+    cause: ObjectRef
+    why: str
+    """What the cause is to the object."""
+    reason: str
+    """What is the matter with the cause."""
+
+
 class Pass(msgspec.Struct):
-    """The outcomes of one pass over a plan. `gate` says what the rest waits for, empty when all steps were taken."""
+    """The outcomes of one pass over steps, and what was held back in it."""
 
     outcomes: dict[Key, Outcome] = {}
-    gate: str = ""
+    held: dict[Key, Held] = {}
     cluster_down: str = ""
     """Why the API server gave no answer at all; the rest of the pass was then left out."""
+
+    @property
+    def gate(self) -> str:
+        """What the rest waits for, empty when all steps were taken."""
+        first = next(iter(self.held.values()), None)
+        return f"waits for {first.cause}: {first.reason}" if first is not None else ""
+
+    def add(self, other: Pass) -> None:
+        """Takes in what came of more steps."""
+        self.outcomes |= other.outcomes
+        self.held |= other.held
+        self.cluster_down = self.cluster_down or other.cluster_down
 
     @property
     def clean(self) -> bool:
@@ -95,7 +119,7 @@ class Pass(msgspec.Struct):
         return min(wanted, default=Retry.SOON if self.cluster_down else Retry.NEVER)
 
 
-Up = Callable[[ObjectRef], HealthStatus]
+Up = Callable[[ObjectRef, int], HealthStatus]
 Done = Callable[[Outcome], None]
 
 
@@ -131,18 +155,17 @@ class Applier:
         self._lanes = lanes
 
     async def apply(
-        self, plan: Plan, live: Mapping[Key, Manifest], force: Callable[[Desired], bool], up: Up, done: Done
+        self, steps: Iterable[Step], live: Mapping[Key, Manifest], force: Callable[[Desired], bool], up: Up, done: Done
     ) -> Pass:
-        """Takes the steps until one's gate is not up. `done` is told of each outcome as it comes."""
+        """Takes the steps, leaving out what waits for something. `done` is told of each outcome as it comes."""
         result = Pass()
-        for step in plan.steps:
+        for step in steps:
+            free = await self._free(step, result, up)
             async with asyncio.TaskGroup() as group:
-                for each in step.objects:
-                    group.create_task(self._apply_one(each, live.get(each.ref.key), force(each), result, done))
+                for each in free:
+                    before, anew = live.get(each.ref.key), each.ref.key in step.anew
+                    group.create_task(self._apply_one(each, before, force(each), anew, result, done))
             if result.cluster_down:
-                break
-            result.gate = await self._closed(step, result, up)
-            if result.gate:
                 break
         return result
 
@@ -152,24 +175,45 @@ class Applier:
             tasks = [group.create_task(self._prune_one(ref, live.get(ref.key) or {})) for ref in refs]
         return [task.result() for task in tasks]
 
-    async def _closed(self, step: Step, result: Pass, up: Up) -> str:
-        """What of the step's gate is not up, empty when all is."""
-        for ref in step.gate:
-            outcome = result.outcomes.get(ref.key)
-            if outcome is not None and outcome.failed:
-                return f"waits for {ref}: {outcome.reason}"
-            verdict = up(ref)
-            if verdict.health not in (Health.HEALTHY, Health.SUSPENDED):
-                return f"waits for {ref}: {verdict.reason or verdict.health}"
-        if any(ref.kind == "CustomResourceDefinition" for ref in step.gate) and step.objects:
-            try:
-                await self._kube.rediscover()
-            except (ApiError, AccessError) as error:
-                return f"waits for discovery: {error}"
-        return ""
+    async def _free(self, step: Step, result: Pass, up: Up) -> list[Desired]:
+        """The objects of a step that need not wait; the others are noted as held."""
+        judged: dict[int, tuple[ObjectRef, str] | None] = {}
+        free = []
+        for each in step.objects:
+            for gate in step.gates.get(each.ref.key, ()):
+                # Objects of one turn share their gates.
+                if id(gate) not in judged:
+                    judged[id(gate)] = _shut(gate, result, up)
+                if (closed := judged[id(gate)]) is not None:
+                    result.held[each.ref.key] = Held(each.ref, closed[0], gate.why, closed[1])
+                    break
+            else:
+                free.append(each)
+        if any(each.ref.key in step.gates and not self._served(each) for each in free):
+            await self._look_again()
+        return free
 
-    async def _apply_one(self, each: Desired, before: Manifest | None, force: bool, result: Pass, done: Done) -> None:  # noqa: FBT001
-        outcome = await self._insist(each, before, force, result)
+    def _served(self, each: Desired) -> bool:
+        try:
+            self._kube.discovery.find(each.ref.api_version, each.ref.kind)
+        except UnknownKind:
+            return False
+        return True
+
+    async def _apply_one(
+        self,
+        each: Desired,
+        before: Manifest | None,
+        force: bool,  # noqa: FBT001
+        anew: bool,  # noqa: FBT001
+        result: Pass,
+        done: Done,
+    ) -> None:
+        if anew and before is not None:
+            failed = Outcome(each.ref, Action.FAILED, "it has to be made anew", Retry.SLOWLY)
+            outcome = await self._recreate(each, before, failed)
+        else:
+            outcome = await self._insist(each, before, force, result)
         result.outcomes[each.ref.key] = outcome
         if outcome.no_answer:
             result.cluster_down = outcome.reason
@@ -285,6 +329,21 @@ class Applier:
                     return Outcome(ref, Action.FAILED, f"cannot be deleted: {reason}", retry)
                 await self._clock.sleep(backoff.next(getattr(error, "retry_after", None)))
         raise AssertionError  # the last attempt returns
+
+
+def _shut(gate: Gate, result: Pass, up: Up) -> tuple[ObjectRef, str] | None:
+    """What keeps a gate shut, and why; None when it is open."""
+    for ref in gate.refs:
+        held = result.held.get(ref.key)
+        if held is not None:
+            return held.cause, held.reason
+        outcome = result.outcomes.get(ref.key)
+        if outcome is not None and (outcome.failed or outcome.action is Action.PENDING):
+            return ref, outcome.reason
+        verdict = up(ref, gate.stage)
+        if verdict.health not in (Health.HEALTHY, Health.SUSPENDED):
+            return ref, verdict.reason or str(verdict.health)
+    return None
 
 
 def _applied(each: Desired, before: Manifest | None, live: Manifest, warnings: tuple[str, ...]) -> Outcome:

@@ -24,6 +24,7 @@ class Inventory:
         self._namespace = namespace
         self._loading = asyncio.Lock()
         self._scopes: dict[str, Scope] | None = None
+        self._hooks: dict[str, str] = {}
 
     def parent(self, unit: UnitKey) -> ObjectRef:
         """The parent of a unit."""
@@ -53,11 +54,22 @@ class Inventory:
         if await self.scope(unit) != scope:
             await self._write(unit, scope)
 
+    async def hooks(self, unit: UnitKey) -> str:
+        """What was noted of the unit's hooks, empty when nothing was."""
+        await self._load()
+        return self._hooks.get(self.parent(unit).name, "")
+
+    async def note_hooks(self, unit: UnitKey, note: str) -> None:
+        """Keeps with the parent how far the unit's hooks are."""
+        if await self.hooks(unit) != note:
+            await self._write(unit, await self.scope(unit), note)
+
     async def remove(self, unit: UnitKey) -> None:
         """Deletes the parent: the unit has left."""
         parent = self.parent(unit)
         await self._kube.delete(parent)
         (await self._load()).pop(parent.name, None)
+        self._hooks.pop(parent.name, None)
 
     async def _load(self) -> dict[str, Scope]:
         async with self._loading:
@@ -65,11 +77,13 @@ class Inventory:
                 resource = await self._kube.resource("v1", "ConfigMap")
                 listed, _ = await self._kube.list(resource, namespace=self._namespace, label_selector=applyset.ID_LABEL)
                 self._scopes = {each["metadata"]["name"]: applyset.read_scope(each) for each in listed}
+                self._hooks = {each["metadata"]["name"]: applyset.read_hooks(each) for each in listed}
             return self._scopes
 
-    async def _write(self, unit: UnitKey, scope: Scope) -> None:
+    async def _write(self, unit: UnitKey, scope: Scope, hooks: str | None = None) -> None:
         parent = self.parent(unit)
-        manifest = applyset.parent_manifest(unit, parent, scope)
+        note = self._hooks.get(parent.name, "") if hooks is None else hooks
+        manifest = applyset.parent_manifest(unit, parent, scope, note)
         try:
             await self._kube.apply(manifest, force=True)
         except NotFound:
@@ -78,3 +92,4 @@ class Inventory:
             )
             await self._kube.apply(manifest, force=True)
         (await self._load())[parent.name] = scope
+        self._hooks[parent.name] = note

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent.applier import Applier, Lanes, Outcome, Pass, Retry
+from agent.applier import Applier, Held, Lanes, Outcome, Pass, Retry
 from agent.cache import Change, LiveCache
 from agent.diagnosis import Diagnosis
-from agent.domain import applyset, claims, hints
+from agent.domain import applyset, claims, hints, hooks
 from agent.domain import drift as drifts
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.expressions import judge
+from agent.domain.hooks import Moment
 from agent.domain.plan import Known, Plan, plan
+from agent.domain.stepping import Step
+from agent.hookrun import REMOVAL, HookRun
 from agent.inbox import Delivery
 from agent.inventory import Inventory
 from agent.keeper import Keeper
@@ -85,9 +88,17 @@ class Reconciler:
     """Makes the passes for one delivery. Not to be used by two tasks at once."""
 
     def __init__(
-        self, tools: Tools, delivery: Delivery, applied: dict[Key, str], previous: Reconciler | None = None
+        self,
+        tools: Tools,
+        delivery: Delivery,
+        applied: dict[Key, str],
+        previous: Reconciler | None = None,
+        farewell: Sequence[Manifest] = (),
     ) -> None:
-        """`applied` is shared by the generations of a unit: digests of what was last applied, by object."""
+        """`applied` is shared by the generations of a unit: digests of what was last applied, by object.
+
+        `farewell` are the hooks that run when the application leaves.
+        """
         self.assignment = delivery.assignment
         self._tools = tools
         self._delivery = delivery
@@ -108,6 +119,12 @@ class Reconciler:
         self._outcomes: dict[Key, Outcome] = {}
         judged_alike = previous is not None and previous._policy.health == self._policy.health
         self._judged: dict[Key, HealthStatus] = dict(previous._judged) if previous and judged_alike else {}
+        lines = delivery.bundle.lines
+        content = REMOVAL if self.assignment.removed else hooks.content_digest(lines)
+        self._hooks = HookRun(tools.inventory, self._view, self._unit, content, self.assignment.generation)
+        self._farewell = farewell if self.assignment.removed else ()
+        self._awaited: dict[Key, Held] = {}
+        """What objects were held back for in the last pass."""
         self._suspects: set[Key] = set()
         self._verdict = Verdict(Phase.APPLYING)
         self._at_rest = False
@@ -121,6 +138,7 @@ class Reconciler:
         key = change.ref.key
         self._judged.pop(key, None)
         live = None if change.deleted else self._tools.cache.get(change.ref)
+        self._hooks.heard(key, live)
         if self._view.changed(key, live):
             self._suspects.add(key)
             return True
@@ -152,7 +170,9 @@ class Reconciler:
         leaving = [
             ObjectStatus(ref, Health.PROGRESSING, "is being deleted", Action.PENDING) for ref in self._plan.leaving
         ]
-        return self._tools.diagnosis.explained(self._unit, (*desired, *refused, *blocked, *leaving))
+        return self._tools.diagnosis.explained(
+            self._unit, (*desired, *self._hooks.objects(), *refused, *blocked, *leaving)
+        )
 
     def _status(self, each: Desired) -> ObjectStatus:
         key = each.ref.key
@@ -204,13 +224,12 @@ class Reconciler:
                 return Result(Verdict(Phase.BLOCKED, f"waits: {waits}", waits_for_units=True))
         self._at_rest = False
         desired, known = await self._look()
-        work = plan(
-            list(desired.values()), known, self._policy, self._same, removed=self.assignment.removed
-        )  # fmt: skip
+        everything = [*desired.values(), *self._hooks.wanted.values()]
+        work = plan(everything, known, self._policy, self._same, removed=self.assignment.removed)
         if self.assignment.removed and self._policy.deletion.on_delete == "orphan":
             return await self._let_go()
-        self._plan = work
-        passed = await self._apply(work, known)
+        self._plan, self._hooks.found = work, work.hooks
+        passed = await self._apply(work.steps, known)
         return await self._conclude(work, passed, desired, known)
 
     def _same(self, each: Desired, live: Manifest) -> bool:
@@ -221,8 +240,13 @@ class Reconciler:
         suspects, self._suspects = self._suspects, set()
         desired = self._desired or {}
         await self._examine(desired[key] for key in suspects if key in desired)
-        strangers = any(key not in desired and self._is_member(key) for key in suspects)
-        return strangers or bool(self._vigil.standing() - self._vigil.held(self._policy))
+        hooked = any(self._hooks.awaits(key) for key in suspects)
+        freed = any(
+            self._up(each.cause).health is Health.HEALTHY for key in suspects if (each := self._awaited.get(key))
+        )
+        apart = desired.keys() | self._hooks.wanted.keys()
+        strangers = any(key not in apart and self._is_member(key) for key in suspects)
+        return strangers or hooked or freed or bool(self._vigil.standing() - self._vigil.held(self._policy))
 
     def _is_member(self, key: Key) -> bool:
         return any(ref.key == key for ref in self._view.members())
@@ -234,17 +258,21 @@ class Reconciler:
             # A cluster made anew under its old name: what we know of the old one is no drift here.
             self._applied.clear()
         if self._desired is None or not self._all_served:
-            prepared, self._refused = prepare(
-                self._delivery.bundle.manifests, self._unit, self._set_id, self._survey.namespaced
-            )
-            self._desired = {each.ref.key: each for each in prepared}
+            manifests = self._delivery.bundle.manifests or self._farewell
+            prepared, self._refused = prepare(manifests, self._unit, self._set_id, self._survey.namespaced)
+            self._desired = self._hooks.take(prepared)
             self._vigil.restrict(set(self._desired))
         desired = self._desired
-        kept = [each for each in desired.values() if not hints.not_applied(each.manifest)]
+        run = [each for each in self._hooks.wanted.values() if not hooks.never(each.manifest)]
+        kept = [each for each in (*desired.values(), *run) if not hints.not_applied(each.manifest)]
         self._all_served = await self._survey.watch(kept, scope.kinds)
         live: dict[Key, Manifest] = {}
         for ref in self._view.members():
-            if ref.key not in desired and (stranger := self._view.get(ref)) is not None:
+            if (
+                ref.key not in desired
+                and ref.key not in self._hooks.wanted
+                and (stranger := self._view.get(ref)) is not None
+            ):
                 live[ref.key] = stranger
         missing = []
         for each in kept:
@@ -257,7 +285,15 @@ class Reconciler:
         live |= await self._survey.standing(missing)
         self._suspects.clear()
         await self._examine(self._to_examine(kept, live), live)
-        known = Known(self._set_id, live, dict(self._applied), self._vigil.held(self._policy))
+        there = any(claims.is_ours(each, self._set_id) and not hints.is_hook(each) for each in live.values())
+        known = Known(
+            self._set_id,
+            live,
+            dict(self._applied),
+            self._vigil.held(self._policy),
+            await self._hooks.begin(anything_there=there),
+            overdue=self._tools.clock.now() > self._delivery.received + self._policy.timeout,
+        )
         return desired, known
 
     def _to_examine(self, kept: Iterable[Desired], live: Mapping[Key, Manifest]) -> Iterator[Desired]:
@@ -265,7 +301,7 @@ class Reconciler:
         standing = self._vigil.standing()
         for each in kept:
             key = each.ref.key
-            if self._applied.get(key) != each.digest:
+            if self._applied.get(key) != each.digest or key in self._hooks.wanted:
                 continue
             if key not in standing:
                 yield each
@@ -312,32 +348,35 @@ class Reconciler:
         """An object as it is. One that only lost our label is gone from the cache, but it is there."""
         return self._view.get(ref) or (await self._survey.standing([ref])).get(ref.key)
 
-    async def _apply(self, work: Plan, known: Known) -> Pass:
-        if work.steps:
-            refs = [each.ref for each in (self._desired or {}).values()]
+    async def _apply(self, steps: Sequence[Step], known: Known) -> Pass:
+        if steps:
+            refs = [each.ref for each in (*(self._desired or {}).values(), *self._hooks.wanted.values())]
             await self._tools.inventory.widen(
                 self._unit, applyset.scope_of(refs, self._tools.inventory.parent(self._unit))
             )
+            if self._hooks.wanted:
+                await self._hooks.note()
 
         def force(each: Desired) -> bool:
             live = known.live.get(each.ref.key)
             ours = each.ref.key in known.applied or (live is not None and claims.is_ours(live, self._set_id))
             return ours or self._policy.adopt == "always"
 
-        sent = self._yielding(work, known)
-        return await self._applier.apply(sent, known.live, force, self._health, self._done)
-
-    def _yielding(self, work: Plan, known: Known) -> Plan:
-        """The plan with ignored fields left to those who own them."""
-        if not work.steps:
-            return work
-        steps = tuple(
+        # Ignored fields are left to those who own them.
+        sent = [
             msgspec.structs.replace(
                 step, objects=tuple(self._yielded(each, known.live.get(each.ref.key)) for each in step.objects)
             )
-            for step in work.steps
-        )
-        return msgspec.structs.replace(work, steps=steps)
+            for step in steps
+        ]
+        return await self._applier.apply(sent, known.live, force, self._up, self._done)
+
+    def _up(self, ref: ObjectRef, stage: int = 0) -> HealthStatus:
+        """Whether others need not wait for an object any more."""
+        if ref.key in self._hooks.wanted:
+            return self._hooks.verdict(ref, stage)
+        refused = next((each.reason for each in self._plan.refused if each.ref.key == ref.key), "")
+        return HealthStatus(Health.MISSING, refused) if refused else self._health(ref)
 
     def _yielded(self, each: Desired, live: Manifest | None) -> Desired:
         return msgspec.structs.replace(each, manifest=drifts.without_ignored(each.manifest, live, self._policy.ignore))
@@ -346,10 +385,13 @@ class Reconciler:
         """An object was dealt with. Noted at once: the pass may be cancelled the next moment."""
         key = outcome.ref.key
         self._judged.pop(key, None)
-        self._outcomes[key] = outcome
+        if key not in self._hooks.wanted:
+            self._outcomes[key] = outcome
         if outcome.live is None:
             return
         self._view.wrote(outcome.ref, outcome.live)
+        if key in self._hooks.wanted:
+            return
         self._outcomes[key] = msgspec.structs.replace(outcome, live=None)
         self._applied[key] = outcome.digest
         self._tools.keeper.keep_applied(self._unit, self._applied)
@@ -363,28 +405,47 @@ class Reconciler:
             deleted = await self._prune(work, known)
             passed.outcomes.update({each.ref.key: each for each in deleted})
             outcomes += deleted
+            if not deleted and not work.leaving:
+                passed.add(await self._apply(work.after, known))
+        passed.add(await self._apply(work.at_failure, known))
+        self._hooks.look()
         verdict = self._judge(work, passed)
         if verdict.phase is Phase.APPLIED:
-            await self._finish(desired)
-            if self.assignment.removed:
-                verdict = Verdict(Phase.REMOVED)
+            verdict = await self._finish(desired)
+        persistent = any(each.retry is Retry.SLOWLY for each in outcomes if each.failed) or self._hooks.failed()
+        giving_up = bool(verdict.phase is Phase.FAILED and persistent) and self._hooks.give_up(verdict.reason)
+        await self._tidy()
         news, self._drift_news = self._drift_news, []
-        unfinished = bool(passed.gate or work.waiting or work.prune or work.leaving)
+        self._awaited = {each.cause.key: each for each in passed.held.values()}
+        unfinished = bool(passed.held or work.waiting or work.prune or work.leaving or giving_up)
+        unfinished = unfinished or bool(self._hooks.unfinished())
         # What failed is tried again in its own time, not whenever some status changes.
         stuck = verdict.phase in (Phase.FAILED, Phase.BLOCKED)
-        self._at_rest = not passed.cluster_down and (stuck or not unfinished)
+        self._at_rest = not passed.cluster_down and not giving_up and (stuck or not unfinished)
         self._verdict = verdict
         if self._at_rest:
             # What could not be put right now is not tried again without a pause.
             self._vigil.tried(self._vigil.standing() - self._vigil.held(self._policy))
         return Result(
             verdict,
-            {each.ref: each.action for each in outcomes if each.action in _WRITES},
+            {each.ref: each.action for each in (*outcomes, *passed.outcomes.values()) if each.action in _WRITES},
             tuple(news),
             retry_soon=passed.retry is Retry.SOON or unfinished or not self._all_served,
             retry_slowly=stuck,
             retry_after=max((each.retry_after for each in outcomes if each.retry_after), default=None),
         )
+
+    async def _tidy(self) -> None:
+        """Writes down how far the hooks are, then deletes those that have served, as their policy says."""
+        if self.assignment.removed and not self._hooks.unfinished():
+            return
+        await self._hooks.note()
+        refs, live = self._hooks.spent()
+        for outcome in await self._applier.prune(refs, live):
+            if outcome.failed:
+                self._survey.warnings[str(outcome.ref)] = f"the hook {outcome.ref} has served and {outcome.reason}"
+            else:
+                self._view.deleted(outcome.ref)
 
     async def _prune(self, work: Plan, known: Known) -> list[Outcome]:
         """Deletes the next group, unless an earlier one is not gone yet."""
@@ -399,44 +460,68 @@ class Reconciler:
         return outcomes
 
     def _judge(self, work: Plan, passed: Pass) -> Verdict:
-        failed = [each for each in passed.outcomes.values() if each.failed]
+        """Where the assignment stands after a pass: the first of these that holds."""
+        failed: list[Outcome | Refused] = [each for each in passed.outcomes.values() if each.failed]
         if passed.cluster_down:
             return Verdict(Phase.APPLYING, passed.cluster_down)
         if failed or self._refused:
             return Verdict(Phase.FAILED, _named([*failed, *self._refused]))
-        if passed.gate:
-            return Verdict(Phase.APPLYING, passed.gate)
-        if work.waiting:
-            return Verdict(Phase.APPLYING, _named(work.waiting))
+        if over := self._hooks.failed():
+            return Verdict(Phase.FAILED, f"hook {over[0].each.ref} failed: {over[0].reason}")
         if work.refused:
             return Verdict(Phase.BLOCKED, _named(work.refused))
-        if work.prune or work.leaving:
-            ref = work.leaving[0] if work.leaving else work.prune[0][0]
-            return Verdict(Phase.APPLYING, f"waits until {ref} is deleted")
+        if waits := passed.gate or (_named(work.waiting) if work.waiting else self._going_on(work)):
+            return Verdict(Phase.APPLYING, waits)
         if work.blocked:
             return Verdict(Phase.BLOCKED, _named(work.blocked))
-        return Verdict(Phase.APPLIED)
+        late = self._hooks.unfinished()
+        return Verdict(Phase.APPLYING, _at_work(late[0])) if late else Verdict(Phase.APPLIED)
 
-    async def _finish(self, desired: dict[Key, Desired]) -> None:
+    def _going_on(self, work: Plan) -> str:
+        """What is at work of hooks and deletions; empty when only hooks after everything are left."""
+        early = [each for each in self._hooks.unfinished() if each.moment not in (Moment.AFTER, Moment.LEFT)]
+        if early:
+            return _at_work(early[0])
+        if work.prune or work.leaving:
+            ref = work.leaving[0] if work.leaving else work.prune[0][0]
+            return f"waits until {ref} is deleted"
+        return ""
+
+    async def _finish(self, desired: dict[Key, Desired]) -> Verdict:
         """Everything is applied and everything else is gone."""
         inventory = self._tools.inventory
         if self.assignment.removed:
+            await self._forget_hooks()
             await inventory.remove(self._unit)
             self._applied.clear()
             self._tools.keeper.forget(self._unit)
-            return
+            return Verdict(Phase.REMOVED)
+        self._hooks.end()
         for key in [key for key in self._applied if key not in desired]:
             del self._applied[key]
         for each in self._plan.unchanged:
             self._applied.setdefault(each.ref.key, each.digest)
-        refs = [wanted.ref for wanted in desired.values()] + [kept.ref for kept in self._plan.kept]
+        refs = [wanted.ref for wanted in (*desired.values(), *self._hooks.wanted.values())]
+        refs += [kept.ref for kept in self._plan.kept]
         await inventory.narrow(self._unit, applyset.scope_of(refs, inventory.parent(self._unit)))
         self._tools.keeper.keep_applied(self._unit, self._applied)
+        return Verdict(Phase.APPLIED)
+
+    async def _forget_hooks(self) -> None:
+        """Deletes the hooks that ran when the application left: nobody will look after them."""
+        live = {each.ref.key: self._view.get(each.ref) for each in self._hooks.wanted.values()}
+        there = {key: found for key, found in live.items() if found is not None}
+        refs = [each.ref for key, each in self._hooks.wanted.items() if key in there]
+        await self._applier.prune(refs, there)
 
     async def _let_go(self) -> Result:
         """Leaves the objects and forgets them, as deletion.onDelete says."""
         await self._finish({})
         return Result(Verdict(Phase.REMOVED, "its objects stay, as deletion.onDelete says"))
+
+
+def _at_work(hook: hooks.Hook) -> str:
+    return f"waits for hook {hook.each.ref}: {hook.reason or hook.stand}"
 
 
 def _named(stopped: Sequence[Outcome | Refused]) -> str:

@@ -23,6 +23,7 @@ _TOOLING = "applyset.kubernetes.io/tooling"
 _KINDS = "applyset.kubernetes.io/contains-group-kinds"
 _NAMESPACES = "applyset.kubernetes.io/additional-namespaces"
 _UNIT = "yardarm.dev/unit"
+_HOOKS = "yardarm.dev/hooks"
 
 
 class Scope(Value, frozen=True):
@@ -57,8 +58,8 @@ def scope_of(refs: Iterable[ObjectRef], parent: ObjectRef) -> Scope:
     )
 
 
-def parent_manifest(unit: UnitKey, parent: ObjectRef, scope: Scope) -> Manifest:
-    """The parent as it is applied."""
+def parent_manifest(unit: UnitKey, parent: ObjectRef, scope: Scope, hooks: str = "") -> Manifest:
+    """The parent as it is applied. `hooks` says how far the unit's hooks are."""
     return {
         "apiVersion": parent.api_version,
         "kind": parent.kind,
@@ -71,6 +72,7 @@ def parent_manifest(unit: UnitKey, parent: ObjectRef, scope: Scope) -> Manifest:
                 _KINDS: ",".join(sorted(scope.kinds)),
                 _NAMESPACES: ",".join(sorted(scope.namespaces)),
                 _UNIT: str(unit),
+                **({_HOOKS: hooks} if hooks else {}),
             },
         },
     }
@@ -80,6 +82,11 @@ def read_scope(parent: Manifest) -> Scope:
     """The scope a live parent lists."""
     annotations = (parent.get("metadata") or {}).get("annotations") or {}
     return Scope(_split(annotations.get(_KINDS)), _split(annotations.get(_NAMESPACES)))
+
+
+def read_hooks(parent: Manifest) -> str:
+    """What a live parent says of the unit's hooks, empty when nothing."""
+    return str(((parent.get("metadata") or {}).get("annotations") or {}).get(_HOOKS) or "")
 
 
 def part_of(manifest: Manifest) -> str:

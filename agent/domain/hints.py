@@ -5,31 +5,15 @@ Only reading: what follows from a hint is for plan and applier to decide.
 
 from __future__ import annotations
 
-import enum
-
 from shared.model import Manifest
 
+DEPENDS_ON = "config.kubernetes.io/depends-on"
 SSA = "kustomize.toolkit.fluxcd.io/ssa"
 _WAVE = "argocd.argoproj.io/sync-wave"
 _OPTIONS = "argocd.argoproj.io/sync-options"
 _ARGO_HOOK = "argocd.argoproj.io/hook"
 _HELM_HOOK = "helm.sh/hook"
 _HELM_WEIGHT = "helm.sh/hook-weight"
-
-
-class Stage(enum.IntEnum):
-    """When an object has its turn: most are in the middle, hooks before or after."""
-
-    BEFORE = -1
-    MAIN = 0
-    AFTER = 1
-
-
-_HOOKS = {
-    "presync": Stage.BEFORE, "sync": Stage.MAIN, "postsync": Stage.AFTER,
-    "pre-install": Stage.BEFORE, "pre-upgrade": Stage.BEFORE, "crd-install": Stage.BEFORE,
-    "post-install": Stage.AFTER, "post-upgrade": Stage.AFTER,
-}  # fmt: skip
 
 
 def notes(manifest: Manifest) -> dict[str, str]:
@@ -39,10 +23,14 @@ def notes(manifest: Manifest) -> dict[str, str]:
 
 
 def hooks(manifest: Manifest) -> tuple[str, ...]:
-    """The hook names an object carries; those of Argo CD win over those of Helm, as they do there."""
+    """The hook names an object carries; those of Argo CD win over those of Helm, as they do there.
+
+    `crd-install`, from before Helm 3, is left out: such a definition is kept like any other.
+    """
     noted = notes(manifest)
     text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK) or ""
-    return tuple(part.strip() for part in str(text).split(",") if part.strip())
+    names = (part.strip() for part in str(text).split(","))
+    return tuple(name for name in names if name and name.lower() != "crd-install")
 
 
 def is_hook(manifest: Manifest) -> bool:
@@ -50,20 +38,17 @@ def is_hook(manifest: Manifest) -> bool:
     return bool(hooks(manifest))
 
 
-def stage(manifest: Manifest) -> Stage:
-    """The stage an object belongs to."""
-    known = [_HOOKS[name.lower()] for name in hooks(manifest) if name.lower() in _HOOKS]
-    return min(known, default=Stage.MAIN)
-
-
 def not_applied(manifest: Manifest) -> str:
     """Why the object is not applied at all, empty when it is."""
-    named = hooks(manifest)
-    if named and not any(name.lower() in _HOOKS for name in named):
-        return f"it is a hook for {', '.join(named)}, which is not run on apply"
     if notes(manifest).get(SSA, "").lower() == "ignore":
         return f"its annotation {SSA} says Ignore"
     return ""
+
+
+def depends_on(manifest: Manifest) -> tuple[str, ...]:
+    """The objects it wants to come after, as they are written."""
+    text = str(notes(manifest).get(DEPENDS_ON) or "")
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def wave(manifest: Manifest) -> int:

@@ -7,10 +7,12 @@ An object that is as it should be is in no step, so that an unchanged bundle cos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
 
-from agent.domain import claims, hints, order
+from agent.domain import claims, hints, hooks
 from agent.domain.desired import Desired, Key, Refused
+from agent.domain.hooks import Hook, Moment, Run, Stand
+from agent.domain.order import Item
+from agent.domain.stepping import Line, Step, backwards, line_up
 from shared.messages import Policy
 from shared.model import Manifest, ObjectRef, Value
 
@@ -23,18 +25,16 @@ BUDGET_FLOOR = 5
 CONFIRM = "needs `yardarm confirm`"
 
 
-class Step(Value, frozen=True):
-    """Objects that may be applied at the same time. The next step starts when all of `gate` is up."""
-
-    objects: tuple[Desired, ...]
-    gate: tuple[ObjectRef, ...] = ()
-    """Definitions and namespaces that must be served, or a wave that must be healthy, first."""
-
-
 class Plan(Value, frozen=True):
     """The work. `prune` is in groups, first group first; `waiting` objects have their turn when they are gone."""
 
     steps: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    """Hooks that run when everything is applied, healthy, and what left is gone."""
+    at_failure: tuple[Step, ...] = ()
+    """Hooks that run because the revision could not be applied."""
+    hooks: tuple[Hook, ...] = ()
+    """The hooks of this run, and how they stand."""
     prune: tuple[tuple[ObjectRef, ...], ...] = ()
     unchanged: tuple[Desired, ...] = ()
     refused: tuple[Refused, ...] = ()
@@ -50,7 +50,8 @@ class Plan(Value, frozen=True):
     @property
     def writes(self) -> int:
         """How many objects would be written or deleted."""
-        return sum(len(step.objects) for step in self.steps) + sum(map(len, self.prune))
+        steps = (*self.steps, *self.after, *self.at_failure)
+        return sum(len(step.objects) for step in steps) + sum(map(len, self.prune))
 
 
 class Known(Value, frozen=True):
@@ -62,6 +63,10 @@ class Known(Value, frozen=True):
     """Digest of what was last applied, by object."""
     held: frozenset[Key] = frozenset()
     """Objects whose drift is not to be corrected (now): left alone unless Git says something new about them."""
+    run: Run = Run("", 0)
+    """How far the revision's hooks are."""
+    overdue: bool = False
+    """The unit should be healthy by now."""
 
 
 Same = Callable[[Desired, Manifest], bool]
@@ -69,16 +74,31 @@ Same = Callable[[Desired, Manifest], bool]
 
 
 def plan(desired: Sequence[Desired], known: Known, policy: Policy, same: Same, *, removed: bool = False) -> Plan:
-    """The work that is left. `removed`: the application left the cluster, so that everything goes."""
-    verdicts = {each.ref.key: _verdict(each, known, policy, same) for each in desired}
+    """The work that is left. `removed`: the application left the cluster, so that everything goes.
+
+    Then `desired` holds the hooks for that at most.
+    """
+    main = [each for each in desired if not hints.is_hook(each.manifest)]
+    others = [each for each in desired if hints.is_hook(each.manifest)]
+    wanted = hooks.FAREWELL if removed else (*hooks.ON_THE_WAY, Moment.FAILED)
+    found = hooks.at(others, wanted, known.run, known.live)
+    verdicts = {each.ref.key: _verdict(each, known, policy, same) for each in main}
+    to_make = {hook.each.ref.key for hook in found if hook.to_make}
+    verdicts |= {each.ref.key: _hook_verdict(each, known, policy, due=each.ref.key in to_make) for each in others}
+    line = _line_up(main, [hook for hook in found if hook.moment in hooks.ON_THE_WAY], known, verdicts)
+    verdicts |= {key: ("refused", why) for key, why in line.errors.items()}
     reasons = {kind: _with(desired, verdicts, kind) for kind in ("refused", "waiting", "skipped")}
-    to_apply = [each for each in desired if verdicts[each.ref.key] == ("apply", "")]
+    apart = {moment: _apart(moment, found, known, verdicts) for moment in (Moment.FAILED, *hooks.FAREWELL)}
     leaving = leaving_members(desired, known)
     groups, blocked, kept = prunable(leaving, len(desired), known, policy, removed=removed)
+    early = any(hook.moment is Moment.LEAVING and hook.stand is not Stand.DONE for hook in found)
     return Plan(
-        steps=steps(to_apply, desired),
-        prune=groups,
-        unchanged=tuple(each for each in desired if verdicts[each.ref.key] == ("unchanged", "")),
+        steps=apart[Moment.LEAVING] if removed else line.steps,
+        after=apart[Moment.LEFT] if removed else line.after,
+        at_failure=apart[Moment.FAILED] if known.run.failed else (),
+        hooks=tuple(hook for hook in found if hook.moment is not Moment.FAILED or known.run.failed),
+        prune=() if early else groups,
+        unchanged=tuple(each for each in main if verdicts[each.ref.key] == ("unchanged", "")),
         refused=reasons["refused"],
         waiting=reasons["waiting"],
         skipped=reasons["skipped"],
@@ -88,23 +108,24 @@ def plan(desired: Sequence[Desired], known: Known, policy: Policy, same: Same, *
     )
 
 
-def steps(to_apply: Iterable[Desired], desired: Iterable[Desired]) -> tuple[Step, ...]:
-    """`to_apply` in order. `desired` is the whole unit: a wave counts with all its objects, changed or not."""
-    changed = {each.ref.key for each in to_apply}
-    ordered = sorted(desired, key=lambda each: (order.position(each.ref, each.manifest), each.ref.key))
-    groups = [(at, list(same)) for at, same in groupby(ordered, lambda each: order.position(each.ref, each.manifest))]
-    found: list[Step] = []
-    wave: list[ObjectRef] = []
-    for index, (at, members) in enumerate(groups):
-        wave += [each.ref for each in members if not hints.not_applied(each.manifest)]
-        following = groups[index + 1][0] if index + 1 < len(groups) else None
-        gate: list[ObjectRef] = []
-        if at[0] <= order.Rank.DEFINITION or (following is not None and following[:3] != at[:3]):
-            gate, wave = wave, []
-        found.append(Step(tuple(each for each in members if each.ref.key in changed), tuple(gate)))
-    while found and not found[-1].objects:
-        found.pop()
-    return tuple(step for step in found if step.objects or step.gate)
+Verdicts = Mapping[Key, tuple[str, str]]
+
+
+def _line_up(main: Sequence[Desired], found: Sequence[Hook], known: Known, verdicts: Verdicts) -> Line:
+    return line_up(
+        main,
+        found,
+        frozenset(key for key, (verdict, _) in verdicts.items() if verdict == "apply"),
+        frozenset(key for key, (verdict, _) in verdicts.items() if verdict == "skipped"),
+        known.run,
+        unconditional=frozenset(each.ref.key for each in main if known.applied.get(each.ref.key) == each.digest),
+        overdue=known.overdue,
+    )
+
+
+def _apart(moment: Moment, found: Iterable[Hook], known: Known, verdicts: Verdicts) -> tuple[Step, ...]:
+    """The steps of a moment that is not on the way to the new revision."""
+    return _line_up((), [hook for hook in found if hook.moment is moment], known, verdicts).steps
 
 
 def members(known: Known) -> dict[Key, Manifest]:
@@ -127,21 +148,25 @@ def prunable(
 ) -> tuple[tuple[tuple[ObjectRef, ...], ...], tuple[Refused, ...], tuple[Refused, ...]]:
     """(groups to delete one after the other, deletions held back, members that are kept)."""
     standing = {key: manifest for key, manifest in leaving.items() if not _is_leaving(manifest)}
-    over = "" if removed else over_budget(len(leaving), len(members(known)), policy, empty=wanted == 0)
+    kept_ones = {key for key, each in members(known).items() if not hints.is_hook(each)}
+    over = "" if removed else over_budget(len(kept_ones & leaving.keys()), len(kept_ones), policy, empty=wanted == 0)
     blocked: list[Refused] = []
     kept: list[Refused] = []
-    groups: dict[order.Position, list[ObjectRef]] = {}
+    going: dict[Key, ObjectRef] = {}
     for key, manifest in standing.items():
         ref = ref_of_live(key, manifest)
         keep = hints.keep(manifest) or ("" if policy.prune else "sync.prune is false")
-        why = over or (f"deleting a {ref.kind} {CONFIRM}" if ref.group_kind in PROTECTED else "")
+        why = (over if key in kept_ones else "") or (
+            f"deleting a {ref.kind} {CONFIRM}" if ref.group_kind in PROTECTED else ""
+        )
         if keep:
             kept.append(Refused(ref, keep))
         elif why:
             blocked.append(Refused(ref, why))
         else:
-            groups.setdefault(order.position(ref, manifest), []).append(ref)
-    return tuple(tuple(groups[at]) for at in sorted(groups, reverse=True)), tuple(blocked), tuple(kept)
+            going[key] = ref
+    groups = backwards(Item(ref, standing[key]) for key, ref in going.items())
+    return tuple(tuple(going[key] for key in group) for group in groups), tuple(blocked), tuple(kept)
 
 
 def ref_of_live(key: Key, manifest: Manifest) -> ObjectRef:
@@ -189,6 +214,20 @@ def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[s
     if claims.is_ours(live, known.set_id) and applied in (None, each.digest) and same(each, live):
         return "unchanged", ""
     return "apply", ""
+
+
+def _hook_verdict(each: Desired, known: Known, policy: Policy, *, due: bool) -> tuple[str, str]:
+    """What becomes of a hook's object when its turn comes, and why."""
+    never = hints.not_applied(each.manifest) or hooks.never(each.manifest)
+    if never:
+        return "skipped", never
+    live = known.live.get(each.ref.key)
+    if not due or live is None:
+        return "apply", ""
+    if _is_leaving(live):
+        return "waiting", "is being deleted; it is created anew when it is gone"
+    not_ours = claims.may_not_take(live, known.set_id, policy.adopt)
+    return ("refused", not_ours) if not_ours else ("apply", "")
 
 
 def _with(desired: Iterable[Desired], verdicts: Mapping[Key, tuple[str, str]], kind: str) -> tuple[Refused, ...]:

@@ -54,6 +54,19 @@ def names(step):
     return sorted(each.ref.name for each in step.objects)
 
 
+def definition():
+    spec = {"group": "example.com", "names": {"kind": "Widget"}}
+    return manifest("CustomResourceDefinition", "widgets.example.com", "apiextensions.k8s.io/v1", spec=spec)
+
+
+def waits(work):
+    return {key: gates for step in (*work.steps, *work.after) for key, gates in step.gates.items()}
+
+
+def names_of(gates):
+    return sorted(ref.name for gate in gates for ref in gate.refs)
+
+
 def test_everything_is_applied_in_order_of_kinds():
     objects = desired_of(
         manifest("ValidatingWebhookConfiguration", "hook", "admissionregistration.k8s.io/v1"),
@@ -61,7 +74,7 @@ def test_everything_is_applied_in_order_of_kinds():
         manifest("Deployment", "api", "apps/v1"),
         configmap("settings"),
         manifest("PriorityClass", "high", "scheduling.k8s.io/v1"),
-        manifest("CustomResourceDefinition", "widgets.example.com", "apiextensions.k8s.io/v1"),
+        definition(),
         manifest("Namespace", "extra"),
     )
 
@@ -70,7 +83,9 @@ def test_everything_is_applied_in_order_of_kinds():
     assert [names(step) for step in work.steps] == [
         ["extra"], ["widgets.example.com"], ["high"], ["settings"], ["api"], ["custom"], ["hook"],
     ]  # fmt: skip
-    assert [ref.kind for step in work.steps for ref in step.gate] == ["Namespace", "CustomResourceDefinition"]
+    assert {key[1]: [ref.kind for gate in gates for ref in gate.refs] for key, gates in waits(work).items()} == {
+        "Widget": ["CustomResourceDefinition"]
+    }
 
 
 def test_waves_wait_for_the_health_of_all_objects_before_them():
@@ -82,7 +97,7 @@ def test_waves_wait_for_the_health_of_all_objects_before_them():
     work = plan(objects, Known(SET, {}), Policy(), identical)
 
     assert [names(step) for step in work.steps] == [["first"], ["api"], ["late"]]
-    assert [[ref.name for ref in step.gate] for step in work.steps] == [[], ["first", "api"], []]
+    assert {key[3]: names_of(gates) for key, gates in waits(work).items()} == {"late": ["api", "first"]}
 
 
 def test_a_changed_late_wave_waits_for_an_unchanged_early_one():
@@ -92,8 +107,8 @@ def test_a_changed_late_wave_waits_for_an_unchanged_early_one():
 
     work = plan(objects, Known(SET, early), Policy(), identical)
 
-    assert [names(step) for step in work.steps] == [[], ["late"]]
-    assert [ref.name for ref in work.steps[0].gate] == ["api"]
+    assert [names(step) for step in work.steps] == [["late"]]
+    assert {key[3]: names_of(gates) for key, gates in waits(work).items()} == {"late": ["api"]}
 
 
 def test_an_unchanged_unit_has_no_work():
