@@ -38,6 +38,7 @@ from hub.settings import HubSettings
 from hub.shelf import Shelf
 from hub.sources import access, webhooks
 from hub.sources.access import Limits
+from hub.sources.mirror import Notice
 from hub.sources.poller import Pace
 from hub.store import Store
 from hub.streams import Fence
@@ -49,7 +50,7 @@ from shared import __version__
 from shared.bus import Bus
 from shared.credentials import Credentials
 from shared.errors import InvalidMessage, InvalidSignature, Unavailable
-from shared.messages import Event
+from shared.messages import Event, Severity
 from shared.model import UnitKey
 from shared.signing import Trust
 from shared.tasks import Clock, supervise
@@ -146,6 +147,11 @@ class Hub:
             finally:
                 self._lead = None
                 self._show_stored()
+
+    def tell(self, event: Event) -> None:
+        """Adds an event of this hub's own to the history."""
+        if self.view.event(event):
+            self._on_event(event)
 
     def _on_event(self, event: Event) -> None:
         if self._reports is not None:
@@ -335,7 +341,11 @@ class _Lead:
             group.create_task(self.repositories.run())
             group.create_task(self.fleet.run())
 
-    def _moved(self) -> None:
+    def _moved(self, notices: tuple[Notice, ...]) -> None:
+        now = self._hub.clock.now()
+        for notice in notices:
+            identity = f"{notice.kind}-{notice.ref}-{notice.old[:12]}-{notice.new[:12]}-{now:.0f}"
+            self._hub.tell(Event(identity, now, f"source.{notice.kind}", Severity.WARNING, notice.message))
         self.fleet.poke()
 
     def _again(self, application: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hub.metrics import Metrics
 from hub.sources.access import Credentials, Limits
-from hub.sources.mirror import Mirror, Tips, directory_name
+from hub.sources.mirror import Mirror, Notice, Tips, directory_name
 from hub.sources.poller import Pace, Poller
 from hub.sources.webhooks import Delivery
 from shared.errors import YardarmError
@@ -66,11 +66,14 @@ class Repositories:
         credentials: Callable[[str], Credentials],
         limits: Limits,
         pace: Pace,
-        on_move: Callable[[], None],
+        on_move: Callable[[tuple[Notice, ...]], None],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """`folder` holds the mirrors; `credentials` gives what to show for an address."""
+        """`folder` holds the mirrors; `credentials` gives what to show for an address.
+
+        `on_move` gets what a person should hear of: history that was rewritten, branches that are gone.
+        """
         self._folder = folder
         self._credentials = credentials
         self._limits = limits
@@ -123,7 +126,7 @@ class Repositories:
         if not new.same_as(self._tips.get(address)):
             self._moved[address] = self._clock.now()
         self._tips[address] = new
-        self._on_move()
+        self._on_move(new.notices)
 
     def _now(self, address: str) -> Watched:
         status, tips = self._poller.status()[address], self._tips.get(address)

@@ -22,8 +22,9 @@ from hub.domain.records import ApplicationInfo, PathTimes, Pending, Revision
 from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Cause, Publisher
+from hub.streams import Fenced
 from shared import telemetry
-from shared.errors import Unavailable
+from shared.errors import Unavailable, YardarmError
 from shared.model import ObjectRef, Place, Problem, UnitKey
 from shared.tasks import Backoff, Clock, Lanes
 
@@ -145,8 +146,26 @@ class Applications:
             except Unavailable as error:
                 log.warning("an application has to wait", extra={"application": name, "error": str(error)})
                 await self._clock.sleep(backoff.next(error.retry_after))
+            except Fenced:
+                raise
+            except Exception as error:
+                log.exception("an application cannot be brought about", extra={"application": name})
+                self._give_up(evaluation, error)
+                return
             else:
                 return
+
+    def _give_up(self, evaluation: Evaluation | None, error: Exception) -> None:
+        """Everything stays as it is, and says so."""
+        if evaluation is None:
+            return
+        units = self._publisher.of_application(evaluation.name)
+        have = tuple(sorted(unit.cluster for unit, given in units.items() if not given.removed))
+        what = (
+            str(error) if isinstance(error, YardarmError) else f"the hub's own error, {type(error).__name__}: {error}"
+        )
+        problem = Problem("error", f"{what}; everything stays as it is", application=evaluation.name)
+        self._show(evaluation, have, (problem,))
 
     async def _take_away(self, name: str) -> None:
         orders = publishing.orders(name, self._publisher.of_application(name), {})

@@ -9,6 +9,7 @@ import pytest
 from hub import streams
 from hub.settings import GitSettings
 from hub.sources.webhooks import sign
+from hub.view.history import EventFilter
 from shared import bundle
 from shared.messages import Assignment, encode
 from shared.model import UnitKey
@@ -369,3 +370,42 @@ async def test_a_webhook_has_the_hub_look_at_once_and_only_a_genuine_one(repo, t
         assert (await post("nonsense", signed))[0] in (404, 422)
         async with session.get("summary") as answer:
             assert answer.status == 401
+
+
+@pytest.mark.parametrize("how", ["force-pushed", "replaced by another"])
+async def test_rewritten_history_is_followed_and_told(repo, given, how):
+    repo.write("apps/web/cm.yaml", configmap("web", "2"))
+    repo.commit("to be rewritten")
+    async with live_hub(given) as live:
+        await live.seen(repo.head)
+        repo.write("apps/web/cm.yaml", configmap("web", "3"))
+        sha = repo.rewrite() if how == "force-pushed" else repo.replace_history()
+        await live.seen(sha)
+        desired = await live.desired()
+        told = [event.message for event in live.hub.view.events.newest(EventFilter(type="source"))]
+
+    assert manifests(desired[unit("web")])[0]["data"] == {"value": "3"}
+    assert not any(assignment.removed for assignment in desired.values())
+    assert any("history" in message and str(repo.path) in message for message in told), told
+
+
+async def test_an_error_of_the_hub_itself_stops_one_application_and_is_shown(repo, given, monkeypatch):
+    async with live_hub(given) as live:
+        await live.seen(repo.head)
+        before = await live.desired()
+        make = live.hub._lead.applications._bundles.make
+
+        async def failing(evaluation, clusters):
+            if evaluation.name == "web":
+                raise RuntimeError("a fault")
+            return await make(evaluation, clusters)
+
+        monkeypatch.setattr(live.hub._lead.applications._bundles, "make", failing)
+        for name in ("web", "api"):
+            repo.write(f"apps/{name}/cm.yaml", configmap(name, "2"))
+        await live.seen(repo.commit("both"))
+        after = await live.desired()
+
+        assert after[unit("web")] == before[unit("web")]
+        assert after[unit("api")] != before[unit("api")]
+        assert any("RuntimeError: a fault; everything stays as it is" in p for p in live.problems())
