@@ -69,7 +69,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     errors = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in found]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
-    return problem(422, detail, errors=errors)
+    in_path = bool(found) and all(one["loc"][0] == "path" for one in found)
+    return problem(404 if in_path else 422, detail, errors=errors)
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hub.domain.fleet import FleetModel
     from hub.domain.variants import Variant
     from hub.render.job import Rendered
-    from shared.model import Problem
+    from shared.model import ObjectRef, Problem
 
 Repository = Annotated[Path, typer.Argument(metavar="PATH", help="The fleet repository, or a folder in it.")]
 Format = Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")]
@@ -38,8 +38,10 @@ def validate(path: Repository = Path(), output: Format = Output.TABLE) -> None:
 
     tree, fleet = _load(path, "")
     problems = [*fleet.problems]
+    owners: dict[tuple[str, tuple[str, ...]], str] = {}
     for name in sorted(fleet.applications):
-        problems += [problem for problem in _check(tree, fleet, fleet.applications[name]) if problem not in problems]
+        found = _check(tree, fleet, fleet.applications[name], owners)
+        problems = list(dict.fromkeys([*problems, *found]))
     errors = sum(problem.severity == "error" for problem in problems)
 
     def people() -> Iterator[str]:
@@ -134,25 +136,41 @@ def _load(path: Path, cluster: str) -> tuple[Worktree, FleetModel]:
     return tree, with_clusters(fleet, [cluster_document(cluster or "any", {})])
 
 
-def _check(tree: Worktree, fleet: FleetModel, application: Application) -> Iterator[Problem]:
-    """What is wrong with an application's manifests, on whatever cluster; equal variants are rendered once."""
+def _check(
+    tree: Worktree, fleet: FleetModel, application: Application, owners: dict[tuple[str, tuple[str, ...]], str]
+) -> Iterator[Problem]:
+    """What is wrong with an application's manifests, on whatever cluster; equal variants are rendered once.
+
+    `owners` is who has which object on which cluster, by (cluster, key of the object); it is added to.
+    """
     from hub.domain.placement import place
     from hub.domain.variants import variant
     from hub.render.job import RenderError
 
-    seen: set[str] = set()
+    seen: dict[str, tuple[ObjectRef, ...]] = {}
     for cluster in place(application, fleet, {}).selected:
         inputs = variant(application, cluster, fleet)
-        if inputs.digest in seen:
-            continue
-        seen.add(inputs.digest)
-        try:
-            rendered = _rendered(tree, inputs)
-        except RenderError as error:
-            yield from error.problems
-            continue
-        if rendered is not None:
-            yield from rendered.warnings
+        if inputs.digest not in seen:
+            seen[inputs.digest] = ()
+            try:
+                rendered = _rendered(tree, inputs)
+            except RenderError as error:
+                yield from error.problems
+                continue
+            if rendered is not None:
+                yield from rendered.warnings
+                seen[inputs.digest] = rendered.refs
+        for ref in seen[inputs.digest]:
+            owner = owners.setdefault((cluster, ref.key), application.name)
+            if owner != application.name:
+                yield _claimed(ref, owner, fleet, application)
+
+
+def _claimed(ref: ObjectRef, owner: str, fleet: FleetModel, application: Application) -> Problem:
+    from shared.model import Problem
+
+    place, hint = fleet.place("Application", application.name), "remove the object from one of the two"
+    return Problem("error", f"{ref} already belongs to application {owner}", place, hint, application.name)
 
 
 def _render_for(

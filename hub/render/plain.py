@@ -22,7 +22,7 @@ from hub.render.patches import apply_patches
 from hub.render.select import CHART, KUSTOMIZATIONS, is_selected
 from shared.bundle import canonical_line
 from shared.errors import DocumentError, InvalidMessage
-from shared.manifests import ref_of
+from shared.manifests import ref_of, with_name
 from shared.model import Manifest, Place, Problem
 
 _FLEET_GROUP = f"{API_GROUP}/"
@@ -192,6 +192,7 @@ def _substituted(found: Found, scope: Scope, used: set[str], problems: list[Prob
 def _finish(found: Found, namespace: str) -> RenderedObject:
     manifest = found.manifest
     try:
+        manifest = with_name(manifest)
         ref = ref_of(manifest, namespace)
         line = canonical_line(manifest)
     except DocumentError as error:
@@ -214,7 +215,12 @@ def _duplicate(again: RenderedObject, first: RenderedObject) -> Problem:
 def _nothing(job: PlainJob) -> Problem:
     return Problem(
         "error",
-        f"no Kubernetes object in the {len(job.files)} files of its path",
-        hint="check path, include and exclude; to remove everything, remove the Application document",
+        f"no Kubernetes object in {_files(len(job.files))} of its path",
+        Place(job.files[0].name) if len(job.files) == 1 else None,
+        "check path, include and exclude; to remove everything, remove the Application document",
         application=job.application,
     )
+
+
+def _files(count: int) -> str:
+    return {0: "any file", 1: "the one file"}.get(count, f"the {count} files")

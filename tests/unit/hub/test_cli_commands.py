@@ -248,3 +248,12 @@ def test_links_in_a_circle_are_a_finding(yardarm, fleet):
 
     assert result.returncode == 1
     assert "apps/web/a.yaml: error" in result.stdout
+
+
+def test_two_applications_with_one_object_are_found_before_the_commit(yardarm, fleet):
+    shared = (fleet / "apps" / "web" / "config.yaml").read_text()
+    (fleet / "apps" / "orders" / "mine.yaml").write_text(shared)
+    result = yardarm("validate", fleet)
+
+    assert result.returncode == 1
+    assert "already belongs to application orders (remove the object from one of the two)" in result.stdout

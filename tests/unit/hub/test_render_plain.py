@@ -176,7 +176,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         (f"- a\n---\n{config_map('a')}\n", "a Kubernetes object is a map, this is a list"),
         (f"text\n---\n{config_map('a')}\n", "this is the str 'text'"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nx: 99999999999999999999999999\n", None),
-        ("", "no Kubernetes object in the 1 files"),
+        ("", "no Kubernetes object in the one file"),
     ],
     ids=str,
 )  # fmt: skip
