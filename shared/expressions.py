@@ -6,8 +6,9 @@ may be missing (no wheel for musl): then every expression fails with a message t
 An expression comes from a repository and runs in an agent, so it must not be able to cost much. The library bounds
 iterations (about 10,000) and recursion (32), and its regular expressions are RE2. It does not bound memory: a string
 doubled thirty times over ends the process. So what can build values from values is refused before: the macros map and
-bind, the string functions (which are not loaded), and `+` inside of a macro; and objects of more than `MAX_OBJECT`
-bytes are not looked at.
+bind, the string functions (which are not loaded), and `+` inside of a macro. Nor does it bound time by more than
+steps, and one step may search a long string: objects of more than `MAX_OBJECT` bytes are not looked at, and
+`agent.judging` gives up rules that prove to be slow.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 MAX_LENGTH = 1000
 """Characters of an expression."""
 
-MAX_OBJECT = 256 * 1024
-"""Bytes of an object as JSON: more is costly to iterate over ten thousand times."""
+MAX_OBJECT = 64 * 1024
+"""Bytes of an object as JSON; the worst that an expression can do with one takes a few seconds."""
 
 MAX_NESTING = 3
 """Macros (all, exists, …) inside of each other."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agent.domain.health import health, unfinished
-from agent.domain.health.fields import condition, group_kind, said, text
+from agent.domain.health.fields import condition, group_kind, metadata, said, text
 from shared import expressions
 from shared.expressions import ExpressionError, MissingField
 from shared.messages import HealthRule
@@ -25,7 +25,15 @@ def judge(manifest: Manifest, rules: Iterable[HealthRule]) -> HealthStatus:
     rule = next((each for each in rules if _is_for(each, manifest)), None)
     if rule is None:
         return health(manifest)
-    return unfinished(manifest) or _by_rule(manifest, rule)
+    return unfinished(manifest) or _by_rule(_without_managers(manifest), rule)
+
+
+def _without_managers(manifest: Manifest) -> Manifest:
+    """Who owns which field is often most of an object, and no rule is about it."""
+    held = metadata(manifest)
+    if "managedFields" not in held:
+        return manifest
+    return {**manifest, "metadata": {field: value for field, value in held.items() if field != "managedFields"}}
 
 
 def _is_for(rule: HealthRule, manifest: Manifest) -> bool:

@@ -74,7 +74,7 @@ def test_an_expression_that_cannot_be_used_says_why(expression, says):
         ("object.status > 'x'", {"status": 1}, "No matching overloads"),
         ("object.n == 1", {"n": 2**70}, "64-bit"),
         ("object.l.all(x, object.l.all(y, x >= 0))", {"l": list(range(300))}, "takes too many steps"),
-        ("object.a == ''", {"a": "x" * 300_000}, "larger than 256 KB"),
+        ("object.a == ''", {"a": "x" * 300_000}, "larger than 64 KB"),
     ],
 )
 def test_an_expression_that_does_not_fit_an_object_says_why(expression, about, says):
