@@ -6,20 +6,20 @@ What the hub assigned can be had from it again, so applying never waits for a di
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from agent.domain.desired import Key
 from agent.state import State
 from shared.bundle import Bundle
 from shared.messages import Timeline
-from shared.model import UnitKey
+from shared.model import Manifest, UnitKey
 from shared.tasks import Clock, Mailbox
 
 GATHER = 0.5
 """Seconds between writes. Digests lost with a killed process cost a comparison, not a write to the cluster."""
 
-Kind = Literal["assignment", "applied", "timeline", "moment"]
+Kind = Literal["assignment", "applied", "timeline", "farewell", "moment"]
 
 
 class Keeper:
@@ -56,11 +56,17 @@ class Keeper:
         if (state := self._state) is not None:
             self._mailbox.put((None, "moment"), lambda: state.save_moment(at))
 
+    def keep_farewell(self, unit: UnitKey, manifests: Sequence[Manifest]) -> None:
+        """The hooks that run when the application leaves."""
+        if (state := self._state) is not None:
+            self._mailbox.put((unit, "farewell"), lambda: state.save_farewell(unit, manifests))
+
     def forget(self, unit: UnitKey) -> None:
         """A unit that is gone: also what was still to be written of it."""
         if (state := self._state) is not None:
             self._mailbox.put((unit, "applied"), lambda: None)
             self._mailbox.put((unit, "timeline"), lambda: None)
+            self._mailbox.put((unit, "farewell"), lambda: None)
             self._mailbox.put((unit, "assignment"), lambda: state.forget(unit))
 
     async def run(self) -> None:

@@ -105,7 +105,7 @@ class Agent:
             unit = saved.assignment.unit
             self._inbox.known(unit, saved.assignment.generation)
             delivery = Delivery(saved.assignment, saved.bundle, b"", now, now)
-            self._unit(unit).restore(delivery, saved.applied, saved.timeline)
+            self._unit(unit).restore(delivery, saved.applied, saved.timeline, saved.farewell)
         log.info("started", extra={"cluster": self._settings.cluster, "units": len(self._units)})
 
     # --- what the inbox tells (agent.inbox.Receiver) --------------------------------------------------------------

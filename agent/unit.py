@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
 from agent.cache import Change
-from agent.domain import account
+from agent.domain import account, hooks
 from agent.domain.account import State
 from agent.domain.desired import Key
 from agent.inbox import Delivery
 from agent.kube.errors import AccessError, ApiError
 from agent.reconcile import Reconciler, Result, Tools, Verdict
 from shared.messages import Event, Phase, Report, Severity, Timeline
-from shared.model import Health, UnitKey
+from shared.model import Health, Manifest, UnitKey
 from shared.tasks import Backoff
 from shared.telemetry import record_span, trace_id
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 AT_WORK = 0.5
 """Seconds after which an assignment that is still being worked on is reported as such."""
+DEADLINE = 900.0
+"""Seconds for one pass. It waits for nothing but answers, and what was done in it counts for the next."""
 SOON = (1.0, 30.0)
 SLOWLY = (15.0, 300.0)
 """First and longest delay in seconds, when trouble may pass by itself, and when somebody has to act first."""
@@ -43,6 +46,8 @@ class Unit:
         self._clock = tools.clock
         self._work: Reconciler | None = None
         self._applied: dict[Key, str] = {}
+        self._farewell: list[Manifest] = []
+        """Hooks for the day the application leaves: the assignment that says so is empty."""
         self._wake = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
         self._pending = False
@@ -72,9 +77,12 @@ class Unit:
             return ""
         return f"application {self.key.application} is {self._verdict.phase}, {self._health or Health.UNKNOWN}"
 
-    def restore(self, delivery: Delivery, applied: dict[Key, str], timeline: Timeline | None) -> None:
+    def restore(
+        self, delivery: Delivery, applied: dict[Key, str], timeline: Timeline | None, farewell: Sequence[Manifest] = ()
+    ) -> None:
         """Takes up a saved assignment, with what was known of it when the agent last ran."""
         self._applied.update(applied)
+        self._farewell = list(farewell)
         self.assign(delivery)
         if timeline is not None:
             self._timeline = timeline
@@ -87,7 +95,9 @@ class Unit:
         if self._work is not None and not self.settled:
             self._event("superseded", Severity.INFO, "superseded by a newer revision before it was healthy")
         self._tools.diagnosis.forget(self.key)
-        self._work = Reconciler(self._tools, delivery, self._applied, self._work)
+        if not assignment.removed:
+            self._keep_farewell(hooks.farewells(delivery.bundle.lines))
+        self._work = Reconciler(self._tools, delivery, self._applied, self._work, self._farewell)
         self._timeline = Timeline(received=delivery.received, fetched=delivery.fetched)
         self._span("agent.fetch", delivery.received, delivery.fetched)
         self._verdict = Verdict(Phase.APPLYING)
@@ -100,6 +110,11 @@ class Unit:
         self._wake.set()
         # Most attempts are over before anybody could read that they have begun.
         asyncio.get_running_loop().call_later(AT_WORK, self._still_at_work, self._work)
+
+    def _keep_farewell(self, found: list[Manifest]) -> None:
+        if found != self._farewell:
+            self._farewell = found
+            self._tools.keeper.keep_farewell(self.key, found)
 
     def _still_at_work(self, work: Reconciler) -> None:
         if self._reported is None or self._reported.generation < work.assignment.generation:
@@ -164,8 +179,11 @@ class Unit:
         if full:
             self._retry_at = None
         try:
-            result = await work.attempt(full=full)
+            async with asyncio.timeout(DEADLINE):
+                result = await work.attempt(full=full)
             self._take(result)
+        except TimeoutError:
+            self._trouble(f"a pass took longer than {DEADLINE:g} s: it is ended, and another one begins", None)
         except asyncio.CancelledError:
             raise
         except (ApiError, AccessError) as error:
@@ -221,9 +239,11 @@ class Unit:
         verdict = account.health_of(objects)
         self._note_health(work, verdict.health)
         phase, reason = self._verdict.phase, self._verdict.reason
-        if phase is Phase.APPLIED and not self.settled and self._clock.now() >= self._health_due(work):
+        late = not self.settled and self._clock.now() >= self._health_due(work)
+        if late and phase in (Phase.APPLIED, Phase.APPLYING):
+            what, why = ("healthy", verdict.reason) if phase is Phase.APPLIED else ("applied", reason)
             phase = Phase.FAILED
-            reason = f"not healthy within {work.assignment.policy.timeout:g} s: {verdict.reason}"
+            reason = f"not {what} within {work.assignment.policy.timeout:g} s: {why}"
         said = (phase, verdict.health, reason)
         if self._said is None or self._said[:2] != said[:2]:
             self._since = self._clock.now()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import orjson
+
 from shared.errors import DocumentError
 from shared.model import Manifest, ObjectRef
 
@@ -57,10 +61,36 @@ def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
     return ref
 
 
+HOOK_ANNOTATIONS = ("argocd.argoproj.io/hook", "helm.sh/hook")
+"""What marks an object as a step that is run rather than a state that is kept."""
+
+_LONGEST_PREFIX = 54
+
+
+def with_name(manifest: Manifest) -> Manifest:
+    """A hook that only has a generateName, with a name made of it and its content; anything else as it is.
+
+    A hook is made anew for each run, so that any name will do; one from its content is the same on all clusters, and
+    in every preview.
+    """
+    metadata = manifest.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("name"):
+        return manifest
+    prefix, noted = metadata.get("generateName"), metadata.get("annotations")
+    if not isinstance(prefix, str) or not isinstance(noted, dict) or not any(map(noted.get, HOOK_ANNOTATIONS)):
+        return manifest
+    digest = hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()[:8]
+    rest = {key: value for key, value in metadata.items() if key != "generateName"}
+    return {**manifest, "metadata": {**rest, "name": prefix[:_LONGEST_PREFIX] + digest}}
+
+
 def _missing(field: str, value: object, manifest: Manifest) -> str:
     metadata = manifest.get("metadata")
     if field == "metadata.name" and isinstance(metadata, dict) and metadata.get("generateName"):
-        return "metadata.generateName cannot be kept in line with Git: give the object a metadata.name"
+        return (
+            "metadata.generateName cannot be kept in line with Git: give the object a metadata.name "
+            "(only hooks may do without)"
+        )
     what = "is missing" if value is None else f"must be a non-empty string, not {value!r}"
     kind = manifest.get("kind")
     return f"{field} {what}" + (f" in this {kind}" if isinstance(kind, str) and kind else "")

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import orjson
 
 from agent.domain import hints
 from agent.domain.desired import Desired, Key
@@ -131,6 +132,13 @@ def never(manifest: Manifest) -> str:
 def is_farewell(manifest: Manifest) -> bool:
     """Whether it is a hook that runs when the application leaves."""
     return bool(set(moments(manifest, first=True)) & set(FAREWELL))
+
+
+def farewells(lines: Iterable[bytes]) -> list[Manifest]:
+    """The hooks of a bundle that run when the application leaves. Few lines are decoded for it."""
+    words = (b"delete", b"Delete")
+    likely = (line for line in lines if b"/hook" in line and any(word in line for word in words))
+    return [manifest for manifest in map(orjson.loads, likely) if is_farewell(manifest)]
 
 
 def policies(manifest: Manifest) -> frozenset[str]:
