@@ -20,20 +20,20 @@ class Judge:
     """Verdicts by the rules of one policy."""
 
     def __init__(self, rules: tuple[HealthRule, ...], clock: Clock) -> None:
-        self.rules = rules
+        self._rules = rules
         self._clock = clock
         self._slow: dict[str, float] = {}
         self._given_up: dict[str, str] = {}
 
     def verdict(self, live: Manifest) -> HealthStatus:
         """How a live object is doing; Unknown when the rule for its kind was given up."""
-        if not self.rules:
+        if not self._rules:
             return judge(live, ())
         kind = group_kind(live)
         if kind in self._given_up:
             return HealthStatus(Health.UNKNOWN, self._given_up[kind])
         started = self._clock.monotonic()
-        verdict = judge(live, self.rules)
+        verdict = judge(live, self._rules)
         took = self._clock.monotonic() - started
         if took > SLOW:
             if kind in self._slow:

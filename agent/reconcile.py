@@ -18,13 +18,13 @@ from agent.diagnosis import Diagnosis
 from agent.domain import applyset, claims, hints, hooks
 from agent.domain import drift as drifts
 from agent.domain.desired import Desired, Key, Refused, prepare
-from agent.domain.expressions import judge
 from agent.domain.hooks import Moment
 from agent.domain.plan import Known, Plan, plan
 from agent.domain.stepping import Step
 from agent.hookrun import REMOVAL, HookRun
 from agent.inbox import Delivery
 from agent.inventory import Inventory
+from agent.judging import Judge
 from agent.keeper import Keeper
 from agent.kube.client import Kube
 from agent.kube.errors import Forbidden
@@ -117,8 +117,9 @@ class Reconciler:
         self._all_served = False
         self._plan = Plan()
         self._outcomes: dict[Key, Outcome] = {}
-        judged_alike = previous is not None and previous._policy.health == self._policy.health
-        self._judged: dict[Key, HealthStatus] = dict(previous._judged) if previous and judged_alike else {}
+        alike = previous if previous and previous._policy.health == self._policy.health else None
+        self._judge = alike._judge if alike else Judge(self._policy.health, tools.clock)
+        self._judged: dict[Key, HealthStatus] = dict(alike._judged) if alike else {}
         lines = delivery.bundle.lines
         content = REMOVAL if self.assignment.removed else hooks.content_digest(lines)
         self._hooks = HookRun(tools.inventory, self._view, self._unit, content, self.assignment.generation)
@@ -193,7 +194,7 @@ class Reconciler:
             live = self._view.get(ref)
             if live is None:  # not kept: it says more about us than about the object
                 return self._absent(ref.key)
-            verdict = self._judged[ref.key] = judge(live, self._policy.health)
+            verdict = self._judged[ref.key] = self._judge.verdict(live)
         return verdict
 
     def _absent(self, key: Key) -> HealthStatus:

@@ -28,7 +28,7 @@ MAX_LENGTH = 1000
 """Characters of an expression."""
 
 MAX_OBJECT = 64 * 1024
-"""Bytes of an object as JSON; the worst that an expression can do with one takes a few seconds."""
+"""Bytes of an object as JSON; the worst that an expression can do with one takes about ten seconds."""
 
 MAX_NESTING = 3
 """Macros (all, exists, …) inside of each other."""
