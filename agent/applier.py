@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from agent.domain import migration, replacing
+from agent.domain import applyset, migration, replacing
 from agent.domain.desired import Desired, Key
 from agent.domain.order import Gate
 from agent.domain.reclaiming import reclaimed
@@ -192,6 +192,28 @@ class Applier:
         if any(each.ref.key in step.gates and not self._served(each) for each in free):
             await self._look_again()
         return free
+
+    async def release(self, refs: Iterable[ObjectRef], set_id: str) -> list[Outcome]:
+        """Lets members of an ApplySet go: without its label and our name on any field, for whoever comes to have."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._release_one(ref, set_id)) for ref in refs]
+        return [task.result() for task in tasks]
+
+    async def _release_one(self, ref: ObjectRef, set_id: str) -> Outcome:
+        backoff = Backoff(0.3, 5)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._lanes:
+                    live = await self._kube.get(ref)
+                    if live is not None and applyset.part_of(live) == set_id:
+                        await self._kube.disown(live, applyset.PART_OF, migration.disowned(live))
+                return Outcome(ref, Action.CONFIGURED)
+            except (ApiError, AccessError) as error:
+                reason, retry = _explained(error)
+                if not (_passes(error) or isinstance(error, Conflict)) or attempt == ATTEMPTS:
+                    return Outcome(ref, Action.FAILED, f"cannot be let go: {reason}", retry)
+                await self._clock.sleep(backoff.next(getattr(error, "retry_after", None)))
+        raise AssertionError  # the last attempt returns
 
     def _served(self, each: Desired) -> bool:
         try:

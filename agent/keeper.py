@@ -6,7 +6,7 @@ What the hub assigned can be had from it again, so applying never waits for a di
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from agent.domain.desired import Key
@@ -19,7 +19,7 @@ from shared.tasks import Clock, Mailbox
 GATHER = 0.5
 """Seconds between writes. Digests lost with a killed process cost a comparison, not a write to the cluster."""
 
-Kind = Literal["assignment", "applied", "timeline", "farewell", "moment"]
+Kind = Literal["assignment", "applied", "timeline", "granted", "farewell", "moment"]
 
 
 class Keeper:
@@ -46,6 +46,11 @@ class Keeper:
         if (state := self._state) is not None:
             self._mailbox.put((unit, "applied"), lambda: state.save_applied(unit, dict(applied)))
 
+    def keep_granted(self, unit: UnitKey, digest: str, granted: Collection[Key]) -> None:
+        """Which deletions were confirmed, for the bundle of this digest."""
+        if (state := self._state) is not None:
+            self._mailbox.put((unit, "granted"), lambda: state.save_granted(unit, digest, granted))
+
     def keep_timeline(self, unit: UnitKey, generation: int, timeline: Timeline) -> None:
         """When an assignment reached each point."""
         if (state := self._state) is not None:
@@ -67,6 +72,7 @@ class Keeper:
             self._mailbox.put((unit, "applied"), lambda: None)
             self._mailbox.put((unit, "timeline"), lambda: None)
             self._mailbox.put((unit, "farewell"), lambda: None)
+            self._mailbox.put((unit, "granted"), lambda: None)
             self._mailbox.put((unit, "assignment"), lambda: state.forget(unit))
 
     async def run(self) -> None:

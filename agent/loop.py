@@ -70,6 +70,7 @@ class Agent:
             lanes=asyncio.Semaphore(WRITES_IN_FLIGHT),
             waits_for=self._waits_for,
             state_changed=self._state_changed,
+            heirs=self._heirs,
         )
         self._units: dict[UnitKey, Unit] = {}
         self._by_set: dict[str, Unit] = {}
@@ -105,7 +106,7 @@ class Agent:
             unit = saved.assignment.unit
             self._inbox.known(unit, saved.assignment.generation)
             delivery = Delivery(saved.assignment, saved.bundle, b"", now, now)
-            self._unit(unit).restore(delivery, saved.applied, saved.timeline, saved.farewell)
+            self._unit(unit).restore(delivery, saved)
         log.info("started", extra={"cluster": self._settings.cluster, "units": len(self._units)})
 
     # --- what the inbox tells (agent.inbox.Receiver) --------------------------------------------------------------
@@ -179,6 +180,15 @@ class Agent:
         unit = self._units.get(key)
         if unit is not None:
             unit.diagnosed()
+
+    def _heirs(self, unit: UnitKey) -> frozenset[str]:
+        """The ApplySets of the units that take the place of this one."""
+        name = f"{unit.namespace}/{unit.application}"
+        return frozenset(
+            self._tools.inventory.set_id(key)
+            for key, other in self._units.items()
+            if key != unit and name in other.succeeds
+        )
 
     def _state_changed(self, changed: UnitKey) -> None:
         for key, unit in self._units.items():

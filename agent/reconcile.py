@@ -14,8 +14,9 @@ import msgspec
 
 from agent.applier import Applier, Held, Lanes, Outcome, Pass, Retry
 from agent.cache import Change, LiveCache
+from agent.consent import Consents
 from agent.diagnosis import Diagnosis
-from agent.domain import applyset, claims, hints, hooks
+from agent.domain import applyset, claims, consent, hints, hooks
 from agent.domain import drift as drifts
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.hooks import Moment
@@ -61,6 +62,8 @@ class Tools:
     waits_for: Callable[[UnitKey, tuple[str, ...]], str]
     """Why a unit that depends on these applications has to wait; empty when it need not."""
     state_changed: Callable[[UnitKey], None]
+    heirs: Callable[[UnitKey], frozenset[str]]
+    """The ApplySets of units that take the place of this one."""
     on_hold: Callable[[], str] = str
     """Why nothing may be written now; empty when it may."""
 
@@ -92,10 +95,11 @@ class Reconciler:
         tools: Tools,
         delivery: Delivery,
         applied: dict[Key, str],
+        consents: Consents,
         previous: Reconciler | None = None,
         farewell: Sequence[Manifest] = (),
     ) -> None:
-        """`applied` is shared by the generations of a unit: digests of what was last applied, by object.
+        """`applied` (digests of what was last applied, by object) and `consents` are shared by a unit's generations.
 
         `farewell` are the hooks that run when the application leaves.
         """
@@ -103,6 +107,7 @@ class Reconciler:
         self._tools = tools
         self._delivery = delivery
         self._applied = applied
+        self.consents = consents
         self._unit = delivery.assignment.unit
         self._policy = delivery.assignment.policy
         self._set_id = tools.inventory.set_id(self._unit)
@@ -116,6 +121,11 @@ class Reconciler:
         self._refused: list[Refused] = []
         self._all_served = False
         self._plan = Plan()
+        self._undeleted: dict[Key, Outcome] = {}
+        """Deletions that failed: remembered until they succeed, so that they hold up no others."""
+        self._released: frozenset[Key] = frozenset()
+        """Objects that a unit has taken over which takes the place of this one."""
+        self._inherited = frozenset(map(self._set_id_of, delivery.assignment.succeeds))
         self._outcomes: dict[Key, Outcome] = {}
         alike = previous if previous and previous._policy.health == self._policy.health else None
         self._judge = alike._judge if alike else Judge(self._policy.health, tools.clock)
@@ -161,7 +171,7 @@ class Reconciler:
 
     def objects(self) -> tuple[ObjectStatus, ...]:
         """Every object with its health, and what the last pass did to it."""
-        apart = {each.ref.key for each in self._plan.skipped}
+        apart = {each.ref.key for each in self._plan.skipped} | self._released
         desired = [self._status(each) for key, each in (self._desired or {}).items() if key not in apart]
         refused = [ObjectStatus(each.ref, Health.MISSING, each.reason, Action.FAILED) for each in self._refused]
         blocked = [
@@ -169,11 +179,15 @@ class Reconciler:
             for each in self._plan.blocked
         ]
         leaving = [
-            ObjectStatus(ref, Health.PROGRESSING, "is being deleted", Action.PENDING) for ref in self._plan.leaving
+            ObjectStatus(ref, Health.PROGRESSING, self._health(ref).reason or "is being deleted", Action.PENDING)
+            for ref in self._plan.leaving
         ]
-        return self._tools.diagnosis.explained(
-            self._unit, (*desired, *self._hooks.objects(), *refused, *blocked, *leaving)
-        )
+        undeleted = [
+            ObjectStatus(each.ref, self._health(each.ref).health, each.reason, Action.FAILED)
+            for each in self._undeleted.values()
+        ]
+        every = (*desired, *self._hooks.objects(), *refused, *blocked, *leaving, *undeleted)
+        return self._tools.diagnosis.explained(self._unit, every)
 
     def _status(self, each: Desired) -> ObjectStatus:
         key = each.ref.key
@@ -225,13 +239,28 @@ class Reconciler:
                 return Result(Verdict(Phase.BLOCKED, f"waits: {waits}", waits_for_units=True))
         self._at_rest = False
         desired, known = await self._look()
-        everything = [*desired.values(), *self._hooks.wanted.values()]
-        work = plan(everything, known, self._policy, self._same, removed=self.assignment.removed)
         if self.assignment.removed and self._policy.deletion.on_delete == "orphan":
             return await self._let_go()
+        work = self._planned(desired, known)
+        if self.consents.weigh(self.assignment, work.blocked):
+            known = msgspec.structs.replace(known, granted=self.consents.granted)
+            work = self._planned(desired, known)
+            self.consents.weigh(self.assignment, work.blocked)
         self._plan, self._hooks.found = work, work.hooks
         passed = await self._apply(work.steps, known)
         return await self._conclude(work, passed, desired, known)
+
+    def _planned(self, desired: Mapping[Key, Desired], known: Known) -> Plan:
+        every = [*desired.values(), *self._hooks.wanted.values()]
+        wanted = [each for each in every if each.ref.key not in self._released]
+        work = plan(wanted, known, self._policy, self._same, removed=self.assignment.removed)
+        gone = self._undeleted.keys() - known.live.keys()
+        self._undeleted = {key: each for key, each in self._undeleted.items() if key not in gone}
+        return work
+
+    def _set_id_of(self, unit: str) -> str:
+        namespace, _, application = unit.partition("/")
+        return self._tools.inventory.set_id(UnitKey(self._unit.cluster, namespace, application))
 
     def _same(self, each: Desired, live: Manifest) -> bool:
         return self._vigil.same(each, live, self._policy)
@@ -285,6 +314,9 @@ class Reconciler:
         missing = await self._without_new_namespace(missing)
         live |= await self._survey.standing(missing)
         self._suspects.clear()
+        heirs = self._tools.heirs(self._unit)
+        self._released = frozenset(key for key, found in live.items() if applyset.part_of(found) in heirs)
+        kept = [each for each in kept if each.ref.key not in self._released]
         await self._examine(self._to_examine(kept, live), live)
         there = any(claims.is_ours(each, self._set_id) and not hints.is_hook(each) for each in live.values())
         known = Known(
@@ -294,6 +326,8 @@ class Reconciler:
             self._vigil.held(self._policy),
             await self._hooks.begin(anything_there=there),
             overdue=self._tools.clock.now() > self._delivery.received + self._policy.timeout,
+            granted=self.consents.granted,
+            inherited=self._inherited,
         )
         return desired, known
 
@@ -360,7 +394,9 @@ class Reconciler:
 
         def force(each: Desired) -> bool:
             live = known.live.get(each.ref.key)
-            ours = each.ref.key in known.applied or (live is not None and claims.is_ours(live, self._set_id))
+            ours = each.ref.key in known.applied or (
+                live is not None and applyset.part_of(live) in {self._set_id, *self._inherited}
+            )
             return ours or self._policy.adopt == "always"
 
         # Ignored fields are left to those who own them.
@@ -452,11 +488,17 @@ class Reconciler:
         """Deletes the next group, unless an earlier one is not gone yet."""
         if not work.prune or work.leaving:
             return []
-        outcomes = await self._applier.prune(work.prune[0], known.live)
+        # A group of which all that is left cannot be deleted holds up the next one no longer.
+        group = next((each for each in work.prune if any(ref.key not in self._undeleted for ref in each)), ())
+        failing = [ref for each in work.prune for ref in each if ref.key in self._undeleted and ref not in group]
+        outcomes = await self._applier.prune((*group, *failing), known.live)
         for outcome in outcomes:
-            if not outcome.failed:
-                self._view.deleted(outcome.ref)
-                self._applied.pop(outcome.ref.key, None)
+            if outcome.failed:
+                self._undeleted[outcome.ref.key] = outcome
+                continue
+            self._undeleted.pop(outcome.ref.key, None)
+            self._view.deleted(outcome.ref)
+            self._applied.pop(outcome.ref.key, None)
         self._tools.keeper.keep_applied(self._unit, self._applied)
         return outcomes
 
@@ -473,8 +515,8 @@ class Reconciler:
             return Verdict(Phase.BLOCKED, _named(work.refused))
         if waits := passed.gate or (_named(work.waiting) if work.waiting else self._going_on(work)):
             return Verdict(Phase.APPLYING, waits)
-        if work.blocked:
-            return Verdict(Phase.BLOCKED, _named(work.blocked))
+        if self.consents.awaiting is not None:
+            return Verdict(Phase.BLOCKED, consent.explained(self._unit, self.consents.awaiting))
         late = self._hooks.unfinished()
         return Verdict(Phase.APPLYING, _at_work(late[0])) if late else Verdict(Phase.APPLIED)
 
@@ -485,7 +527,8 @@ class Reconciler:
             return _at_work(early[0])
         if work.prune or work.leaving:
             ref = work.leaving[0] if work.leaving else work.prune[0][0]
-            return f"waits until {ref} is deleted"
+            stuck = self._health(ref).reason if work.leaving else ""
+            return f"waits until {ref} is deleted" + (f": {stuck}" if stuck else "")
         return ""
 
     async def _finish(self, desired: dict[Key, Desired]) -> Verdict:
@@ -517,8 +560,20 @@ class Reconciler:
 
     async def _let_go(self) -> Result:
         """Leaves the objects and forgets them, as deletion.onDelete says."""
+        self._plan = Plan()
+        members = [ref for ref in self._view.members() if self._is_free(ref)]
+        failed = [each for each in await self._applier.release(members, self._set_id) if each.failed]
+        if failed:
+            self._at_rest = True
+            self._verdict = Verdict(Phase.FAILED, _named(failed))
+            return Result(self._verdict, retry_soon=True)
         await self._finish({})
-        return Result(Verdict(Phase.REMOVED, "its objects stay, as deletion.onDelete says"))
+        return Result(Verdict(Phase.REMOVED, "its objects stay, as deletion.onDelete or placement.onLeave says"))
+
+    def _is_free(self, ref: ObjectRef) -> bool:
+        """Whether the object is a member in its own right: labels are copied to what controllers make of it."""
+        live = self._view.get(ref)
+        return live is not None and not claims.controlled_by(live)
 
 
 def _at_work(hook: hooks.Hook) -> str:

@@ -1,10 +1,10 @@
 """What an agent must still know after a restart without hub and NATS: assignments, bundles, what it applied.
 
 One directory (0700), a few files (0600) per unit: the signed assignment as it came, the body of its bundle, the
-digests of what was applied, when the assignment reached each point, and the hooks that run when it leaves. Files are
-replaced as a whole, body before assignment. Nothing here is believed on reading: signature and digest are checked as
-for a message, and a file that does not pass is dropped with a warning, since the hub will give it again.
-Secrets are kept as the bundle holds them.
+digests of what was applied, when the assignment reached each point, which deletions were confirmed, and the hooks that
+run when it leaves. Files are replaced as a whole, body before assignment. Nothing here is believed on reading:
+signature and digest are checked as for a message, and a file that does not pass is dropped with a warning, since the
+hub will give it again. Secrets are kept as the bundle holds them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Saved(msgspec.Struct, frozen=True):
     """When the assignment reached each point; None when it is not known of this generation."""
     farewell: list[Manifest] = []
     """The hooks that run when the application leaves: the assignment that says so does not hold them."""
+    granted: frozenset[Key] = frozenset()
+    """Objects of this bundle's unit whose deletion was confirmed."""
 
 
 class State:
@@ -152,7 +154,9 @@ class State:
         bundle = Bundle(policy=assignment.policy, lines=tuple(body.split(b"\n")) if body else ())
         timeline = self._load_timeline(path.with_suffix(".timeline"), assignment.generation)
         farewell = self._load_farewell(path.with_suffix(".farewell"))
-        return Saved(assignment, bundle, self._load_applied(path.with_suffix(".applied")), timeline, farewell)
+        granted = self._load_granted(path.with_suffix(".granted"), assignment.digest)
+        applied = self._load_applied(path.with_suffix(".applied"))
+        return Saved(assignment, bundle, applied, timeline, farewell, granted)
 
     def _load_farewell(self, path: Path) -> list[Manifest]:
         try:
@@ -169,6 +173,14 @@ class State:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return timeline if saved_for == generation else None
+
+    def _load_granted(self, path: Path, digest: str) -> frozenset[Key]:
+        """Nothing when unreadable: then it has to be confirmed again."""
+        try:
+            saved_for, keys = msgspec.json.decode(path.read_bytes(), type=tuple[str, list[Key]])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return frozenset()
+        return frozenset(keys) if saved_for == digest else frozenset()
 
     def _load_applied(self, path: Path) -> dict[Key, str]:
         """Digests by object; empty when unreadable: everything is compared anew then."""
@@ -191,6 +203,10 @@ class State:
         """Keeps the digests of what was applied."""
         self._write({self._path(unit, "applied"): orjson.dumps([[*key, digest] for key, digest in applied.items()])})
 
+    def save_granted(self, unit: UnitKey, digest: str, granted: Collection[Key]) -> None:
+        """Keeps which deletions were confirmed for the bundle of this digest."""
+        self._write({self._path(unit, "granted"): msgspec.json.encode((digest, sorted(granted)))})
+
     def save_timeline(self, unit: UnitKey, generation: int, timeline: Timeline) -> None:
         """Keeps when the assignment of this generation reached each point."""
         self._write({self._path(unit, "timeline"): msgspec.json.encode((generation, timeline))})
@@ -202,7 +218,7 @@ class State:
     def forget(self, unit: UnitKey) -> None:
         """Removes a unit that has left the cluster."""
         try:
-            for kind in ("assignment", "body", "applied", "timeline", "farewell"):
+            for kind in ("assignment", "body", "applied", "timeline", "farewell", "granted"):
                 self._path(unit, kind).unlink(missing_ok=True)
         except OSError as error:
             self._failed("cannot be written", error)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 import msgspec
 
 from agent.cache import Change
+from agent.consent import Consents
 from agent.domain import account, hooks
 from agent.domain.account import State
 from agent.domain.desired import Key
 from agent.inbox import Delivery
 from agent.kube.errors import AccessError, ApiError
 from agent.reconcile import Reconciler, Result, Tools, Verdict
+from agent.state import Saved
 from shared.messages import Event, Phase, Report, Severity, Timeline
 from shared.model import Health, Manifest, UnitKey
 from shared.tasks import Backoff
@@ -48,6 +49,7 @@ class Unit:
         self._applied: dict[Key, str] = {}
         self._farewell: list[Manifest] = []
         """Hooks for the day the application leaves: the assignment that says so is empty."""
+        self._consents = Consents(tools.keeper, tools.clock)
         self._wake = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
         self._pending = False
@@ -77,12 +79,17 @@ class Unit:
             return ""
         return f"application {self.key.application} is {self._verdict.phase}, {self._health or Health.UNKNOWN}"
 
-    def restore(
-        self, delivery: Delivery, applied: dict[Key, str], timeline: Timeline | None, farewell: Sequence[Manifest] = ()
-    ) -> None:
+    @property
+    def succeeds(self) -> tuple[str, ...]:
+        """The units (`namespace/application`) whose place this one takes."""
+        return self._work.assignment.succeeds if self._work is not None else ()
+
+    def restore(self, delivery: Delivery, saved: Saved) -> None:
         """Takes up a saved assignment, with what was known of it when the agent last ran."""
-        self._applied.update(applied)
-        self._farewell = list(farewell)
+        timeline = saved.timeline
+        self._applied.update(saved.applied)
+        self._farewell = list(saved.farewell)
+        self._consents.restore(delivery.assignment.digest, saved.granted)
         self.assign(delivery)
         if timeline is not None:
             self._timeline = timeline
@@ -95,9 +102,10 @@ class Unit:
         if self._work is not None and not self.settled:
             self._event("superseded", Severity.INFO, "superseded by a newer revision before it was healthy")
         self._tools.diagnosis.forget(self.key)
+        self._consents.taken_up(assignment)
         if not assignment.removed:
             self._keep_farewell(hooks.farewells(delivery.bundle.lines))
-        self._work = Reconciler(self._tools, delivery, self._applied, self._work, self._farewell)
+        self._work = Reconciler(self._tools, delivery, self._applied, self._consents, self._work, self._farewell)
         self._timeline = Timeline(received=delivery.received, fetched=delivery.fetched)
         self._span("agent.fetch", delivery.received, delivery.fetched)
         self._verdict = Verdict(Phase.APPLYING)
@@ -248,7 +256,7 @@ class Unit:
         if self._said is None or self._said[:2] != said[:2]:
             self._since = self._clock.now()
         self._said = said
-        state = State(phase, reason, objects, work.drift(), work.warnings(), self._timeline)
+        state = State(phase, reason, objects, work.drift(), work.warnings(), self._timeline, work.consents.awaiting)
         report = account.report(work.assignment, state, self._since)
         if report != self._reported:
             self._reported = report

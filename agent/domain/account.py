@@ -12,6 +12,7 @@ from shared.messages import (
     VERSION,
     Action,
     Assignment,
+    Awaiting,
     Drift,
     ObjectStatus,
     Phase,
@@ -35,6 +36,7 @@ class State(Value, frozen=True):
     drift: tuple[Drift, ...] = ()
     warnings: tuple[str, ...] = ()
     timeline: Timeline = Timeline()
+    awaiting: Awaiting | None = None
 
 
 def health_of(objects: Iterable[ObjectStatus]) -> HealthStatus:
@@ -73,6 +75,7 @@ def report(assignment: Assignment, state: State, since: float) -> Report:
         drift=_fitting_drift(state.drift),
         timeline=state.timeline,
         warnings=state.warnings,
+        awaiting=state.awaiting,
         traceparent=assignment.traceparent,
     )
 

@@ -82,6 +82,22 @@ def migrated(wanted: Manifest, live: Manifest, manager: str = MANAGER) -> list[d
     return [ours, *others] if moved else None
 
 
+def disowned(live: Manifest, manager: str = MANAGER) -> list[dict[str, Any]]:
+    """The managedFields of `live` without those of `manager`.
+
+    An object without any would count as written by an unknown hand, whose fields nobody can take without force: the
+    labels as such, which nobody is denied, stay with us then.
+    """
+    others = [dict(entry) for entry in _entries(live) if entry.get("manager") != manager]
+    if others:
+        return others
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {}}}
+    version = str(live.get("apiVersion"))
+    return [
+        {"manager": manager, "operation": "Update", "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": fields}
+    ]
+
+
 def only_tools(managers: Iterable[str]) -> bool:
     """Whether all of these managers are tools that are taken over from."""
     return all(manager in MANAGERS for manager in managers)

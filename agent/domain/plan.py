@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from agent.domain import claims, hints, hooks
+from agent.domain import applyset, claims, hints, hooks
 from agent.domain.desired import Desired, Key, Refused
 from agent.domain.hooks import Hook, Moment, Run, Stand
 from agent.domain.order import Item
@@ -67,6 +67,10 @@ class Known(Value, frozen=True):
     """How far the revision's hooks are."""
     overdue: bool = False
     """The unit should be healthy by now."""
+    granted: frozenset[Key] = frozenset()
+    """Objects whose deletion a person has confirmed."""
+    inherited: frozenset[str] = frozenset()
+    """ApplySets of units whose place this one takes: their objects become its own."""
 
 
 Same = Callable[[Desired, Manifest], bool]
@@ -149,16 +153,21 @@ def prunable(
     """(groups to delete one after the other, deletions held back, members that are kept)."""
     standing = {key: manifest for key, manifest in leaving.items() if not _is_leaving(manifest)}
     kept_ones = {key for key, each in members(known).items() if not hints.is_hook(each)}
-    over = "" if removed else over_budget(len(kept_ones & leaving.keys()), len(kept_ones), policy, empty=wanted == 0)
+    counted = [
+        key for key in kept_ones & leaving.keys() if key not in known.granted and not _kept(leaving[key], policy)
+    ]
+    over = "" if removed else over_budget(len(counted), len(kept_ones), policy, empty=wanted == 0)
     blocked: list[Refused] = []
     kept: list[Refused] = []
     going: dict[Key, ObjectRef] = {}
     for key, manifest in standing.items():
         ref = ref_of_live(key, manifest)
-        keep = hints.keep(manifest) or ("" if policy.prune else "sync.prune is false")
+        keep = _kept(manifest, policy)
         why = (over if key in kept_ones else "") or (
             f"deleting a {ref.kind} {CONFIRM}" if ref.group_kind in PROTECTED else ""
         )
+        if key in known.granted:
+            why = ""
         if keep:
             kept.append(Refused(ref, keep))
         elif why:
@@ -167,6 +176,11 @@ def prunable(
             going[key] = ref
     groups = backwards(Item(ref, standing[key]) for key, ref in going.items())
     return tuple(tuple(going[key] for key in group) for group in groups), tuple(blocked), tuple(kept)
+
+
+def _kept(manifest: Manifest, policy: Policy) -> str:
+    """Why a member that left the bundle stays; empty when it goes."""
+    return hints.keep(manifest) or ("" if policy.prune else "sync.prune is false")
 
 
 def ref_of_live(key: Key, manifest: Manifest) -> ObjectRef:
@@ -206,7 +220,8 @@ def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[s
         return "waiting", "is being deleted; it is created anew when it is gone"
     # What we applied is ours even when somebody took our label off.
     stripped = applied is not None and not claims.other_owner(live, known.set_id)
-    not_ours = "" if stripped else claims.may_not_take(live, known.set_id, policy.adopt)
+    inherited = applyset.part_of(live) in known.inherited
+    not_ours = "" if stripped or inherited else claims.may_not_take(live, known.set_id, policy.adopt)
     if not_ours:
         return "refused", not_ours
     if hints.create_only(each.manifest):

@@ -164,6 +164,18 @@ class Kube:
         request = Request("POST", path, {"fieldManager": MANAGER}, manifest, act_as=self._act_as)
         return _manifest((await self._transport_send(request, ref, deadline)).body)
 
+    async def disown(self, live: Manifest, label: str, managed_fields: Sequence[Manifest]) -> Manifest:
+        """Takes a label off and rewrites who owns what in `live`, which must still be the current version.
+
+        Raises:
+            Conflict: the object has changed meanwhile.
+        """
+        ref, version = _ref(live), live["metadata"]["resourceVersion"]
+        metadata = {"resourceVersion": version, "labels": {label: None}, "managedFields": managed_fields}
+        path = await self._object_path(ref)
+        request = Request("PATCH", path, body={"metadata": metadata}, content_type=MERGE_PATCH)
+        return _manifest((await self._transport_send(request, ref, DEADLINE)).body)
+
     async def delete(
         self,
         ref: ObjectRef,
