@@ -128,7 +128,7 @@ class Reconciler:
         self._inherited = frozenset(map(self._set_id_of, delivery.assignment.succeeds))
         self._outcomes: dict[Key, Outcome] = {}
         alike = previous if previous and previous._policy.health == self._policy.health else None
-        self._judge = alike._judge if alike else Judge(self._policy.health, tools.clock)
+        self._by_rules = alike._by_rules if alike else Judge(self._policy.health, tools.clock)
         self._judged: dict[Key, HealthStatus] = dict(alike._judged) if alike else {}
         lines = delivery.bundle.lines
         content = REMOVAL if self.assignment.removed else hooks.content_digest(lines)
@@ -208,7 +208,7 @@ class Reconciler:
             live = self._view.get(ref)
             if live is None:  # not kept: it says more about us than about the object
                 return self._absent(ref.key)
-            verdict = self._judged[ref.key] = self._judge.verdict(live)
+            verdict = self._judged[ref.key] = self._by_rules.verdict(live)
         return verdict
 
     def _absent(self, key: Key) -> HealthStatus:
@@ -446,7 +446,7 @@ class Reconciler:
                 passed.add(await self._apply(work.after, known))
         passed.add(await self._apply(work.at_failure, known))
         self._hooks.look()
-        verdict = self._judge(work, passed)
+        verdict = self._verdict_on(work, passed)
         if verdict.phase is Phase.APPLIED:
             verdict = await self._finish(desired)
         persistent = any(each.retry is Retry.SLOWLY for each in outcomes if each.failed) or self._hooks.failed()
@@ -502,7 +502,7 @@ class Reconciler:
         self._tools.keeper.keep_applied(self._unit, self._applied)
         return outcomes
 
-    def _judge(self, work: Plan, passed: Pass) -> Verdict:
+    def _verdict_on(self, work: Plan, passed: Pass) -> Verdict:
         """Where the assignment stands after a pass: the first of these that holds."""
         failed: list[Outcome | Refused] = [each for each in passed.outcomes.values() if each.failed]
         if passed.cluster_down:
