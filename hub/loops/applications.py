@@ -308,12 +308,19 @@ class Applications:
         digests |= {unit: given.digest for unit, given in mine.items() if unit.cluster in frozen and not given.removed}
         return publishing.effect(digests)
 
-    async def _publish(self, evaluation: Evaluation, orders: list[Order], effect: str, times: PathTimes) -> Revision:
-        """Publishes and returns the revision that is now in effect: the one before when nothing has changed."""
+    async def _publish(
+        self, evaluation: Evaluation, orders: list[Order], effect: str, times: PathTimes
+    ) -> Revision | None:
+        """Publishes and returns the revision that is now in effect: the one before when nothing has changed.
+
+        None while no cluster has, or should have, anything of it.
+        """
         info = self.infos.get(evaluation.name)
         current = info.history[0] if info is not None and info.history else None
         name = f"{evaluation.commit.sha[:12]}-{effect[:12]}"
-        if not orders and current is not None and current.revision.endswith(effect[:12]):
+        if not orders and (
+            effect == publishing.effect({}) if current is None else current.revision.endswith(effect[:12])
+        ):
             return current
         if current is not None and current.revision.endswith(effect[:12]):
             name = current.revision

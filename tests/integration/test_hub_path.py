@@ -409,3 +409,13 @@ async def test_an_error_of_the_hub_itself_stops_one_application_and_is_shown(rep
         assert after[unit("web")] == before[unit("web")]
         assert after[unit("api")] != before[unit("api")]
         assert any("RuntimeError: a fault; everything stays as it is" in p for p in live.problems())
+
+
+async def test_an_application_that_never_rendered_has_no_revision(repo, given):
+    repo.write("apps/web/cm.yaml", "kind: [")
+    sha = repo.commit("web is broken from the start")
+    async with live_hub(given) as live:
+        await live.seen(sha)
+
+        assert live.hub.view.applications["web"].history == ()
+        assert len(live.hub.view.applications["api"].history) == 1
