@@ -7,6 +7,7 @@ what to tell the hub, is the unit's business.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from agent.consent import Consents
 from agent.diagnosis import Diagnosis
 from agent.domain import applyset, claims, consent, hints, hooks
 from agent.domain import drift as drifts
+from agent.domain.blocking import Stops
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.hooks import Moment
 from agent.domain.plan import Known, Plan, plan
@@ -34,7 +36,7 @@ from agent.settings import AgentSettings
 from agent.survey import Survey
 from agent.view import View
 from agent.vigil import Vigil, described
-from shared.messages import Action, Drift, ObjectStatus, Phase
+from shared.messages import Action, Blocker, Drift, ObjectStatus, Phase
 from shared.model import Health, HealthStatus, Manifest, ObjectRef, UnitKey
 from shared.tasks import Clock
 
@@ -59,8 +61,8 @@ class Tools:
     settings: AgentSettings
     lanes: asyncio.Semaphore
     """Writes in flight over all units."""
-    waits_for: Callable[[UnitKey, tuple[str, ...]], str]
-    """Why a unit that depends on these applications has to wait; empty when it need not."""
+    waits_for: Callable[[UnitKey, tuple[str, ...]], tuple[tuple[str, str], ...]]
+    """Which of these applications a unit that depends on them has to wait for, and why."""
     state_changed: Callable[[UnitKey], None]
     heirs: Callable[[UnitKey], frozenset[str]]
     """The ApplySets of units that take the place of this one."""
@@ -128,7 +130,7 @@ class Reconciler:
         self._inherited = frozenset(map(self._set_id_of, delivery.assignment.succeeds))
         self._outcomes: dict[Key, Outcome] = {}
         alike = previous if previous and previous._policy.health == self._policy.health else None
-        self._by_rules = alike._by_rules if alike else Judge(self._policy.health, tools.clock)
+        self._by_rules: Judge = alike._by_rules if alike else Judge(self._policy.health, tools.clock)
         self._judged: dict[Key, HealthStatus] = dict(alike._judged) if alike else {}
         lines = delivery.bundle.lines
         content = REMOVAL if self.assignment.removed else hooks.content_digest(lines)
@@ -136,6 +138,7 @@ class Reconciler:
         self._farewell = farewell if self.assignment.removed else ()
         self._awaited: dict[Key, Held] = {}
         """What objects were held back for in the last pass."""
+        self._stops = Stops()
         self._suspects: set[Key] = set()
         self._verdict = Verdict(Phase.APPLYING)
         self._at_rest = False
@@ -189,6 +192,10 @@ class Reconciler:
         every = (*desired, *self._hooks.objects(), *refused, *blocked, *leaving, *undeleted)
         return self._tools.diagnosis.explained(self._unit, every)
 
+    def blockers(self, objects: Sequence[ObjectStatus]) -> list[Blocker]:
+        """For the report: what is in the way, and what would let it go on."""
+        return blocking.blockers(self._stops, objects)
+
     def _status(self, each: Desired) -> ObjectStatus:
         key = each.ref.key
         verdict = self._health(each.ref)
@@ -236,7 +243,8 @@ class Reconciler:
         else:
             waits = self._tools.waits_for(self._unit, self._policy.depends_on)
             if waits and not self.assignment.removed:
-                return Result(Verdict(Phase.BLOCKED, f"waits: {waits}", waits_for_units=True))
+                self._stops = Stops(depends_on=waits)
+                return Result(Verdict(Phase.BLOCKED, f"waits: {waits[0][1]}", waits_for_units=True))
         self._at_rest = False
         desired, known = await self._look()
         if self.assignment.removed and self._policy.deletion.on_delete == "orphan":
@@ -454,6 +462,7 @@ class Reconciler:
         await self._tidy()
         news, self._drift_news = self._drift_news, []
         self._awaited = {each.cause.key: each for each in passed.held.values()}
+        self._stops = self._in_the_way(work, passed)
         unfinished = bool(passed.held or work.waiting or work.prune or work.leaving or giving_up)
         unfinished = unfinished or bool(self._hooks.unfinished())
         # What failed is tried again in its own time, not whenever some status changes.
@@ -470,6 +479,19 @@ class Reconciler:
             retry_soon=passed.retry is Retry.SOON or unfinished or not self._all_served,
             retry_slowly=stuck,
             retry_after=max((each.retry_after for each in outcomes if each.retry_after), default=None),
+        )
+
+    def _in_the_way(self, work: Plan, passed: Pass) -> Stops:
+        waits = Counter(each.cause.key for each in passed.held.values())
+        failed = [Refused(each.ref, each.reason) for each in passed.outcomes.values() if each.failed]
+        return Stops(
+            failed=(*failed, *self._refused),
+            refused=work.refused,
+            waiting=work.waiting,
+            leaving=work.leaving,
+            unconfirmed=work.blocked,
+            hooks=tuple(hook for hook in self._hooks.unfinished() if not hook.to_make),
+            held=tuple((each.cause, each.reason, waits[key]) for key, each in self._awaited.items()),
         )
 
     async def _tidy(self) -> None:
