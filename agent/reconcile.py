@@ -139,6 +139,8 @@ class Reconciler:
         self._awaited: dict[Key, Held] = {}
         """What objects were held back for in the last pass."""
         self._stops = Stops()
+        self._said_by_server: dict[ObjectRef, tuple[str, ...]] = previous._said_by_server if previous else {}
+        """Its warnings about objects it took."""
         self._suspects: set[Key] = set()
         self._verdict = Verdict(Phase.APPLYING)
         self._at_rest = False
@@ -166,11 +168,16 @@ class Reconciler:
         """For the report."""
         return self._vigil.records()
 
+    def fight(self) -> str:
+        """Who keeps changing what back, empty when nobody does; for the report."""
+        return next(iter(self._vigil.fights()), "")
+
     def warnings(self) -> tuple[str, ...]:
         """For the report: what is not as it should be but stops nothing."""
         kept = [f"{each.ref} left the bundle and stays: {each.reason}" for each in self._plan.kept]
         skipped = [f"{each.ref} is not applied: {each.reason}" for each in self._plan.skipped]
-        return (*self._survey.warnings.values(), *kept, *skipped)[:50]
+        said = [f"{ref}: {text}" for ref, texts in self._said_by_server.items() for text in texts]
+        return (*self._survey.warnings.values(), *self._vigil.fights(), *said, *kept, *skipped)[:50]
 
     def objects(self) -> tuple[ObjectStatus, ...]:
         """Every object with its health, and what the last pass did to it."""
@@ -437,6 +444,9 @@ class Reconciler:
         self._view.wrote(outcome.ref, outcome.live)
         if key in self._hooks.wanted:
             return
+        self._said_by_server.pop(outcome.ref, None)
+        if outcome.warnings:
+            self._said_by_server[outcome.ref] = outcome.warnings
         self._outcomes[key] = msgspec.structs.replace(outcome, live=None)
         self._applied[key] = outcome.digest
         self._tools.keeper.keep_applied(self._unit, self._applied)

@@ -235,7 +235,8 @@ class Unit:
         for found, text in result.drift:
             actor = next((field.manager for field in found.fields if field.manager), "")
             severity = Severity.INFO if found.corrected else Severity.WARNING
-            event = Event("", 0.0, "corrected" if found.corrected else "drift", severity, text, actor=actor)
+            kind = "corrected" if found.corrected else ("fight" if found.fight else "drift")
+            event = Event("", 0.0, kind, severity, text, actor=actor)
             self._event_of(msgspec.structs.replace(event, object=found.ref))
         log.debug("pass ended", extra={"unit": str(self.key), "phase": str(result.verdict.phase), "done": done})
 
@@ -252,6 +253,8 @@ class Unit:
             what, why = ("healthy", verdict.reason) if phase is Phase.APPLIED else ("applied", reason)
             phase = Phase.FAILED
             reason = f"not {what} within {work.assignment.policy.timeout:g} s: {why}"
+        elif phase is Phase.APPLIED:
+            reason = reason or work.fight()
         said = (phase, verdict.health, reason)
         if self._said is None or self._said[:2] != said[:2]:
             self._since = self._clock.now()

@@ -34,7 +34,13 @@ QUIET = 600.0
 
 class _Fight(msgspec.Struct):
     attempts: int = 0
+    since: float = 0.0
     last: float = 0.0
+
+    def again(self, now: float) -> None:
+        self.attempts += 1
+        self.since = self.since or now
+        self.last = now
 
 
 class Vigil:
@@ -47,10 +53,14 @@ class Vigil:
         self._fights: dict[Key, _Fight] = {}
         self._clean: dict[Key, tuple[str, str]] = {}
         self._versions: dict[Key, tuple[str, str]] = {}
+        self._modes: dict[Key, drift.Mode] = {}
+        """Where it is not as the policy says."""
 
     def same(self, each: Desired, live: Manifest, policy: Policy) -> bool:
         """Whether a live object holds what is desired, as far as can be told without asking the server."""
         key, seen = each.ref.key, (each.digest, version(live))
+        if drift.mode_of(each.manifest, policy.drift) == "ignore":
+            return True
         if seen[1] and self._versions.get(key) == seen:
             return True
         wanted = drift.without_ignored(each.manifest, live, policy.ignore)
@@ -65,6 +75,9 @@ class Vigil:
         Raises:
             Unreachable: the server could not be asked.
         """
+        if self._mode(each, policy) == "ignore":
+            self.over(each.ref.key)
+            return None
         if live is None:
             return None if hints.vanishes(each.manifest) else self._record(each.ref, policy, (), deleted=True)
         if (live.get("metadata") or {}).get("deletionTimestamp") or hints.create_only(each.manifest):
@@ -80,6 +93,13 @@ class Vigil:
             self.over(each.ref.key)
             return None
         return self._record(each.ref, policy, fields, deleted=False)
+
+    def _mode(self, each: Desired, policy: Policy) -> drift.Mode:
+        mode = drift.mode_of(each.manifest, policy.drift)
+        self._modes.pop(each.ref.key, None)
+        if mode != policy.drift:
+            self._modes[each.ref.key] = mode
+        return mode
 
     async def _confirm(self, each: Desired, live: Manifest, policy: Policy) -> tuple[FieldDrift, ...] | None:
         """The fields that applying would change; None when the object has changed meanwhile and will come again."""
@@ -101,13 +121,16 @@ class Vigil:
         standing = before is not None and before.corrected is None
         if before is not None and standing and (before.fields, before.deleted) == (fields, deleted):
             return None
+        fight = self._fight(ref.key)
         self._found[ref.key] = Drift(
             ref=ref,
             since=before.since if before is not None and standing else now,
-            mode=policy.drift,
+            mode="report" if self._modes.get(ref.key, policy.drift) == "report" else "correct",
             fields=fields,
             deleted=deleted,
-            attempts=self._fight(ref.key).attempts,
+            attempts=fight.attempts,
+            fight=_fought_over(fields) if fight.attempts >= PATIENCE else "",
+            suggestion=drift.suggested(ref, fields),
         )
         return self._found[ref.key]
 
@@ -125,33 +148,54 @@ class Vigil:
         if found is None or found.corrected is not None:
             return None
         fight = self._fight(key)
-        fight.attempts += 1
-        fight.last = self._clock.now()
+        fight.again(self._clock.now())
         self._found[key] = msgspec.structs.replace(found, corrected=fight.last, attempts=fight.attempts)
         return self._found[key]
 
     def tried(self, keys: Iterable[Key]) -> None:
         """A correction was due, and these objects have drifted still."""
         for key in keys:
-            fight = self._fight(key)
-            fight.attempts += 1
-            fight.last = self._clock.now()
+            self._fight(key).again(self._clock.now())
 
     def held(self, policy: Policy) -> frozenset[Key]:
         """Objects whose drift is not to be corrected now."""
         now = self._clock.now()
+        ignored = {key for key, mode in self._modes.items() if mode == "ignore"}
         return frozenset(
             key
             for key, found in self._found.items()
-            if found.corrected is None and (policy.drift == "report" or self._due(key) > now)
-        )
+            if found.corrected is None and (self._only_reported(key, policy) or self._due(key) > now)
+        ).union(ignored)
+
+    def _only_reported(self, key: Key, policy: Policy) -> bool:
+        return self._modes.get(key, policy.drift) == "report"
 
     def next_due(self, policy: Policy) -> float | None:
         """When the next held correction may be made; None when there is none."""
-        if policy.drift == "report":
-            return None
-        standing = [self._due(key) for key, found in self._found.items() if found.corrected is None]
-        return min(standing, default=None)
+        return min(
+            (
+                self._due(key)
+                for key, found in self._found.items()
+                if found.corrected is None and not self._only_reported(key, policy)
+            ),
+            default=None,
+        )
+
+    def fights(self) -> tuple[str, ...]:
+        """Who keeps changing what back, how often it was corrected, when again, and what would end it."""
+        return tuple(self._account_of(found) for key, found in self._found.items() if self._still_fought(key, found))
+
+    def _still_fought(self, key: Key, found: Drift) -> bool:
+        return bool(found.fight) and self._fight(key).attempts > 0
+
+    def _account_of(self, found: Drift) -> str:
+        fight = self._fight(found.ref.key)
+        minutes = max(1, round((fight.last - fight.since) / 60))
+        pause = self._due(found.ref.key) - fight.last
+        return (
+            f"{found.ref} {found.fight}: corrected {fight.attempts} times in {minutes} min, now every {pause:.0f} s"
+            f"{_way_out(found)}"
+        )
 
     def records(self) -> tuple[Drift, ...]:
         """What stands, and what was corrected lately; for the report."""
@@ -162,6 +206,7 @@ class Vigil:
     def restrict(self, keys: set[Key]) -> None:
         """Forgets objects that are not in the bundle any more, and corrections made for an older one."""
         self._found = {key: each for key, each in self._found.items() if key in keys and each.corrected is None}
+        self._modes.clear()
         for known in (self._fights, self._clean, self._versions):
             for key in [key for key in known if key not in keys]:
                 del known[key]
@@ -172,13 +217,14 @@ class Vigil:
 
     def compare_anew(self) -> None:
         """Forgets verdicts: the rules have changed."""
+        self._found = {key: each for key, each in self._found.items() if each.corrected is not None}
         self._clean.clear()
         self._versions.clear()
 
     def _fight(self, key: Key) -> _Fight:
         fight = self._fights.setdefault(key, _Fight())
         if fight.attempts and self._clock.now() - fight.last > QUIET:
-            fight.attempts = 0
+            fight.attempts, fight.since = 0, 0.0
         return fight
 
     def _due(self, key: Key) -> float:
@@ -198,8 +244,27 @@ def _unconfirmed(wanted: Manifest, live: Manifest) -> list[FieldDrift]:
 def described(found: Drift) -> str:
     """One line for the history: what differs, and who did it."""
     if found.deleted:
-        return f"{found.ref} was deleted"
+        return f"{found.ref} was deleted" + _fight_note(found)
     first = found.fields[0]
     by = f", changed by {first.manager}" if first.manager else ""
     more = f" (and {len(found.fields) - 1} more fields)" if len(found.fields) > 1 else ""
-    return f"{found.ref}: {first.path} is {first.have!r}, should be {first.want!r}{by}{more}"
+    return f"{found.ref}: {first.path} is {first.have!r}, should be {first.want!r}{by}{more}{_fight_note(found)}"
+
+
+def _fight_note(found: Drift) -> str:
+    return f"; {found.fight}{_way_out(found)}" if found.fight and found.corrected is None else ""
+
+
+def _fought_over(fields: tuple[FieldDrift, ...]) -> str:
+    if not fields:
+        return "fights with somebody who deletes it"
+    return f"fights with {fields[0].manager or 'somebody unknown'} over {fields[0].path}"
+
+
+def _way_out(found: Drift) -> str:
+    rule = found.suggestion
+    if rule is None:
+        return ""
+    managers = f", managers: [{', '.join(rule.managers)}]" if rule.managers else ""
+    what = f"{{kind: {rule.kind}, fields: [{', '.join(rule.fields)}]{managers}}}"
+    return f"; to leave it to them, add to sync.ignore: {what}"

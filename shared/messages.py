@@ -181,6 +181,10 @@ class Drift(Value, frozen=True, omit_defaults=True):
     corrected: float | None = None
     """When it was put right; None while it stands."""
     attempts: int = 0
+    fight: str = ""
+    """`fights with MANAGER over FIELD` once somebody keeps changing it back; corrections then come ever more slowly."""
+    suggestion: IgnoreRule | None = None
+    """The rule for `sync.ignore` that would accept exactly this."""
 
 
 class Timeline(Value, frozen=True, omit_defaults=True):

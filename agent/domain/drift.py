@@ -17,7 +17,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -25,11 +25,26 @@ from agent.domain.ownership import Entry, Fields, applied_fields, child, entries
 from agent.domain.yielding import yielded
 from shared.diff import LAST_APPLIED, Difference, Step, covers, diff, is_secret, masked_difference, parse_pointer, same
 from shared.messages import FieldDrift, IgnoreRule
-from shared.model import Manifest
+from shared.model import Manifest, ObjectRef
 
 MANAGER = "yardarm"
 AUTOSCALER = IgnoreRule(fields=("/spec/replicas",), managers=("kube-controller-manager",))
 """Built in: the only thing that controller does to `spec.replicas` is to scale for a HorizontalPodAutoscaler."""
+CA_INJECTOR = IgnoreRule(
+    fields=(
+        "/webhooks/*/clientConfig/caBundle",
+        "/spec/conversion/webhook/clientConfig/caBundle",
+        "/spec/caBundle",
+    ),
+    managers=("cainjector", "cert-manager-cainjector"),
+)
+"""Built in: manifests carry a placeholder that cert-manager fills in."""
+BUILT_IN = (AUTOSCALER, CA_INJECTOR)
+
+ANNOTATION = "yardarm.dev/drift"
+"""On an object in Git: `correct`, `report` or `ignore`, whatever the application says."""
+Mode = Literal["correct", "report", "ignore"]
+MAX_SUGGESTED = 20
 
 MAX_TEXT = 1024
 """Characters of a value that are reported: a ConfigMap may hold a megabyte."""
@@ -73,7 +88,7 @@ def confirmed(
     """What applying would change, given the result of a forced dry-run apply; empty when it would change nothing.
 
     Left out: what the server keeps for itself, status, fields that applying would change without our owning them (a
-    webhook that answers differently each time), and what `ignore` or `AUTOSCALER` says. Secret values are masked.
+    webhook that answers differently each time), and what `ignore` or `BUILT_IN` says. Secret values are masked.
     `live` must be the version that the dry run started from, see `comparable`.
     """
     before, after = entries(live), entries(dry_run)
@@ -130,6 +145,30 @@ def without_ignored(
     return manifest
 
 
+def mode_of(manifest: Manifest, otherwise: Literal["correct", "report"]) -> Mode:
+    """What is done about drift of an object: as its annotation says, else as the application's policy does."""
+    annotations = (manifest.get("metadata") or {}).get("annotations")
+    said = annotations.get(ANNOTATION) if isinstance(annotations, Mapping) else None
+    return cast(Mode, said) if said in ("correct", "report", "ignore") else otherwise
+
+
+def suggested(ref: ObjectRef, fields: Sequence[FieldDrift]) -> IgnoreRule | None:
+    """The narrowest rule that accepts these differences; None when no rule can, as for a deletion.
+
+    It names the managers only if they are known for every field: a field that was removed has no owner.
+    """
+    if not fields or len(fields) > MAX_SUGGESTED:
+        return None
+    managers = tuple(sorted({field.manager for field in fields}))
+    return IgnoreRule(
+        kind=ref.kind,
+        group=ref.group,
+        name=ref.name,
+        fields=tuple(dict.fromkeys(field.path for field in fields)),
+        managers=managers if all(managers) else (),
+    )
+
+
 # --- which differences count ------------------------------------------------------------------------------------
 
 
@@ -180,7 +219,7 @@ def _rules_for(live: Manifest, ignore: Iterable[IgnoreRule]) -> tuple[IgnoreRule
     }
     return tuple(
         rule
-        for rule in (AUTOSCALER, *ignore)
+        for rule in (*BUILT_IN, *ignore)
         if all(getattr(rule, part) in ("", value) for part, value in facts.items())
     )
 
@@ -195,8 +234,10 @@ def _comparable(manifest: Manifest) -> Manifest:
     annotations = metadata.get("annotations")
     if isinstance(annotations, Mapping) and LAST_APPLIED in annotations:
         metadata["annotations"] = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
-        if not metadata["annotations"]:
-            del metadata["annotations"]
+    for part in ("annotations", "labels"):
+        # The server keeps no empty ones, which templates like to write.
+        if part in metadata and not metadata[part]:
+            del metadata[part]
     return {**kept, "metadata": metadata}
 
 

@@ -33,6 +33,7 @@ class AgentPlace:
         self.hub = hub
         self.app = f"t{uuid.uuid4().hex[:8]}"
         self.kubeconfig = kubeconfig
+        self.is_sandbox = kubeconfig != KUBECONFIG
         self.requests: list[Request] = []
         self._access = access
         self._folder = folder

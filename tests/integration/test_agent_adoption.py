@@ -144,7 +144,7 @@ async def test_what_another_tool_made_moves_over(place, made):
     web, ports, settings = (live[kind] for kind in KINDS)
     assert settings["data"] == {"kept": "1", "changed": "new"}
     assert [port["port"] for port in ports["spec"]["ports"]] == [80]
-    assert {name for name in web["metadata"]["labels"]} == {"team", "applyset.kubernetes.io/part-of"}
+    assert set(web["metadata"]["labels"]) == {"team", "applyset.kubernetes.io/part-of"}
     for each in live.values():
         annotations = each["metadata"].get("annotations", {})
         assert not {*HELM, *ARGO, "kubectl.kubernetes.io/last-applied-configuration"} & annotations.keys()
