@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,10 +18,12 @@ from agent.inbox import Delivery, Inbox
 from agent.inventory import Inventory
 from agent.keeper import Keeper
 from agent.kube.client import Kube
+from agent.lease import Lease
 from agent.reconcile import Tools
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.state import State
+from agent.steady import SteadyClock
 from agent.unit import Unit
 from shared import subjects
 from shared.bus import Bus
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 
 WRITES_IN_FLIGHT = 32
 REJECTED_KEPT = 10
+MOMENT = 5.0
+"""Seconds between times noted on disk; less than `agent.steady.TOLERANCE`."""
 
 
 class Agent:
@@ -45,6 +50,9 @@ class Agent:
     ) -> None:
         """`state` must be locked by the caller; None keeps nothing over a restart."""
         cluster = settings.cluster
+        clock = SteadyClock(clock)
+        if state is not None:
+            clock.not_before(state.moment())
         self._settings = settings
         self._clock = clock
         self._state = state
@@ -57,6 +65,15 @@ class Agent:
         self._cache = LiveCache(kube, clock, namespaces=settings.namespace_scope)
         self._reporter = Reporter(self._bus, settings, clock, self._vitals)
         self._diagnosis = Diagnosis(kube, self._cache, clock, self._diagnosed)
+        self._lease = Lease(
+            kube,
+            clock,
+            settings.inventory_namespace,
+            state.identity() if state is not None else secrets.token_hex(6),
+            self._reporter.boot,
+            self._lease_changed,
+            expires=settings.lease,
+        )
         self._inbox = Inbox(self._bus, settings, self._trust, clock, self)
         self._tools = Tools(
             kube=kube,
@@ -70,11 +87,14 @@ class Agent:
             lanes=asyncio.Semaphore(WRITES_IN_FLIGHT),
             waits_for=self._waits_for,
             state_changed=self._state_changed,
+            on_hold=lambda: self._lease.on_hold,
             heirs=self._heirs,
         )
         self._units: dict[UnitKey, Unit] = {}
         self._by_set: dict[str, Unit] = {}
         self._rejected: dict[str, str] = {}
+        self._on_hold = self._lease.on_hold
+        self._told_of_lease = ""
         self._group = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -83,6 +103,7 @@ class Agent:
             async with self._group as group:
                 group.create_task(self._cache.run())
                 group.create_task(self._dispatch())
+                self._reporter.silence(True)  # until it is known whether another agent speaks
                 self._restore()
                 loops: dict[str, Callable[[], Any]] = {
                     "bus": self._bus.run,
@@ -91,11 +112,31 @@ class Agent:
                     "keeper": self._keeper.run,
                     "facts": self._facts.run,
                     "diagnosis": self._diagnosis.run,
+                    "lease": self._lease.run,
+                    "moment": self._note_time,
                 }
                 for name, loop in loops.items():
                     group.create_task(supervise(name, loop, self._clock), name=name)
         finally:
             await self._keeper.flush()
+            await self._lease.release()
+
+    async def _note_time(self) -> None:
+        """Keeps the time on disk, for the next run; see `SteadyClock`."""
+        while True:
+            self._keeper.keep_moment(self._clock.now())
+            await self._clock.sleep(MOMENT)
+
+    def _lease_changed(self) -> None:
+        lease = self._lease
+        self._reporter.silence(lease.standing_by)
+        if lease.problem and lease.problem != self._told_of_lease:
+            self._reporter.event(Event("", 0.0, "lease", Severity.WARNING, lease.problem))
+        self._told_of_lease = lease.problem
+        if lease.on_hold != self._on_hold:
+            self._on_hold = lease.on_hold
+            for unit in self._units.values():
+                unit.again()
 
     def _restore(self) -> None:
         """Takes up what was assigned when the agent last ran; hub and NATS need not be there."""
@@ -166,15 +207,15 @@ class Agent:
             except Exception:
                 log.exception("a change was not taken in", extra={"object": str(change.ref)})
 
-    def _waits_for(self, unit: UnitKey, applications: tuple[str, ...]) -> str:
+    def _waits_for(self, unit: UnitKey, applications: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        waits: list[tuple[str, str]] = []
         for application in applications:
             found = [each for key, each in self._units.items() if key.application == application and key != unit]
             if not found:
-                return f"application {application} is not on this cluster (yet)"
-            for each in found:
-                if reason := each.blocks():
-                    return reason
-        return ""
+                waits.append((application, f"application {application} is not on this cluster (yet)"))
+            reasons = (each.blocks() for each in found)
+            waits += [(application, reason) for reason in reasons if reason][:1]
+        return tuple(waits)
 
     def _diagnosed(self, key: UnitKey) -> None:
         unit = self._units.get(key)
@@ -196,7 +237,7 @@ class Agent:
                 unit.poke()
 
     def _vitals(self) -> tuple[dict[str, Any], Iterable[str]]:
-        problems = [self._keeper.problem, self._facts.problem]
+        problems = [self._keeper.problem, self._facts.problem, self._lease.problem]
         problems += [f"message rejected: {subject}: {text}" for subject, text in self._rejected.items()]
         return self._facts.values, [problem for problem in problems if problem]
 
