@@ -6,6 +6,7 @@ the environment. Which clusters and applications there are is no setting: that s
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import socket
@@ -190,6 +191,8 @@ def load(document: Mapping[str, Any] | None = None, file: str = "") -> HubSettin
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"there is no such setting{_close(str(first['loc'][-1]))}"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         place = Place(file or "settings", field=field)
         raise DocumentError(f"{message}{more}", place, "the environment (YARDARM_…) wins over the file") from None
@@ -200,3 +203,11 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _close(name: str) -> str:
+    """What was probably meant."""
+    sections = (HubSettings, NatsSettings, GitSettings, RepositoryAccess, RenderSettings, TelemetrySettings)
+    known = [field for section in sections for field in section.model_fields]
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -15,6 +15,7 @@ import yaml
 from pydantic import SecretStr
 
 from hub import registered
+from hub.cli.trouble import usage
 from hub.demo import agents, clusters, repository
 from hub.demo.clusters import DemoCluster
 from hub.demo.options import DemoOptions
@@ -92,7 +93,7 @@ def _asked(options: DemoOptions, contexts: dict[str, str]) -> list[DemoCluster]:
         return clusters.read(Path(options.clusters).expanduser())
     count = int(options.clusters)
     if not 1 <= count <= MOST_CLUSTERS:
-        raise YardarmError(f"--clusters {count}: between 1 and {MOST_CLUSTERS} fit on one machine")
+        usage(f"--clusters {count}: between 1 and {MOST_CLUSTERS} fit on one machine")
     return clusters.spread(count)
 
 
