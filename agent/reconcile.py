@@ -17,7 +17,7 @@ from agent.applier import Applier, Held, Lanes, Outcome, Pass, Retry
 from agent.cache import Change, LiveCache
 from agent.consent import Consents
 from agent.diagnosis import Diagnosis
-from agent.domain import applyset, claims, consent, hints, hooks
+from agent.domain import applyset, blocking, claims, consent, hints, hooks
 from agent.domain import drift as drifts
 from agent.domain.blocking import Stops
 from agent.domain.desired import Desired, Key, Refused, prepare

@@ -15,14 +15,14 @@ import msgspec
 
 from agent.cache import Change
 from agent.consent import Consents
-from agent.domain import account, hooks
+from agent.domain import account, blocking, hooks
 from agent.domain.account import State
 from agent.domain.desired import Key
 from agent.inbox import Delivery
 from agent.kube.errors import AccessError, ApiError
 from agent.reconcile import Reconciler, Result, Tools, Verdict
 from agent.state import Saved
-from shared.messages import Event, Phase, Report, Severity, Timeline
+from shared.messages import Blocker, Event, Phase, Report, Severity, Timeline
 from shared.model import Health, Manifest, UnitKey
 from shared.tasks import Backoff
 from shared.telemetry import record_span, trace_id
@@ -61,6 +61,7 @@ class Unit:
         self._health: Health | None = None
         self._said: tuple[Phase, Health, str] | None = None
         self._since = 0.0
+        self._blockers: tuple[Blocker, ...] = ()
         self._reported: Report | None = None
 
     @property
@@ -138,6 +139,13 @@ class Unit:
         if self._work is not None and self._said is not None:
             self._publish(self._work)
 
+    def again(self) -> None:
+        """Whether the agent may act has changed: what is going on ends, and everything is looked at anew."""
+        self._pending = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self._wake.set()
+
     def poke(self) -> None:
         """Something this unit may depend on has changed."""
         if self._verdict.waits_for_units:
@@ -163,6 +171,8 @@ class Unit:
 
     def _until_next(self) -> float | None:
         """Seconds until something is due without a change: a retry, a correction, the deadline for health."""
+        if self._tools.on_hold():
+            return None
         due = []
         if self._retry_at is not None:
             due.append(self._retry_at - self._clock.monotonic())
@@ -181,6 +191,11 @@ class Unit:
         """One attempt. Whatever goes wrong in it stays in it."""
         work = self._work
         if work is None:
+            return
+        if hold := self._tools.on_hold():
+            self._pending = True
+            self._verdict = msgspec.structs.replace(self._verdict, reason=hold)
+            self._publish(work)
             return
         retry_due = self._retry_at is not None and self._clock.monotonic() >= self._retry_at
         full, self._pending = self._pending or retry_due, False
@@ -259,7 +274,17 @@ class Unit:
         if self._said is None or self._said[:2] != said[:2]:
             self._since = self._clock.now()
         self._said = said
-        state = State(phase, reason, objects, work.drift(), work.warnings(), self._timeline, work.consents.awaiting)
+        self._blockers = blocking.dated(work.blockers(objects), self._blockers, self._clock.now())
+        state = State(
+            phase,
+            reason,
+            objects,
+            work.drift(),
+            work.warnings(),
+            self._timeline,
+            awaiting=work.consents.awaiting,
+            blockers=self._blockers,
+        )
         report = account.report(work.assignment, state, self._since)
         if report != self._reported:
             self._reported = report

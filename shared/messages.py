@@ -213,6 +213,23 @@ class Awaiting(Value, frozen=True, omit_defaults=True):
 MAX_AWAITING = 100
 
 
+class Blocker(Value, frozen=True, omit_defaults=True):
+    """What keeps a unit from being applied and healthy: an object of it, or an application that it depends on.
+
+    `unblock` says what would let it go on, `waiting` how many objects wait for it.
+    """
+
+    reason: str
+    since: float
+    unblock: str = ""
+    object: ObjectRef | None = None
+    unit: str = ""
+    waiting: int = 0
+
+
+MAX_BLOCKERS = 20
+
+
 class Report(Value, frozen=True, omit_defaults=True):
     """The agent's account of one unit. `digest`, `commit`, `revision` are of the generation it speaks of.
 
@@ -239,6 +256,8 @@ class Report(Value, frozen=True, omit_defaults=True):
     timeline: Timeline = Timeline()
     warnings: tuple[str, ...] = ()
     awaiting: Awaiting | None = None
+    blockers: tuple[Blocker, ...] = ()
+    """At most `MAX_BLOCKERS`, those that need a person first."""
     traceparent: str = ""
 
     @property

@@ -13,6 +13,7 @@ from shared.messages import (
     Action,
     Assignment,
     Awaiting,
+    Blocker,
     Drift,
     ObjectStatus,
     Phase,
@@ -37,6 +38,7 @@ class State(Value, frozen=True):
     warnings: tuple[str, ...] = ()
     timeline: Timeline = Timeline()
     awaiting: Awaiting | None = None
+    blockers: tuple[Blocker, ...] = ()
 
 
 def health_of(objects: Iterable[ObjectStatus]) -> HealthStatus:
@@ -75,6 +77,7 @@ def report(assignment: Assignment, state: State, since: float) -> Report:
         drift=_fitting_drift(state.drift),
         timeline=state.timeline,
         warnings=state.warnings,
+        blockers=tuple(map(_fitting_blocker, state.blockers)),
         awaiting=state.awaiting,
         traceparent=assignment.traceparent,
     )
@@ -92,6 +95,10 @@ def _fitting(status: ObjectStatus) -> ObjectStatus:
     if len(status.reason) <= MAX_TEXT:
         return status
     return msgspec.structs.replace(status, reason=_clipped(status.reason, MAX_TEXT))
+
+
+def _fitting_blocker(blocker: Blocker) -> Blocker:
+    return msgspec.structs.replace(blocker, reason=_clipped(blocker.reason, 2 * MAX_TEXT))
 
 
 def _fitting_drift(found: Iterable[Drift]) -> tuple[Drift, ...]:

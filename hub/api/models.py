@@ -340,6 +340,20 @@ class Event(Shape):
     trace: str
 
 
+class Blocker(Shape):
+    """What keeps a unit from being applied and healthy: an object of it, or an application that it depends on.
+
+    `unblock` says what would let it go on; `waiting` counts the objects that wait for it.
+    """
+
+    object: ObjectRef | None
+    application: str
+    reason: str
+    since: Time
+    unblock: str
+    waiting: int
+
+
 class UnitDetail(Unit):
     """A unit with everything its agent said."""
 
@@ -349,6 +363,7 @@ class UnitDetail(Unit):
     objects: list[ObjectStatus]
     drift: list[Drift]
     warnings: list[str]
+    blockers: list[Blocker]
     timeline: Timeline
     past: list[Passage]
     events: list[Event]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hub.cli.matrix import units_table
-from hub.cli.output import Table, value
+from hub.cli.output import Table, age, value
 
 
 def lines(found: dict[str, Any], units: list[dict[str, Any]], now: float) -> Iterable[Table | str]:
@@ -19,9 +19,29 @@ def lines(found: dict[str, Any], units: list[dict[str, Any]], now: float) -> Ite
     if units:
         yield ""
         yield units_table(units, now)
+        blockers = [blocker for unit in units for blocker in unit.get("blockers", ())]
+        if blockers:
+            yield ""
+            yield _blockers_table(blockers, now)
     if found["selected"] and found["values"]:
         yield ""
         yield Table(
             ("VALUE", "IS", "FROM"),
             [(item["path"], value(item["value"]), item["from"]) for item in found["values"]],
         )
+
+
+def _blockers_table(blockers: list[dict[str, Any]], now: float) -> Table:
+    rows = [
+        (_blocker(each), age(now - each["since"]), each["reason"], each["unblock"], str(each["waiting"] or ""))
+        for each in blockers
+    ]
+    return Table(("IN THE WAY", "FOR", "BECAUSE", "WHAT WOULD LET IT GO ON", "WAITING"), rows)
+
+
+def _blocker(each: dict[str, Any]) -> str:
+    found = each["object"]
+    if found is None:
+        return f"application {each['application']}"
+    place = f"{found['namespace']}/" if found["namespace"] else ""
+    return f"{found['kind']} {place}{found['name']}"

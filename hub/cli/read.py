@@ -307,6 +307,8 @@ def explain(
     client = _client()
     found = client.get(f"applications/{application}/explain", cluster=cluster)
     units = client.items("units", application=application, cluster=cluster)
+    details = [client.get(f"units/{cluster}/{each['namespace']}/{application}") for each in units]
+    units = [unit | {"blockers": detail["blockers"]} for unit, detail in zip(units, details, strict=True)]
     emit(found | {"units": units}, output, lambda: lines(found, units, _now()))
 
 

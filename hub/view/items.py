@@ -9,7 +9,7 @@ from hub.domain.rollup import Tally
 from hub.domain.status import Have, State
 from hub.view.core import View
 from hub.view.records import ClusterRecord, UnitRecord
-from shared.messages import Drift, Event, ObjectStatus, to_json
+from shared.messages import Blocker, Drift, Event, ObjectStatus, to_json
 from shared.model import ObjectRef, Problem
 from shared.telemetry import trace_id
 
@@ -166,6 +166,18 @@ def unit_item(record: UnitRecord) -> Item:
 def object_item(one: ObjectStatus) -> Item:
     """An object of a unit."""
     return {"object": reference(one.ref), "health": one.health, "reason": one.reason, "action": one.action}
+
+
+def blocker_item(one: Blocker) -> Item:
+    """What is in a unit's way."""
+    return {
+        "object": reference(one.object) if one.object is not None else None,
+        "application": one.unit,
+        "reason": one.reason,
+        "since": one.since,
+        "unblock": one.unblock,
+        "waiting": one.waiting,
+    }
 
 
 def timeline_item(have: Have | None) -> Item:

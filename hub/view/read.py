@@ -15,6 +15,7 @@ from hub.view.index import UnitFilter, read_cursor, write_cursor
 from hub.view.items import (
     Item,
     application_item,
+    blocker_item,
     cluster_item,
     commit_item,
     drift_item,
@@ -133,6 +134,7 @@ def unit(view: View, key: Key) -> Item | None:
         "objects": [object_item(one) for one in details.objects],
         "drift": [drift_item(record, one) for one in details.drift],
         "warnings": list(details.warnings),
+        "blockers": [blocker_item(one) for one in details.blockers],
         "timeline": timeline_item(record.have),
         "past": [to_json(passage) for passage in record.past],
         "events": [event_item(one) for one in islice(view.events.newest(wanted), RECENT)],

@@ -15,7 +15,7 @@ import zstandard
 from hub.domain.records import ClusterInfo
 from hub.domain.rollup import FLEET, Scope
 from hub.domain.status import Have, Reach, Shown, State, Want
-from shared.messages import Drift, Heartbeat, ObjectStatus, Phase, Report, encode, states_digest
+from shared.messages import Blocker, Drift, Heartbeat, ObjectStatus, Phase, Report, encode, states_digest
 from shared.model import Health, ObjectRef, Value
 
 Key = tuple[str, str, str]
@@ -47,6 +47,7 @@ class Details(Value, frozen=True, omit_defaults=True):
     objects: tuple[ObjectStatus, ...] = ()
     drift: tuple[Drift, ...] = ()
     warnings: tuple[str, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
 
 
 def _dictionary() -> zstandard.ZstdCompressionDict:
@@ -92,7 +93,8 @@ class UnitRecord:
 
     def keep(self, report: Report) -> None:
         """Stores a report's lists."""
-        self.body = _COMPRESSOR.compress(encode(Details(report.counts, report.objects, report.drift, report.warnings)))
+        details = Details(report.counts, report.objects, report.drift, report.warnings, report.blockers)
+        self.body = _COMPRESSOR.compress(encode(details))
 
     def details(self) -> Details:
         """The lists of the last report, empty without one."""
