@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 
-from agent.settings import AgentSettings, SandboxSettings, UsageError, parse
+from agent.settings import AgentSettings, RbacSettings, SandboxSettings, UsageError, parse
 from shared.errors import YardarmError
 from shared.telemetry import configure_logging, configure_tracing
 
@@ -22,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     try:
         settings = parse(sys.argv[1:] if argv is None else argv)
+        if isinstance(settings, RbacSettings):
+            return _print_rbac(settings)
         configure_logging(level=settings.log_level, style=settings.log_style)
     except (UsageError, ValueError) as error:
         return _fail(error, 2)
@@ -37,6 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if provider is not None:
             provider.shutdown()
+    return 0
+
+
+def _print_rbac(settings: RbacSettings) -> int:
+    import orjson
+
+    from agent.rbac import Grantee, role_objects
+
+    grantee = Grantee(settings.user) if settings.user else Grantee(settings.account[1], settings.account[0])
+    items = role_objects(grantee, settings.namespace_scope, settings.inventory_namespace, settings.act_as)
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
+    sys.stdout.buffer.write(orjson.dumps(listed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return 0
 
 

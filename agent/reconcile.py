@@ -23,6 +23,7 @@ from agent.domain.blocking import Stops
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.hooks import Moment
 from agent.domain.plan import Known, Plan, plan
+from agent.domain.reach import account_user, within
 from agent.domain.stepping import Step
 from agent.hookrun import REMOVAL, HookRun
 from agent.inbox import Delivery
@@ -114,9 +115,11 @@ class Reconciler:
         self._policy = delivery.assignment.policy
         self._set_id = tools.inventory.set_id(self._unit)
         self._survey = Survey(tools.kube, tools.cache)
-        self._applier = Applier(tools.kube, tools.clock, Lanes(tools.settings.concurrency, tools.lanes))
+        kube = tools.kube.acting_as(account_user(self._policy.service_account, self._unit.namespace))
+        self._applier = Applier(kube, tools.clock, Lanes(tools.settings.concurrency, tools.lanes))
         self._view: View = previous._view if previous else View(tools.cache, tools.clock, self._set_id)
-        self._vigil: Vigil = previous._vigil if previous else Vigil(tools.kube, tools.clock)
+        same_user = previous is not None and previous._policy.service_account == self._policy.service_account
+        self._vigil: Vigil = previous._vigil if previous and same_user else Vigil(kube, tools.clock)
         if previous and previous._policy.ignore != self._policy.ignore:
             self._vigil.compare_anew()
         self._desired: dict[Key, Desired] | None = None
@@ -304,7 +307,9 @@ class Reconciler:
             self._applied.clear()
         if self._desired is None or not self._all_served:
             manifests = self._delivery.bundle.manifests or self._farewell
-            prepared, self._refused = prepare(manifests, self._unit, self._set_id, self._survey.namespaced)
+            prepared, wrong = prepare(manifests, self._unit, self._set_id, self._survey.namespaced)
+            prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
+            self._refused = [*wrong, *unreachable]
             self._desired = self._hooks.take(prepared)
             self._vigil.restrict(set(self._desired))
         desired = self._desired
@@ -363,7 +368,8 @@ class Reconciler:
         home = self._unit.namespace
         inside = [ref for ref in missing if ref.namespace == home]
         declared = ("", "Namespace", "", home) in (self._desired or {})
-        if not inside or declared or not self._policy.create_namespace:
+        limited = self._tools.settings.namespace_scope  # then namespaces are somebody else's business
+        if not inside or declared or limited or not self._policy.create_namespace:
             return missing
         ref = ObjectRef("v1", "Namespace", "", home)
         try:

@@ -28,6 +28,8 @@ examples:
       in a cluster, with the pod's own service account
   yardarm-agent --cluster test --nats nats://localhost --creds test.creds --kubeconfig ~/.kube/config --context kind
       from outside, with a context of a kubeconfig
+  yardarm-agent rbac --namespace-scope shop,shop-db | kubectl apply -f -
+      the rights an agent needs that is limited to two namespaces
   yardarm-agent sandbox --clusters clusters.json --nats nats://localhost --creds-dir creds --kubeconfig-out kubeconfig
       clusters in memory with an agent each, for trying things out
 
@@ -94,14 +96,36 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     otlp_endpoint: str = ""
 
 
-def parse(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> AgentSettings | SandboxSettings:
+class RbacSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `yardarm-agent rbac` prints rights for."""
+
+    account: tuple[str, str]
+    """(namespace, name) of the agent's service account."""
+    user: str = ""
+    """A user instead, for an agent with a kubeconfig."""
+    namespace_scope: tuple[str, ...] = ()
+    inventory_namespace: str = "yardarm-system"
+    act_as: tuple[tuple[str, str], ...] = ()
+    """Service accounts (namespace, name) that projects are applied as."""
+    log_level: str = "info"
+    log_style: str = "text"
+    otlp_endpoint: str = ""
+
+
+Settings = AgentSettings | SandboxSettings | RbacSettings
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. Exits with 2 and a usage line when options are wrong, with 0 for --help.
 
     Raises:
         UsageError: an option has no value and no default, or one that cannot be.
     """
     env = os.environ if environ is None else environ
-    sandbox = bool(argv) and argv[0] == "sandbox"
+    command = argv[0] if argv and argv[0] in ("sandbox", "rbac") else ""
+    if command == "rbac":
+        return _rbac(_rbac_parser(env).parse_args(list(argv[1:])))
+    sandbox = command == "sandbox"
     parser = _sandbox_parser(env) if sandbox else _agent_parser(env)
     given = parser.parse_args(list(argv[1:] if sandbox else argv))
     if given.heartbeat <= 0:
@@ -120,6 +144,7 @@ def _agent(given: argparse.Namespace, env: Mapping[str, str]) -> AgentSettings:
         raise UsageError("not in a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig FILE")
     if given.context and given.kubeconfig is None:
         raise UsageError("--context names a context of a kubeconfig: give --kubeconfig FILE too")
+    scope, inventory = _scope(given)
     state = given.state or (_IN_CLUSTER_STATE if in_cluster else _home_state(env) / given.cluster)
     return AgentSettings(
         cluster=given.cluster,
@@ -129,12 +154,45 @@ def _agent(given: argparse.Namespace, env: Mapping[str, str]) -> AgentSettings:
         context=given.context,
         state=state,
         heartbeat=given.heartbeat,
-        inventory_namespace=given.inventory_namespace,
-        namespace_scope=tuple(part.strip() for part in given.namespace_scope.split(",") if part.strip()),
+        inventory_namespace=inventory,
+        namespace_scope=scope,
         log_level=given.log_level,
         log_style=given.log_style,
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
     )
+
+
+def _scope(given: argparse.Namespace) -> tuple[tuple[str, ...], str]:
+    """The namespaces, and which of them holds the inventories."""
+    scope = tuple(part.strip() for part in given.namespace_scope.split(",") if part.strip())
+    if (given.scope == "namespace" and not scope) or (given.scope == "cluster" and scope):
+        raise UsageError(f"--scope {given.scope} and --namespace-scope {given.namespace_scope!r} contradict each other")
+    inventory = given.inventory_namespace or (scope[0] if scope else "yardarm-system")
+    if scope and inventory not in scope:
+        raise UsageError(
+            f"--inventory-namespace {inventory} is not among --namespace-scope {','.join(scope)}: the agent keeps its "
+            "inventories where it may write"
+        )
+    return scope, inventory
+
+
+def _rbac(given: argparse.Namespace) -> RbacSettings:
+    scope, inventory = _scope(given)
+    accounts = [_account("act-as", part.strip()) for part in given.act_as.split(",") if part.strip()]
+    return RbacSettings(
+        account=_account("account", given.account or f"{inventory}/yardarm-agent"),
+        user=given.user,
+        namespace_scope=scope,
+        inventory_namespace=inventory,
+        act_as=tuple(accounts),
+    )
+
+
+def _account(option: str, text: str) -> tuple[str, str]:
+    namespace, slash, name = text.partition("/")
+    if not (namespace and slash and name):
+        raise UsageError(f"--{option} {text!r}: a service account is given as NAMESPACE/NAME")
+    return namespace, name
 
 
 def _sandbox(given: argparse.Namespace, env: Mapping[str, str]) -> SandboxSettings:
@@ -198,9 +256,30 @@ def _agent_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     options.add("creds", "credentials from `yardarm cluster join`", kind=Path, metavar="FILE")
     options.add("kubeconfig", "kubeconfig file; without it, the pod's service account", kind=Path, metavar="FILE")
     options.add("context", "context in the kubeconfig; without it, the current one", default="", metavar="NAME")
-    options.add("namespace-scope", "only these namespaces, separated by commas", default="", metavar="A,B")
-    options.add("inventory-namespace", "namespace of the inventories", default="yardarm-system", metavar="NAME")
+    _scoping(options)
     _common(options)
+    return parser
+
+
+def _scoping(options: _Options) -> None:
+    options.add("scope", "cluster, or namespace: as --namespace-scope implies", default="", metavar="SCOPE")
+    options.add("namespace-scope", "only these namespaces, separated by commas", default="", metavar="A,B")
+    where = "namespace of the inventories (default: the first of --namespace-scope, else yardarm-system)"
+    options.add("inventory-namespace", where, default="", metavar="NAME")
+
+
+def _rbac_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="yardarm-agent rbac",
+        description="Prints what the agent must be allowed to do on its cluster, for kubectl apply -f -.",
+    )
+    options = _Options(parser, env)
+    options.add("account", "the agent's service account", default="", metavar="NAMESPACE/NAME")
+    options.add("user", "a user instead of a service account", default="", metavar="NAME")
+    options.add(
+        "act-as", "service accounts of projects: everything is written as one of these", default="", metavar="N/A"
+    )
+    _scoping(options)
     return parser
 
 

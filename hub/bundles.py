@@ -114,7 +114,7 @@ class _Work:
     ) -> None:
         self._evaluation = evaluation
         self._metrics = metrics
-        self._policy = policy_of(evaluation.application)
+        self._policy = policy_of(evaluation.application, evaluation.fleet)
         self._known = known
         self._store = store
         self._clock = clock

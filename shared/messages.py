@@ -61,6 +61,8 @@ class Policy(Value, frozen=True):
     deletion: DeletionPolicy = DeletionPolicy()
     depends_on: tuple[str, ...] = ()
     health: tuple[HealthRule, ...] = ()
+    service_account: str = ""
+    """As whom everything is written: `name` in the unit's namespace, or `namespace/name`; empty: as the agent."""
 
 
 class PackRef(Value, frozen=True):
@@ -272,7 +274,8 @@ MAX_OBJECTS = 500
 class Heartbeat(Value, frozen=True, omit_defaults=True):
     """Sign of life of an agent, every `interval` seconds.
 
-    `states` is `states_digest` over its units: where it differs from the hub's, the hub asks for all reports again.
+    `states` is `states_digest` over its units: where it differs from the hub's, the hub asks for all reports again. An
+    agent that stands by, because another acts for the cluster, leaves it empty.
     """
 
     v: int

@@ -91,8 +91,9 @@ def variant(
     return Variant(_digest(inputs, tree, used_names), inputs, origins, undecided)
 
 
-def policy_of(application: Application) -> Policy:
+def policy_of(application: Application, fleet: FleetModel) -> Policy:
     """How its bundles are applied and kept, as the agent is told."""
+    project = fleet.projects.get(application.spec.project)
     sync = application.spec.sync
     return Policy(
         drift=sync.drift,
@@ -107,6 +108,7 @@ def policy_of(application: Application) -> Policy:
         deletion=DeletionPolicy(str(sync.deletion.budget), sync.deletion.on_delete),
         depends_on=application.spec.depends_on,
         health=tuple(HealthRule(rule.kind, rule.healthy, rule.failed) for rule in application.spec.health),
+        service_account=project.spec.service_account if project is not None else "",
     )
 
 

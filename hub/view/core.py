@@ -324,7 +324,8 @@ class View:
 
     def _differs(self, record: ClusterRecord, beat: Heartbeat) -> bool:
         """A report may be on its way, so that one difference says nothing; two do."""
-        unlike = beat.states != record.states()
+        # An agent that stands by speaks of no units.
+        unlike = bool(beat.states) and beat.states != record.states()
         twice = unlike and record.unlike
         record.unlike = unlike and not twice
         return twice

@@ -31,6 +31,8 @@ from agent.sandbox.server import Sandbox
 
 START_TIMEOUT = 60.0
 TOKEN = "contract-token"
+USER_TOKEN = "agent-token"
+"""Of a user `agent` that has no rights until they are granted."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ class ControlPlane:
             "--log-level=warn", "--unsafe-no-fsync",
         )  # fmt: skip
         managed = (self._assets / "kube-controller-manager").exists()
-        (self._home / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
+        (self._home / "tokens.csv").write_text(
+            f"{TOKEN},admin,admin,system:masters\n{USER_TOKEN},agent,agent,agents\n"
+        )
         self._run(
             "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{etcd}", "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1", f"--secure-port={port}", "--endpoint-reconciler-type=none",

@@ -141,7 +141,8 @@ def test_the_policy_says_what_the_document_says():
     }
     rule = {"kind": "example.com/Widget", "healthy": "object.status.phase == 'Ready'"}
 
-    policy = policy_of(document("Application", "web", {"sync": sync, "dependsOn": ["db"], "health": [rule]}).resource)
+    web = document("Application", "web", {"sync": sync, "dependsOn": ["db"], "health": [rule]})
+    policy = policy_of(web.resource, build_fleet([web]))
 
     assert policy == Policy(
         drift="report",
@@ -154,4 +155,14 @@ def test_the_policy_says_what_the_document_says():
         depends_on=("db",),
         health=(HealthRule("example.com/Widget", "object.status.phase == 'Ready'"),),
     )
-    assert policy_of(document("Application", "web", {}).resource) == Policy()
+    plain = document("Application", "web", {})
+    assert policy_of(plain.resource, build_fleet([plain])) == Policy()
+
+
+def test_applications_of_a_project_are_applied_by_its_service_account():
+    shop = document("Project", "shop", {"serviceAccount": "shop-system/deployer"})
+    web, other = document("Application", "web", {"project": "shop"}), document("Application", "other", {})
+    fleet = build_fleet([shop, web, other])
+
+    assert policy_of(web.resource, fleet).service_account == "shop-system/deployer"
+    assert policy_of(other.resource, fleet).service_account == ""
