@@ -42,4 +42,9 @@ def advice(ref: ObjectRef) -> str:
             f"undo the change, or move to an object with another name; to have this {ref.kind} deleted, with all that "
             f"depends on it, and created anew, annotate it {REPLACE}: enabled"
         )
+    if ref.group_kind == "Job.batch":
+        return (
+            f"a Job runs once. To run it for every revision make it a hook (argocd.argoproj.io/hook: Sync), to replace "
+            f"it annotate it {_FORCE}, to have it gone by itself set spec.ttlSecondsAfterFinished; or undo the change"
+        )
     return f"undo the change, or annotate it {_FORCE} to have it deleted and created anew"

@@ -157,7 +157,7 @@ class Transport:
         if answer.status < 300 or answer.status == 304:
             return answer
         try:
-            raise _refusal(answer, await answer.content.read(MAX_ERROR_BODY))
+            raise _refusal(answer, await _start(answer.content))
         finally:
             answer.close()
 
@@ -196,6 +196,14 @@ def _plain(error: BaseException) -> str:
         number = error.os_error.errno
         return os.strerror(number).lower() if number else str(error.os_error)
     return str(error) or type(error).__name__
+
+
+async def _start(content: aiohttp.StreamReader) -> bytes:
+    """The body as far as it is of interest. One read gives what has arrived, which may be less."""
+    raw = b""
+    while len(raw) < MAX_ERROR_BODY and (chunk := await content.read(MAX_ERROR_BODY - len(raw))):
+        raw += chunk
+    return raw
 
 
 def _refusal(answer: aiohttp.ClientResponse, raw: bytes) -> ApiError:
