@@ -73,6 +73,7 @@ class _Entry(NamedTuple):
     body: bytes
     digest: bytes
     part_of: str
+    version: str
 
 
 _Name = tuple[str, str]
@@ -128,6 +129,12 @@ class LiveCache:
         kind = self._kinds.get((ref.api_version, ref.kind))
         entry = kind.entries.get((ref.namespace, ref.name)) if kind is not None else None
         return self._unpack(entry.body) if entry is not None else None
+
+    def version(self, ref: ObjectRef) -> str | None:
+        """The resourceVersion of what `get` would return, without decoding it; None when there is nothing."""
+        kind = self._kinds.get((ref.api_version, ref.kind))
+        entry = kind.entries.get((ref.namespace, ref.name)) if kind is not None else None
+        return entry.version if entry is not None else None
 
     def part_of(self, applyset: str) -> tuple[ObjectRef, ...]:
         """References of all known objects that say they belong to this ApplySet."""
@@ -328,9 +335,9 @@ def _packed(manifest: Manifest) -> _Entry:
     if isinstance(annotations, dict) and LAST_APPLIED in annotations:
         metadata["annotations"] = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
     body = zlib.compress(orjson.dumps({**manifest, "metadata": metadata}), 1)
-    for part in ("resourceVersion", "managedFields"):
-        metadata.pop(part, None)
+    version = str(metadata.pop("resourceVersion", None) or "")
+    metadata.pop("managedFields", None)
     digest = hashlib.blake2b(orjson.dumps({**manifest, "metadata": metadata}), digest_size=12).digest()
     labels = metadata.get("labels")
     part_of = labels.get(PART_OF) if isinstance(labels, dict) else None
-    return _Entry(body, digest, sys.intern(part_of) if isinstance(part_of, str) else "")
+    return _Entry(body, digest, sys.intern(part_of) if isinstance(part_of, str) else "", version)

@@ -155,10 +155,10 @@ class Reconciler:
     def heard(self, change: Change) -> bool:
         """Takes note of a change; returns whether it calls for an attempt."""
         key = change.ref.key
-        self._judged.pop(key, None)
-        live = None if change.deleted else self._tools.cache.get(change.ref)
-        self._hooks.heard(key, live)
-        if self._view.changed(key, live):
+        if self._hooks.found:
+            self._hooks.heard(key, None if change.deleted else self._tools.cache.get(change.ref))
+        if self._view.changed(key, None if change.deleted else self._tools.cache.version(change.ref)):
+            self._judged.pop(key, None)
             self._suspects.add(key)
             return True
         return not self._at_rest

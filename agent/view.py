@@ -27,14 +27,14 @@ class View:
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         """The newest that is known of an object of this unit, None when it is not there."""
-        cached = self._cache.get(ref)
         written = self._written.get(ref.key)
         if written is None:
-            return cached
+            return self._cache.get(ref)
         _, manifest, at = written
-        if self._clock.monotonic() - at > TRUSTED_FOR or (cached is not None and not _older(cached, manifest)):
+        cached = self._cache.version(ref)
+        if self._clock.monotonic() - at > TRUSTED_FOR or (cached is not None and not _older(cached, version(manifest))):
             del self._written[ref.key]
-            return cached
+            return self._cache.get(ref)
         return manifest
 
     def members(self) -> tuple[ObjectRef, ...]:
@@ -51,15 +51,18 @@ class View:
         """We have deleted it: from here on the cache knows better."""
         self._written.pop(ref.key, None)
 
-    def changed(self, key: Key, live: Manifest | None) -> bool:
-        """The cache heard of a change. Returns whether it is news, rather than the echo of a write of ours."""
+    def changed(self, key: Key, now: str | None) -> bool:
+        """The cache heard of a change to this version, None for a deletion.
+
+        Returns whether it is news, rather than the echo of a write of ours.
+        """
         written = self._written.get(key)
         if written is None:
             return True
-        if live is not None and _older(live, written[1]):
+        if now is not None and _older(now, version(written[1])):
             return False
         del self._written[key]
-        return live is None or version(live) != version(written[1])
+        return now is None or now != version(written[1])
 
 
 def version(manifest: Manifest) -> str:
@@ -67,9 +70,9 @@ def version(manifest: Manifest) -> str:
     return str((manifest.get("metadata") or {}).get("resourceVersion") or "")
 
 
-def _older(left: Manifest, right: Manifest) -> bool:
+def _older(left: str, right: str) -> bool:
     """Whether `left` is an earlier version. Versions that are no numbers cannot be compared: then it is not."""
     try:
-        return int(version(left)) < int(version(right))
+        return int(left) < int(right)
     except ValueError:
         return False

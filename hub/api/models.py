@@ -276,7 +276,10 @@ class FieldDrift(Shape):
 
 
 class Drift(Shape):
-    """An object that differs from Git. `corrected` is when it was put right."""
+    """An object that differs from Git. `corrected` is when it was put right.
+
+    `suggestion` is the rule for `sync.ignore` that would accept this; `fight` names who keeps changing it back.
+    """
 
     cluster: str
     namespace: str
@@ -288,6 +291,8 @@ class Drift(Shape):
     mode: Literal["correct", "report"]
     corrected: Time | None
     attempts: int
+    fight: str
+    suggestion: dict[str, Any] | None
 
 
 class Condition(Shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -245,6 +246,8 @@ def drift(
 
     Ends with 1 while some of it stands; what was corrected lately is shown too.
 
+    Below the table: what to put under `sync.ignore` of an application to accept what stands or is fought over.
+
     \b
     yardarm drift
     yardarm drift --watch
@@ -266,7 +269,7 @@ def drift(
     items = ask()
     if not items:
         client.demand(app, cluster, env)
-    emit(items, output, lambda: [_drift_table(items, _now())])
+    emit(items, output, lambda: [_drift_table(items, _now()), *_suggestions(items)])
     if any(item.get("corrected") is None for item in items):
         raise typer.Exit(FOUND_TROUBLE)
 
@@ -286,7 +289,29 @@ def _drift_table(items: list[dict[str, Any]], now: float) -> Table:
     return Table(("CLUSTER", "APPLICATION", "OBJECT", "DIFFERENCE", "BY", "SINCE", "OUTCOME"), rows, "no drift")
 
 
+def _suggestions(items: list[dict[str, Any]]) -> list[str]:
+    """YAML to paste, for each application that has drift nobody has put right."""
+    rules: dict[str, list[str]] = {}
+    for item in items:
+        if item.get("suggestion") and (item.get("corrected") is None or item.get("fight")):
+            line = _flow(item["suggestion"])
+            known = rules.setdefault(item["application"], [])
+            if line not in known:
+                known.append(line)
+    return [
+        "\n".join((f"to accept it in {application}:", "sync:", "  ignore:", *(f"    - {line}" for line in lines)))
+        for application, lines in sorted(rules.items())
+    ]
+
+
+def _flow(rule: dict[str, Any]) -> str:
+    """One rule as YAML on one line; JSON strings are YAML strings."""
+    return json.dumps(rule, ensure_ascii=False)
+
+
 def _outcome(item: dict[str, Any], now: float) -> str:
+    if item.get("fight") and not item.get("corrected"):
+        return f"{item['fight']}: {item['attempts']} corrections"
     if item.get("corrected"):
         return f"corrected {age(now - item['corrected'])} ago"
     return "being corrected" if item.get("mode") == "correct" else "only reported"

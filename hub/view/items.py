@@ -9,7 +9,7 @@ from hub.domain.rollup import Tally
 from hub.domain.status import Have, State
 from hub.view.core import View
 from hub.view.records import ClusterRecord, UnitRecord
-from shared.messages import Blocker, Drift, Event, ObjectStatus, to_json
+from shared.messages import Blocker, Drift, Event, IgnoreRule, ObjectStatus, to_json
 from shared.model import ObjectRef, Problem
 from shared.telemetry import trace_id
 
@@ -201,7 +201,14 @@ def drift_item(record: UnitRecord, drift: Drift) -> Item:
         "mode": drift.mode,
         "corrected": drift.corrected,
         "attempts": drift.attempts,
+        "fight": drift.fight,
+        "suggestion": _rule(drift.suggestion),
     }
+
+
+def _rule(rule: IgnoreRule | None) -> Item | None:
+    """A rule as it is written under `sync.ignore`, without its empty parts."""
+    return {name: part for name, part in to_json(rule).items() if part} if rule is not None else None
 
 
 def reference(ref: ObjectRef) -> Item:

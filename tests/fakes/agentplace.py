@@ -42,7 +42,7 @@ class AgentPlace:
         self.kube: Kube
         self.settings = AgentSettings(
             cluster="c1", nats=hub.nats.server.url, creds=None, state=folder / "state", heartbeat=1.0,
-            report_interval=0.1,
+            report_interval=0.1, inventory_namespace=f"{self.app}-system",
         )  # fmt: skip
 
     async def start(self, group: asyncio.TaskGroup) -> None:
@@ -63,7 +63,7 @@ class AgentPlace:
         return [
             f"{each.method} {each.path}"
             for each in self.requests
-            if each.method != "GET" and "dryRun" not in each.query and "yardarm-system" not in each.path
+            if each.method != "GET" and "dryRun" not in each.query and self.settings.inventory_namespace not in each.path
         ]
 
     async def assign(self, *manifests: Manifest, **more: Any) -> Assignment:
@@ -147,4 +147,5 @@ async def agent_place(backend: str, folder: Path) -> AsyncIterator[AgentPlace]:
             yield place
         finally:
             await place.stop()
-            await place.kube.delete(ObjectRef("v1", "Namespace", "", place.app))
+            for name in (place.app, place.settings.inventory_namespace):
+                await place.kube.delete(ObjectRef("v1", "Namespace", "", name))
