@@ -16,9 +16,11 @@ import aiohttp
 import msgspec
 import pytest
 
+from hub import streams
 from hub.identity import Identity
 from shared import subjects
 from shared.bus import Bus
+from shared.errors import Unavailable
 from shared.messages import Assignment, Event, Health, Phase, Report, Root, Severity, decode, encode
 from shared.model import UnitKey
 from shared.signing import Trust
@@ -129,12 +131,23 @@ class Wire:
         await self.bus.subscribe("notify.desired.>", self._take)
         return self
 
+    async def read(self) -> None:
+        """What is in the stream, instead of what was heard."""
+        with contextlib.suppress(Unavailable):
+            found = [item async for item in streams.last_per_subject(self.bus, "DESIRED", "desired.*.>")]
+            self.assignments.clear()
+            for subject, data, _ in found:
+                self._keep(subject, data)
+
     async def _take(self, message) -> None:
-        key = subjects.parse_desired(message.subject)
+        self._keep(message.subject, message.data)
+
+    def _keep(self, subject: str, data: bytes) -> None:
+        key = subjects.parse_desired(subject) if subject != subjects.EPOCH else None
         if isinstance(key, UnitKey):
-            self.assignments.append(decode(message.data, Assignment))
+            self.assignments.append(decode(data, Assignment))
         elif key == "_root":
-            root = decode(message.data, Root)
+            root = decode(data, Root)
             self.roots[root.cluster] = root
 
     def newest(self) -> dict[UnitKey, Assignment]:
@@ -220,11 +233,12 @@ async def test_nats_that_is_away_delays_a_commit_and_loses_nothing(tmp_path, rep
         assert (await hub.get("healthz"))["status"]
         await nats_server.start()
 
-        def caught_up() -> bool:
+        async def caught_up() -> bool:
+            await wire.read()  # announcements may have come before this connection was back
             newest = wire.newest()
             return {newest[UnitKey(c, "web", "web")].commit for c in ("dev-1", "prod-1")} == {sha} and wire.consistent()
 
-        await until(caught_up, 60)
+        await eventually(caught_up, 60)
         assert hub.process.returncode is None
 
 
