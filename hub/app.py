@@ -164,6 +164,7 @@ class Hub:
     def _removed(self, unit: UnitKey, generation: int) -> None:
         if self._lead is not None:
             self._lead.publisher.forget(unit, generation)
+            self._lead.applications.left(unit.application)
 
     def _rejected(self, cluster: str) -> None:
         if self._lead is not None:

@@ -94,6 +94,11 @@ class Applications:
         self._disputing.pop(name, None)
         self._lanes.put(name, None)
 
+    def left(self, name: str) -> None:
+        """A unit of the application has left its cluster: with the last one an application that is gone is over."""
+        if name in self._causes and name not in self.infos and not self._publisher.of_application(name):
+            self._shelf.application_removed(name)
+
     def remove_again(self, name: str) -> bool:
         """Goes on with an application that was to be removed; False when it was not."""
         if name not in self._causes:
