@@ -148,13 +148,18 @@ async def test_deletions_are_listed_confirmed_and_carried_out(repo, tmp_path):
         assert fleet.state(units[0]) == "Blocked"
 
         code, out, _ = await fleet.yardarm("confirm")
-        assert code == 0 and "delete 8 objects on 2 clusters" in out and "ConfigMap web/c2" in out
+        assert code == 0
+        assert "delete 8 objects on 2 clusters" in out
+        assert "ConfigMap web/c2" in out
         code, out, err = await fleet.yardarm("confirm", "web")
-        assert code == 2 and "add --yes" in err
+        assert code == 2
+        assert "add --yes" in err
         code, out, err = await fleet.yardarm("confirm", "web", "--yes")
-        assert code == 2 and "--all-clusters" in err
+        assert code == 2
+        assert "--all-clusters" in err
         status, body = await fleet.ask("POST", "confirmations", {"tokens": ["0" * 32], "application": "web"})
-        assert status == 409 and body["items"][0]["count"] == 8
+        assert status == 409
+        assert body["items"][0]["count"] == 8
         assert len(await fleet.names("dev-1", "web")) == 10
 
         code, out, err = await fleet.yardarm("confirm", units[0], "--yes", "--reason", "cleaning up")
@@ -164,7 +169,8 @@ async def test_deletions_are_listed_confirmed_and_carried_out(repo, tmp_path):
         assert len(await fleet.names("dev-2", "web")) == 10
         events = (await fleet.ask("GET", "events?application=web"))[1]["items"]
         told = next(each for each in events if each["type"] == "confirmed")
-        assert told["actor"] and "cleaning up" in told["message"]
+        assert told["actor"]
+        assert "cleaning up" in told["message"]
 
         code, out, err = await fleet.yardarm("confirm", "web", "--yes", "-o", "json")
         assert code == 0 and json.loads(out)["items"], err
@@ -240,7 +246,8 @@ async def test_on_leave_orphan_leaves_the_objects(repo, tmp_path):
 
         await fleet.until(left)
         live = await fleet.kubes["dev-1"].get(ObjectRef("v1", "ConfigMap", "web", "web"))
-        assert live["data"] == {"value": "1"} and "labels" not in live["metadata"]
+        assert live["data"] == {"value": "1"}
+        assert "labels" not in live["metadata"]
 
 
 async def test_most_applications_at_once_wait_and_one_does_not(repo, tmp_path):
