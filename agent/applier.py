@@ -253,22 +253,27 @@ class Applier:
                         await self._take_over(each, before)
                     return await self._sent(each, before, force=force)
             except (ApiError, AccessError) as error:
-                failed = _outcome(each, error)
                 if isinstance(error, Conflict) and not force and _only_tools(error):
                     force = True
                     continue
                 if isinstance(error, Invalid) and force and attempt == 1 and await self._reclaim(each, error):
                     continue
-                if isinstance(error, Invalid) and before is not None and _replaceable(each, error):
-                    return await self._recreate(each, before, failed)
+                failed = await self._failed(each, before, error)
                 if not _passes(error) or attempt == ATTEMPTS:
                     return failed
-                if isinstance(error, UnknownKind):
-                    await self._look_again()
                 await self._clock.sleep(backoff.next(failed.retry_after))
             except ValueError as error:
                 return Outcome(each.ref, Action.FAILED, str(error), Retry.SLOWLY)
         return Outcome(each.ref, Action.FAILED, "another tool keeps taking the object back", Retry.SLOWLY)
+
+    async def _failed(self, each: Desired, before: Manifest | None, error: ApiError | AccessError) -> Outcome:
+        """What a refusal comes to, when all that can be done about it right now is done."""
+        failed = _outcome(each, error)
+        if isinstance(error, Invalid) and before is not None and _replaceable(each, error):
+            return await self._recreate(each, before, failed)
+        if isinstance(error, UnknownKind):
+            await self._look_again()
+        return failed
 
     async def _sent(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
         warnings: list[str] = []

@@ -9,6 +9,7 @@ from shared.model import Manifest
 
 DEPENDS_ON = "config.kubernetes.io/depends-on"
 SSA = "kustomize.toolkit.fluxcd.io/ssa"
+_RECONCILE = "kustomize.toolkit.fluxcd.io/reconcile"
 _WAVE = "argocd.argoproj.io/sync-wave"
 _OPTIONS = "argocd.argoproj.io/sync-options"
 _ARGO_HOOK = "argocd.argoproj.io/hook"
@@ -40,8 +41,10 @@ def is_hook(manifest: Manifest) -> bool:
 
 def not_applied(manifest: Manifest) -> str:
     """Why the object is not applied at all, empty when it is."""
-    if notes(manifest).get(SSA, "").lower() == "ignore":
-        return f"its annotation {SSA} says Ignore"
+    noted = notes(manifest)
+    for name, value in ((SSA, "ignore"), (_RECONCILE, "disabled")):
+        if noted.get(name, "").lower() == value:
+            return f"its annotation {name} says {noted[name]}"
     return ""
 
 
