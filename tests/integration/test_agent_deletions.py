@@ -61,6 +61,7 @@ async def place(tmp_path):
         hub = await stack.enter_async_context(agent_hub(tmp_path))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         place = Place(hub, access, tmp_path, group)
+        place.kubeconfig = sandbox.kubeconfig
         place.kube = await stack.enter_async_context(await Kube.connect(access))
         await place.start()
         yield place

@@ -173,7 +173,8 @@ async def test_deletions_are_listed_confirmed_and_carried_out(repo, tmp_path):
         assert "cleaning up" in told["message"]
 
         code, out, err = await fleet.yardarm("confirm", "web", "--yes", "-o", "json")
-        assert code == 0 and json.loads(out)["items"], err
+        assert code == 0, err
+        assert json.loads(out)["items"]
         await fleet.ready(*units)
         assert await fleet.names("dev-2", "web") == ["c0", "c1"]
         assert (await fleet.ask("GET", "confirmations"))[1]["items"] == []
