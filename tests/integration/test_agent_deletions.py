@@ -62,6 +62,7 @@ async def place(tmp_path):
         group = await stack.enter_async_context(asyncio.TaskGroup())
         place = Place(hub, access, tmp_path, group)
         place.kubeconfig = sandbox.kubeconfig
+        place.faults = lambda faults: sandbox.set_faults(CLUSTER, faults)
         place.kube = await stack.enter_async_context(await Kube.connect(access))
         await place.start()
         yield place
@@ -217,3 +218,29 @@ async def test_confirmed_deletions_go_on_after_a_restart(place):
     await place.hub.healthy(confirmed)
 
     assert await place.names() == ["c0"]
+
+
+async def test_what_cannot_be_deleted_is_shown_holds_up_nothing_and_is_tried_again(place):
+    service = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "api"},
+        "spec": {"clusterIP": "None", "ports": [{"port": 80}]},
+    }  # fmt: skip
+    await place.hub.healthy(await place.hub.assign(CLUSTER, "shop", [configmap("a"), configmap("b"), service]))
+
+    place.faults([{"verb": "delete", "resource": "services", "code": 403}])
+    cut = await place.hub.assign(CLUSTER, "shop", [configmap("a")])
+    report = await place.hub.report(
+        cut, lambda r: r.phase == "Failed" and any(each.action == "failed" for each in r.objects), seconds=30
+    )
+    failed = next(each for each in report.objects if each.action == "failed")
+    assert failed.ref.kind == "Service"
+    assert "cannot be deleted" in failed.reason
+
+    async with asyncio.timeout(60):
+        while await place.live("b") is not None:
+            await asyncio.sleep(0.1)
+    assert await place.live("api", kind="Service") is not None
+
+    place.faults([])
+    await place.hub.healthy(cut, seconds=90)
+    assert await place.live("api", kind="Service") is None
