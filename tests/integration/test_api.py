@@ -12,10 +12,11 @@ import pytest
 from hub.api import models
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.cli import explaining
 from hub.metrics import Metrics
 from shared.errors import InvalidMessage, InvalidSignature
-from shared.messages import Phase
-from shared.model import Health, Place, Problem
+from shared.messages import Blocker, Phase
+from shared.model import Health, ObjectRef, Place, Problem
 from tests.fakes.fleetview import START, application, assignment, drift, event, fleet, report, sample
 from tests.fakes.webserver import serving
 
@@ -203,6 +204,30 @@ async def test_errors_teach(hub):
     async with hub.session.get(f"{hub.url}/api/v1/nothing") as answer:
         assert answer.status == 404
         assert answer.content_type == "application/problem+json"
+
+
+async def test_a_unit_says_what_is_in_its_way(hub):
+    job = ObjectRef("batch/v1", "Job", "web", "migrate")
+    stuck = (
+        Blocker("the hook failed", START + 3, "delete it to have it run again", object=job, waiting=4),
+        Blocker("api is Applying", START + 4, "api has to be healthy", unit="api"),
+    )
+    hub.view.reported(report("dev-1", at=START + 20, phase=Phase.FAILED, blockers=stuck))
+
+    found = await hub.ask("units/dev-1/web/web")
+
+    models.UnitDetail.model_validate(found)
+    assert [(each["since"], each["waiting"], each["application"]) for each in found["blockers"]] == [
+        (START + 3, 4, ""),
+        (START + 4, 0, "api"),
+    ]
+    assert found["blockers"][0]["object"] == {
+        "apiVersion": "batch/v1", "kind": "Job", "namespace": "web", "name": "migrate",
+    }  # fmt: skip
+    explained = {"verdict": "", "reasons": [], "application": "web", "selected": True, "values": []}
+    table = list(explaining.lines(explained, [found], START + 63))[-1]
+    assert table.rows[0] == ("Job web/migrate", "1m", "the hook failed", "delete it to have it run again", "4")
+    assert table.rows[1][0] == "application api"
 
 
 async def test_explain_is_asked_of_the_planner(hub):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -134,6 +135,26 @@ def test_one_bad_document_fails_the_render_and_every_problem_is_listed():
     assert len(found) == 2
     assert found[0].startswith("apps/web/bad.yaml:5: error: kind is missing")
     assert found[1].startswith("apps/web/worse.yaml:1: error: metadata.generateName cannot be kept in line with Git")
+
+
+def test_a_hook_without_a_name_gets_one_from_its_content():
+    def hook(image, note):
+        return (
+            "apiVersion: batch/v1\nkind: Job\n"
+            f"metadata: {{generateName: migrate-, annotations: {{{note}: PreSync}}}}\nspec: {{image: {image}}}\n"
+        )
+
+    first, same, other = (
+        orjson.loads(render(job({"a.yaml": hook(*each)})).lines[0])["metadata"]
+        for each in (
+            ("a:1", "argocd.argoproj.io/hook"),
+            ("a:1", "argocd.argoproj.io/hook"),
+            ("a:2", "helm.sh/hook"),
+        )
+    )
+    assert re.fullmatch("migrate-[0-9a-f]{8}", first["name"])
+    assert first["name"] == same["name"] != other["name"]
+    assert "generateName" not in first
 
 
 def test_an_object_defined_twice_names_both_places():
