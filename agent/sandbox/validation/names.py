@@ -46,6 +46,8 @@ PATH_NAMES = {
     ("rbac.authorization.k8s.io", "rolebindings"), ("rbac.authorization.k8s.io", "clusterrolebindings"),
 }  # fmt: skip
 
+_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes", "customresourcecleanup.apiextensions.k8s.io")
+
 
 def name_problem(storage: tuple[str, str], name: str, field: str = "metadata.name") -> list[Cause]:
     """Whether an object of this resource may be called so."""
@@ -82,7 +84,7 @@ def metadata(obj: Object, storage: tuple[str, str]) -> list[Cause]:
             if not owner.get(field)
         ]
     for index, name in enumerate(meta.get("finalizers") or ()):
-        if "/" not in name and name not in ("foregroundDeletion", "orphan", "kubernetes"):
+        if "/" not in name and name not in _FINALIZERS:
             text = "name is neither a standard finalizer name nor is it fully qualified"
             out.append(bad_value(f"metadata.finalizers[{index}]", name, text))
     return out
