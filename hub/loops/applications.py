@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 MOVES_INTERVAL = 0.5
 """Seconds between looks at whether a unit that another one waits for stands."""
+INTRODUCTIONS = 30.0
+"""Seconds that new applications wait, after a restart, for those that were there before to claim their objects."""
 HISTORY = 20
 """Revisions remembered per application."""
 
@@ -75,11 +77,17 @@ class Applications:
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}
+        self._unheard: set[str] = set()
+        self._introduced = asyncio.Event()
+        self._introduced.set()
         self.infos: dict[str, ApplicationInfo] = {}
 
     def restore(self, infos: Mapping[str, ApplicationInfo]) -> None:
-        """What an earlier process knew: revisions go on from there."""
+        """What an earlier process knew: revisions go on from there, and who had an object keeps it."""
         self.infos.update(infos)
+        self._unheard = self._publisher.live()
+        if self._unheard:
+            self._introduced.clear()
 
     def put(self, evaluation: Evaluation) -> None:
         """The application should be brought to this; takes the place of what was asked before."""
@@ -159,6 +167,22 @@ class Applications:
                 return
             else:
                 return
+            finally:
+                self._heard_of(name)
+
+    def _heard_of(self, name: str) -> None:
+        self._unheard.discard(name)
+        if not self._unheard:
+            self._introduced.set()
+
+    async def _after_those_who_were_here(self) -> None:
+        """After a restart nobody has claimed anything yet: who is new waits until the others have, for a while."""
+        try:
+            async with asyncio.timeout(INTRODUCTIONS):
+                await self._introduced.wait()
+        except TimeoutError:
+            log.warning("some applications are still being worked out", extra={"applications": sorted(self._unheard)})
+            self._introduced.set()
 
     def _give_up(self, evaluation: Evaluation | None, error: Exception) -> None:
         """Everything stays as it is, and says so."""
@@ -213,6 +237,8 @@ class Applications:
         outcome = await self._bundles.make(
             evaluation, tuple(c for c in placement.selected if c not in placement.frozen)
         )
+        if not have:
+            await self._after_those_who_were_here()
         self._settle(evaluation, outcome)
         times = evaluation.times
         if outcome.rendered:

@@ -251,6 +251,21 @@ async def test_of_two_new_applications_that_want_one_object_one_gets_it_until_it
         assert not live.problems()
 
 
+async def test_who_had_an_object_keeps_it_over_a_restart_too(repo, given):
+    async with live_hub(given) as live:
+        await live.seen(repo.head)
+    repo.write("fleet/aaa.yaml", application("aaa", "  overrides: []\n"))
+    repo.write("apps/aaa/cm.yaml", configmap("web").replace("{name: web}", "{name: web, namespace: web}"))
+    sha = repo.commit("aaa wants what web has, while the hub is down")
+    async with live_hub(given) as live:
+        await live.seen(sha)
+        desired = await live.desired()
+
+        assert unit("aaa") not in desired
+        assert not desired[unit("web")].removed
+        assert any("ConfigMap web/web already belongs to application web" in p for p in live.problems())
+
+
 async def test_variables_differ_by_environment_and_equal_clusters_share_a_bundle(repo, given):
     repo.write("apps/web/cm.yaml", configmap("web", "${tier}"))
     sha = repo.commit("tiers")
