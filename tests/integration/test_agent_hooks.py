@@ -377,3 +377,46 @@ async def test_the_run_is_noted_with_the_inventory(place):
     parent = await place.kube.get(ObjectRef("v1", "ConfigMap", "yardarm-system", f"{place.app}.{place.app}"))
     assert '"over":true' in parent["metadata"]["annotations"]["yardarm.dev/hooks"]
     assert hooks.RUN in (await place.job("before"))["metadata"]["annotations"]
+
+
+async def test_a_hook_of_two_moments_runs_at_both(place):
+    await place.hub.healthy(await place.assign(job("both", hook="PreSync,PostSync"), configmap("a")))
+
+    assert place.made == ["both", "a", "both"]
+
+
+async def test_what_was_applied_before_is_put_back_whatever_waits(place):
+    bundle = [deployment("base"), configmap("late", wave="1")]
+    await place.hub.healthy(await place.assign(*bundle))
+    given = await place.assign(deployment("base", HANGS), *bundle[1:], configmap("new", wave="1"))
+    await place.hub.report(given, lambda r: any(b.waiting for b in r.blockers))
+
+    await place.kube.delete(ObjectRef("v1", "ConfigMap", place.app, "late"))
+
+    await place.until(lambda: made_twice(place, "late"))
+    assert not await place.live("ConfigMap", "new")
+
+
+async def test_who_waits_goes_on_when_its_turn_comes_though_something_else_failed(place):
+    slow = {"sandbox.yardarm.dev/ready-after": "1", "test.yardarm.dev/ready-after": "1"}
+    hopeless = {**deployment("bad"), "spec": {"selector": {"matchLabels": {"app": "x"}}}}
+    target = f"apps/namespaces/{place.app}/Deployment/base"
+    given = await place.assign(deployment("base", slow), hopeless, configmap("bound", after=target))
+    await place.hub.report(given, lambda r: r.phase == "Failed")
+    assert not await place.live("ConfigMap", "bound")
+
+    # Retries of what failed are 15 seconds apart at the least.
+    await place.until(lambda: place.live("ConfigMap", "bound"), 10)
+
+
+async def test_the_deadline_makes_what_does_not_come_up_failed_and_it_still_goes_on(place):
+    given = await place.assign(job("migrate", HANGS, hook="PreSync"), configmap("settings"), policy=Policy(timeout=1.0))
+    report = await place.hub.report(given, lambda r: r.phase == "Failed")
+    assert "not applied within 1 s" in report.reason
+    since = report.blockers[0].since
+
+    await fail(place, "migrate")
+    report = await place.hub.report(given, lambda r: any("delete batch/Job" in b.unblock for b in r.blockers))
+
+    assert "BackoffLimitExceeded" in report.reason
+    assert report.blockers[0].since == since
