@@ -19,8 +19,12 @@ from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderError
 from shared import bundle, telemetry
 from shared.errors import Unavailable
+from shared.messages import encode
 from shared.model import Problem
 from shared.tasks import Clock
+
+POLICY_LIMIT = 256 * 1024
+"""Bytes of a policy as JSON: it travels in every assignment, and NATS takes a mebibyte with the body's 16 KiB."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,9 @@ class _Work:
         if size > bundle.BODY_LIMIT:
             message = f"renders to {size / 2**20:.0f} MiB, one application may have {bundle.BODY_LIMIT // 2**20} MiB"
             raise RenderError((Problem("error", message, hint="split it into several applications"),))
+        if len(encode(self._policy)) > POLICY_LIMIT:
+            message = f"sync and health come to more than {POLICY_LIMIT // 1024} KiB, which no message may carry"
+            raise RenderError((Problem("error", message, hint="write fewer ignore and health rules"),))
         digest, count = bundle.Bundle(self._policy, rendered.lines).digest, len(rendered.lines)
         inline = bundle.inline(rendered.lines)
         if inline is not None:

@@ -251,6 +251,21 @@ async def test_of_two_new_applications_that_want_one_object_one_gets_it_until_it
         assert not live.problems()
 
 
+async def test_a_policy_too_large_for_any_message_stops_only_its_application(repo, given):
+    async with live_hub(given) as live:
+        await live.seen(repo.head)
+        before = await live.desired()
+        rules = ", ".join(f"{{kind: Kind{n}, fields: [/spec/{'x' * 80}]}}" for n in range(3_000))
+        repo.write("fleet/api.yaml", application("api", f"  sync: {{ignore: [{rules}]}}\n"))
+        repo.write("apps/web/cm.yaml", configmap("web", "2"))
+        await live.seen(repo.commit("three thousand rules"))
+        after = await live.desired()
+
+        assert after[unit("api")] == before[unit("api")]
+        assert after[unit("web")] != before[unit("web")]
+        assert any("which no message may carry" in p for p in live.problems()), live.problems()
+
+
 async def test_who_had_an_object_keeps_it_over_a_restart_too(repo, given):
     async with live_hub(given) as live:
         await live.seen(repo.head)
