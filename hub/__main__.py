@@ -15,7 +15,7 @@ def main() -> None:
             "For the hub and this command: pip install 'yardarm[hub]'\n"
         )
         sys.exit(2)
-    from hub.cli.app import run
+    from hub.commands import run
 
     run()
 

@@ -104,26 +104,6 @@ def schema() -> None:
     sys.stdout.write(json.dumps(generated(), indent=2) + "\n")
 
 
-def sample(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make it; must not hold anything yet.")],
-    clusters: Annotated[int, typer.Option("--clusters", min=1, help="How many clusters it describes.")] = 6,
-) -> None:
-    """Makes the fleet repository that `yardarm demo` starts with, to begin one's own from.
-
-    \b
-    yardarm sample my-fleet
-    yardarm validate my-fleet
-    """  # noqa: D301 - \b keeps the lines of an example apart
-    from hub.demo.clusters import spread
-    from hub.demo.repository import create
-    from shared.tasks import Clock
-
-    if folder.exists() and any(folder.iterdir()):
-        usage(f"{folder} is not empty: name a new folder")
-    commit = create(folder, spread(clusters), Clock().now())
-    typer.echo(f"{folder}: a fleet repository at commit {commit[:7]}")
-
-
 def _load(path: Path, cluster: str) -> tuple[Worktree, FleetModel]:
     """The tree and its fleet; a repository without Cluster documents gets one that is called `cluster`."""
     from hub.cli.worktree import Worktree

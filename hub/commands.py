@@ -14,6 +14,7 @@ import typer
 
 from hub.cli import confirm, keys, offline, read, running, timeline
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
+from hub.demo import command
 from shared.errors import YardarmError
 
 READ = "Read from a hub (YARDARM_HUB, YARDARM_TOKEN, or the running demo)"
@@ -38,7 +39,7 @@ Exit codes: 0 fine, 1 found trouble, 2 wrong usage.""",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command(rich_help_panel=RUN)(running.demo)
+app.command(rich_help_panel=RUN)(command.demo)
 app.command(rich_help_panel=RUN)(running.hub)
 app.command(
     rich_help_panel=RUN,
@@ -57,7 +58,7 @@ app.command(rich_help_panel=STEER)(confirm.confirm)
 app.command(rich_help_panel=OFFLINE)(offline.validate)
 app.command(rich_help_panel=OFFLINE)(offline.render)
 app.command(rich_help_panel=OFFLINE)(offline.schema)
-app.command(rich_help_panel=OFFLINE)(offline.sample)
+app.command(rich_help_panel=OFFLINE)(command.sample)
 app.command()(running.version)
 
 
