@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +15,11 @@ from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
 from shared.messages import DeletionPolicy, Policy
 from shared.model import ObjectRef, UnitKey
+from tests.fakes import apiserver
 from tests.fakes.agenthub import agent_hub, resigned
 
 CLUSTER = "c1"
+BACKENDS = ["sandbox", *(["real"] if os.environ.get("KUBEBUILDER_ASSETS") else [])]
 
 
 class Place:
@@ -40,7 +44,8 @@ class Place:
     async def names(self, namespace="shop"):
         resource = await self.kube.resource("v1", "ConfigMap")
         found, _ = await self.kube.list(resource, namespace=namespace)
-        return sorted(each["metadata"]["name"] for each in found if each["metadata"]["name"] != "kube-root-ca.crt")
+        names = (each["metadata"]["name"] for each in found)
+        return sorted(name for name in names if not name.endswith("ca.crt"))  # those are put into every namespace
 
     async def live(self, name, namespace="shop", kind="ConfigMap"):
         return await self.kube.get(ObjectRef("v1", kind, namespace, name))
@@ -53,16 +58,19 @@ class Place:
         return again
 
 
-@pytest.fixture
-async def place(tmp_path):
+@pytest.fixture(params=BACKENDS)
+async def place(request, tmp_path):
     async with contextlib.AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(Sandbox(token="t"))
-        access = Access.url(sandbox.add_cluster(CLUSTER), "t")
+        if request.param == "sandbox":
+            sandbox = await stack.enter_async_context(Sandbox(token="t"))
+            access = Access.url(sandbox.add_cluster(CLUSTER), "t")
+        else:
+            server = stack.enter_context(apiserver.ControlPlane(Path(os.environ["KUBEBUILDER_ASSETS"]))).server
+            access, sandbox = Access.kubeconfig(server.kubeconfig), None
         hub = await stack.enter_async_context(agent_hub(tmp_path))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         place = Place(hub, access, tmp_path, group)
-        place.kubeconfig = sandbox.kubeconfig
-        place.faults = lambda faults: sandbox.set_faults(CLUSTER, faults)
+        place.sandbox = sandbox
         place.kube = await stack.enter_async_context(await Kube.connect(access))
         await place.start()
         yield place
@@ -188,21 +196,17 @@ async def test_a_deletion_that_hangs_says_on_what(place):
     )
 
     assert "is being deleted since" in report.reason
-    free = await place.live("stuck")
     await place.kube.apply(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stuck", "namespace": "shop"}}, manager="yardarm"
     )
-    del free
     await place.hub.healthy(cut)
     assert await place.names() == ["a"]
 
 
 async def test_confirmed_deletions_go_on_after_a_restart(place):
     await place.hub.healthy(await place.hub.assign(CLUSTER, "shop", configmaps(12)))
-    stuck = configmap("z", finalizers=["example.com/wait"])
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "finalizers": ["example.com/wait"]},
                "spec": {"ports": [{"port": 80}], "clusterIP": "None"}}  # fmt: skip
-    del stuck
     await place.hub.healthy(await place.hub.assign(CLUSTER, "shop", [*configmaps(12), service]))
     cut = await place.hub.assign(CLUSTER, "shop", configmaps(1))
     waits = (await place.hub.report(cut, lambda r: r.awaiting)).awaiting
@@ -227,7 +231,9 @@ async def test_what_cannot_be_deleted_is_shown_holds_up_nothing_and_is_tried_aga
     }  # fmt: skip
     await place.hub.healthy(await place.hub.assign(CLUSTER, "shop", [configmap("a"), configmap("b"), service]))
 
-    place.faults([{"verb": "delete", "resource": "services", "code": 403}])
+    if place.sandbox is None:
+        pytest.skip("a real server does not fail on demand")
+    place.sandbox.set_faults(CLUSTER, [{"verb": "delete", "resource": "services", "code": 403}])
     cut = await place.hub.assign(CLUSTER, "shop", [configmap("a")])
     report = await place.hub.report(
         cut, lambda r: r.phase == "Failed" and any(each.action == "failed" for each in r.objects), seconds=30
@@ -241,6 +247,6 @@ async def test_what_cannot_be_deleted_is_shown_holds_up_nothing_and_is_tried_aga
             await asyncio.sleep(0.1)
     assert await place.live("api", kind="Service") is not None
 
-    place.faults([])
+    place.sandbox.set_faults(CLUSTER, [])
     await place.hub.healthy(cut, seconds=90)
     assert await place.live("api", kind="Service") is None

@@ -47,7 +47,9 @@ def kubectl(place, tmp_path):  # noqa: F811
     if not KUBECTL:
         pytest.skip("kubectl is not installed")
     config = tmp_path / "kubeconfig"
-    config.write_bytes(orjson.dumps(place.kubeconfig()))
+    if place.sandbox is None:
+        pytest.skip("the contract suite has kubectl against a real server")
+    config.write_bytes(orjson.dumps(place.sandbox.kubeconfig()))
 
     async def run(*args, given=b""):
         env = {

@@ -322,6 +322,32 @@ spec:
 """
 
 
+async def test_a_move_that_takes_too_long_is_for_a_person_to_decide(repo, tmp_path):
+    patient = on("dev-1") + "  sync: {timeout: 2s}\n"
+    repo.write("fleet/web.yaml", application("web", patient))
+    repo.write("apps/web/cm.yaml", configmap("web"))
+    repo.commit("start")
+    async with running(settings(tmp_path / "state", str(repo.path)), tmp_path, ("dev-1",)) as fleet:
+        await fleet.settled(repo, "dev-1/web/web")
+        repo.write("fleet/web.yaml", application("web", patient).replace("namespace: web", "namespace: shop"))
+        repo.write("apps/web/cm.yaml", configmap("web") + "---\n" + PENDING)
+        repo.commit("move")
+        await fleet.live.seen(repo.head)
+        item = (await fleet.waiting())[0]
+
+        assert (item["kind"], item["items"]) == ("moves", ["dev-1/web/web"])
+        assert await fleet.names("dev-1", "web") == ["web"]
+
+        code, _, err = await fleet.yardarm("confirm", "web", "--yes")
+        assert code == 0, err
+
+        async def gone():
+            return not await fleet.names("dev-1", "web")
+
+        await fleet.until(gone)
+        assert (await fleet.ask("GET", "confirmations"))[1]["items"] == []
+
+
 async def test_a_renamed_application_hands_over_its_objects(repo, tmp_path):
     spec = application("web", on("dev-1"))
     repo.write("fleet/web.yaml", spec)
