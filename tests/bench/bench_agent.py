@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -69,12 +68,12 @@ async def _readings(hub: AgentHub, agents: dict[str, Program], units: dict[str, 
     for name, agent in agents.items():
         readings[name].applied = agent.rss
     say(f"{sum(map(len, units.values()))} objects are healthy in each cluster; now idle for {IDLE:g} s")
-    used = {name: _cpu(agent.pid) for name, agent in agents.items()}
+    used = {name: agent.cpu for name, agent in agents.items()}
     start = time.monotonic()
     await asyncio.sleep(IDLE)
     for name, agent in agents.items():
         readings[name].idle = agent.rss
-        readings[name].seconds = (_cpu(agent.pid) - used[name]) / (time.monotonic() - start)
+        readings[name].seconds = (agent.cpu - used[name]) / (time.monotonic() - start)
     return readings
 
 
@@ -85,12 +84,6 @@ def _figures(name: str, reading: Reading) -> list[Figure]:
         Figure(f"agent resident, {name}, {UNITS * 10} objects, idle", reading.idle, "MB", limit=LIMITS[name]),
         Figure(f"agent processor time, {name}, {UNITS * 10} objects, idle", reading.seconds * 1000, "ms/s"),
     ]
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _units(folder: Path) -> dict[str, list]:

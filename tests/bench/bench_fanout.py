@@ -42,6 +42,8 @@ CLUSTERS = 200
 HUB_LIMIT = 150.0
 WARMUPS = 2
 GOAL = 3.0
+SETTLE = 2.0
+"""Seconds after each commit: reports are throttled to one a second, and what is told and kept then counts as well."""
 APP = "shop"
 
 
@@ -74,6 +76,8 @@ class Commit:
     stored: dict[str, float] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
     times: dict[str, Timeline] = field(default_factory=dict)
+    cpu: float = 0.0
+    """Seconds of processor time that the process of all agents and their clusters has spent, afterwards included."""
 
     def after(self, point: str) -> list[float]:
         """Seconds from the commit to a point of the timeline, for every cluster."""
@@ -116,8 +120,10 @@ async def _fleet(count: int, changes: Sequence[Change], limit: float | None) -> 
         runs, memory, size = await _measured(folder, clusters, changes, limit)
         figures = []
         for change in changes:
-            floors = await _floor(folder, clusters, change, size)
+            floors, cpu = await _floor(folder, clusters, change, size)
             figures += _figures(change, count, runs[change.name], floors)
+            if limit is not None:
+                figures.append(_processor_time(change, count, runs[change.name], cpu))
         return figures + (memory if limit is not None else [])
 
 
@@ -143,11 +149,14 @@ async def _measured(
         async with sandbox_process(folder / "sandbox", hub.nats, hub.identity, clusters) as sandbox:
             await until(lambda: _all_healthy(listener, sandbox, hub), 180, f"the first roll-out to {count} is healthy")
             say(f"{count} clusters healthy for the first time after {time.time() - listener.commit.start:.1f} s")
+            await asyncio.sleep(SETTLE)
             for change in changes:
                 runs[change.name] = []
                 for number in range(WARMUPS + change.commits):
-                    await asyncio.sleep(1.5)  # reports of the commit before are throttled to one a second
+                    used = sandbox.program.cpu
                     done = await _one_commit(repo, change, number + 2, hub, session, listener, sandbox)
+                    await asyncio.sleep(SETTLE)
+                    done.cpu = sandbox.program.cpu - used
                     say(f"{change.name}, commit {number}: {_split(done)}")
                     if number >= WARMUPS:
                         runs[change.name].append(done)
@@ -194,9 +203,10 @@ def _split(commit: Commit) -> str:
     return ", ".join(parts)
 
 
-async def _floor(folder: Path, clusters: list[str], change: Change, size: int) -> list[list[float]]:
-    """Seconds until each cluster has its answer, for as many rounds as there are commits."""
+async def _floor(folder: Path, clusters: list[str], change: Change, size: int) -> tuple[list[list[float]], list[float]]:
+    """Seconds until each cluster has its answer, and of processor time, for as many rounds as there are commits."""
     rounds: list[list[float]] = []
+    spent: list[float] = []
     async with NatsServer(folder / f"floor-{change.file}") as nats:
         bus = Bus(nats.url, name="floor")
         answered: dict[str, float] = {}
@@ -217,15 +227,16 @@ async def _floor(folder: Path, clusters: list[str], change: Change, size: int) -
                 for number in range(WARMUPS + change.commits):
                     await asyncio.sleep(0.5)
                     answered.clear()
-                    start = time.time()
+                    used, start = program.cpu, time.time()
                     payload = str(number).encode().ljust(size)
                     for cluster in clusters:
                         await bus.publish(f"floor.{cluster}", payload)
                     await program.answers(up, 60, "the floor's round is done")
                     if number >= WARMUPS:
                         rounds.append([at - start for at in answered.values()])
+                        spent.append(program.cpu - used)
     say(f"floor, {change.name}: {size} bytes each, last {max(map(max, rounds)) * 1000:.0f} ms")
-    return rounds
+    return rounds, spent
 
 
 def _manifest(change: Change) -> dict[str, object]:
@@ -250,6 +261,17 @@ def _figures(change: Change, count: int, commits: list[Commit], floors: list[lis
         Figure(f"{what}, last unit, worst of {len(last)} commits", max(last), "ms", max(floor_last),
                ratio_limit=goal),
     ]  # fmt: skip
+
+
+def _processor_time(change: Change, count: int, commits: list[Commit], floor: list[float]) -> Figure:
+    """Of the agents' process: what a machine with nothing else to do needs for a commit, to the last event told."""
+    return Figure(
+        f"{change.name}, clusters: {count}: processor time of a commit, per cluster",
+        statistics.median(commit.cpu for commit in commits) / count * 1000,
+        "ms",
+        statistics.median(floor) / count * 1000,
+        note=f"with the clusters' API servers, and with all that follows within {SETTLE:g} s",
+    )
 
 
 def _where(commits: list[Commit]) -> str:

@@ -22,7 +22,7 @@ from hub.demo.child import Child
 from hub.identity import Identity
 from hub.sources.webhooks import sign
 from shared.bus import Bus, acknowledged
-from tests.bench.figures import rss
+from tests.bench.figures import cpu, rss
 from tests.fakes.natshub import running
 from tests.fakes.natsserver import free_port
 
@@ -79,6 +79,11 @@ class Program(Child):
     def rss(self) -> float:
         """Resident memory in MB."""
         return rss(self.pid)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        return cpu(self.pid)
 
     def alive(self) -> None:
         """Raises when it has ended by itself, with the end of what it said."""
