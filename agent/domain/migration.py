@@ -74,7 +74,7 @@ def migrated(wanted: Manifest, live: Manifest, manager: str = MANAGER) -> list[d
         elif _movable(entry) and entry.get("apiVersion") == version:
             taken, left = _split(entry.get("fieldsV1") or {}, wanted)
             ours["fieldsV1"] = _joined(ours["fieldsV1"], taken)
-            moved = True
+            moved = moved or bool(taken)
             if left:
                 others.append({**entry, "fieldsV1": left})
         else:
