@@ -7,7 +7,7 @@ before anything that could not be told from the cluster afterwards.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,10 +15,11 @@ from agent.domain import hints, hooks
 from agent.domain.desired import Desired, Key
 from agent.domain.hooks import Hook, Moment, Run, Stand
 from agent.domain.stepping import stage_of
+from agent.inbox import Delivery
 from agent.inventory import Inventory
 from agent.view import View
 from shared.messages import Action, ObjectStatus
-from shared.model import Health, HealthStatus, Manifest, ObjectRef, UnitKey
+from shared.model import Health, HealthStatus, Manifest, ObjectRef
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,16 @@ REMOVAL = "removed"
 
 
 class HookRun:
-    """The hooks of one assignment. `digest` names the content of its bundle."""
+    """The hooks of one assignment. `farewell` are those for leaving: an assignment that says so does not hold them."""
 
-    def __init__(self, inventory: Inventory, view: View, unit: UnitKey, digest: str, generation: int) -> None:
+    def __init__(self, inventory: Inventory, view: View, delivery: Delivery, farewell: Sequence[Manifest] = ()) -> None:
+        assignment = delivery.assignment
         self._inventory = inventory
         self._view = view
-        self._unit = unit
-        self._digest = digest
-        self._generation = generation
+        self._unit = assignment.unit
+        self._digest = REMOVAL if assignment.removed else hooks.content_digest(delivery.bundle.lines)
+        self._generation = assignment.generation
+        self.farewell = farewell if assignment.removed else ()
         self._noted = False
         self._ended: dict[str, Hook] = {}
         """Seen to have ended between passes: an object with a time to live may be gone by the next."""

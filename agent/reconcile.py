@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent.applier import Applier, Held, Lanes, Outcome, Pass, Retry
+from agent.applier import Applier, Lanes, Outcome, Pass, Retry
 from agent.cache import Change, LiveCache
 from agent.consent import Consents
 from agent.diagnosis import Diagnosis
@@ -25,7 +25,7 @@ from agent.domain.hooks import Moment
 from agent.domain.plan import Known, Plan, plan
 from agent.domain.reach import account_user, within
 from agent.domain.stepping import Step
-from agent.hookrun import REMOVAL, HookRun
+from agent.hookrun import HookRun
 from agent.inbox import Delivery
 from agent.inventory import Inventory
 from agent.judging import Judge
@@ -135,12 +135,7 @@ class Reconciler:
         alike = previous if previous and previous._policy.health == self._policy.health else None
         self._by_rules: Judge = alike._by_rules if alike else Judge(self._policy.health, tools.clock)
         self._judged: dict[Key, HealthStatus] = dict(alike._judged) if alike else {}
-        lines = delivery.bundle.lines
-        content = REMOVAL if self.assignment.removed else hooks.content_digest(lines)
-        self._hooks = HookRun(tools.inventory, self._view, self._unit, content, self.assignment.generation)
-        self._farewell = farewell if self.assignment.removed else ()
-        self._awaited: dict[Key, Held] = {}
-        """What objects were held back for in the last pass."""
+        self._hooks = HookRun(tools.inventory, self._view, delivery, farewell)
         self._stops = Stops()
         self._said_by_server: dict[ObjectRef, tuple[str, ...]] = previous._said_by_server if previous else {}
         """Its warnings about objects it took."""
@@ -289,9 +284,7 @@ class Reconciler:
         desired = self._desired or {}
         await self._examine(desired[key] for key in suspects if key in desired)
         hooked = any(self._hooks.awaits(key) for key in suspects)
-        freed = any(
-            self._up(each.cause).health is Health.HEALTHY for key in suspects if (each := self._awaited.get(key))
-        )
+        freed = any(self._up(ref).health is Health.HEALTHY for ref, _, _ in self._stops.held if ref.key in suspects)
         apart = desired.keys() | self._hooks.wanted.keys()
         strangers = any(key not in apart and self._is_member(key) for key in suspects)
         return strangers or hooked or freed or bool(self._vigil.standing() - self._vigil.held(self._policy))
@@ -306,7 +299,7 @@ class Reconciler:
             # A cluster made anew under its old name: what we know of the old one is no drift here.
             self._applied.clear()
         if self._desired is None or not self._all_served:
-            manifests = self._delivery.bundle.manifests or self._farewell
+            manifests = self._delivery.bundle.manifests or self._hooks.farewell
             prepared, wrong = prepare(manifests, self._unit, self._set_id, self._survey.namespaced)
             prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
             self._refused = [*wrong, *unreachable]
@@ -466,7 +459,8 @@ class Reconciler:
             deleted = await self._prune(work, known)
             passed.outcomes.update({each.ref.key: each for each in deleted})
             outcomes += deleted
-            if not deleted and not work.leaving:
+            gone = not deleted and not work.leaving and not (self.assignment.removed and work.blocked)
+            if gone:
                 passed.add(await self._apply(work.after, known))
         passed.add(await self._apply(work.at_failure, known))
         self._hooks.look()
@@ -477,7 +471,6 @@ class Reconciler:
         giving_up = bool(verdict.phase is Phase.FAILED and persistent) and self._hooks.give_up(verdict.reason)
         await self._tidy()
         news, self._drift_news = self._drift_news, []
-        self._awaited = {each.cause.key: each for each in passed.held.values()}
         self._stops = self._in_the_way(work, passed)
         unfinished = bool(passed.held or work.waiting or work.prune or work.leaving or giving_up)
         unfinished = unfinished or bool(self._hooks.unfinished())
@@ -499,6 +492,7 @@ class Reconciler:
 
     def _in_the_way(self, work: Plan, passed: Pass) -> Stops:
         waits = Counter(each.cause.key for each in passed.held.values())
+        causes = {each.cause.key: each for each in passed.held.values()}
         failed = [Refused(each.ref, each.reason) for each in passed.outcomes.values() if each.failed]
         return Stops(
             failed=(*failed, *self._refused),
@@ -507,7 +501,7 @@ class Reconciler:
             leaving=work.leaving,
             unconfirmed=work.blocked,
             hooks=tuple(hook for hook in self._hooks.unfinished() if not hook.to_make),
-            held=tuple((each.cause, each.reason, waits[key]) for key, each in self._awaited.items()),
+            held=tuple((each.cause, each.reason, waits[key]) for key, each in causes.items()),
         )
 
     async def _tidy(self) -> None:

@@ -57,7 +57,9 @@ def depends_on(manifest: Manifest) -> tuple[str, ...]:
 def wave(manifest: Manifest) -> int:
     """The sync wave (Argo CD) or hook weight (Helm); 0 when absent or no number."""
     noted = notes(manifest)
-    text = noted.get(_WAVE) or (noted.get(_HELM_WEIGHT) if is_hook(manifest) else None) or "0"
+    text = noted.get(_WAVE) or (noted.get(_HELM_WEIGHT) if _HELM_WEIGHT in noted and is_hook(manifest) else None)
+    if not text:
+        return 0
     try:
         return int(text)
     except ValueError:

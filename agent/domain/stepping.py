@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agent.domain import hooks, order
+from agent.domain import hints, hooks, order
 from agent.domain.desired import Desired, Key
 from agent.domain.hooks import Hook, Moment, Run, Stand
 from agent.domain.order import Gate, Item, Need, Order, Spot
@@ -47,6 +47,8 @@ def line_up(
     `absent` are objects that somebody else looks after. `unconditional` ones were applied before as they are now:
     putting them back waits for no wave. `overdue`: nothing waits for backends any more.
     """
+    if not to_send and not any(hints.depends_on(each.manifest) for each in main):
+        return Line()
     items = [Item(each.ref, each.manifest) for each in main]
     items += [Item(hook.each.ref, hook.each.manifest, stage_of(hook.moment), hook=True) for hook in found]
     arranged = order.arrange(items, absent)
