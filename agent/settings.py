@@ -134,6 +134,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Sett
 
 
 def _agent(given: argparse.Namespace, env: Mapping[str, str]) -> AgentSettings:
+    if given.lease < 1:
+        raise UsageError(f"--lease must be at least 1 second, not {given.lease:g}")
     for option in ("cluster", "nats"):
         if not getattr(given, option):
             raise UsageError(f"--{option} (or YARDARM_{option.upper()}) is missing; see yardarm-agent --help")
@@ -154,6 +156,7 @@ def _agent(given: argparse.Namespace, env: Mapping[str, str]) -> AgentSettings:
         context=given.context,
         state=state,
         heartbeat=given.heartbeat,
+        lease=given.lease,
         inventory_namespace=inventory,
         namespace_scope=scope,
         log_level=given.log_level,
@@ -256,6 +259,8 @@ def _agent_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     options.add("creds", "credentials from `yardarm cluster join`", kind=Path, metavar="FILE")
     options.add("kubeconfig", "kubeconfig file; without it, the pod's service account", kind=Path, metavar="FILE")
     options.add("context", "context in the kubeconfig; without it, the current one", default="", metavar="NAME")
+    wait = "seconds without a sign of the acting agent until another may act"
+    options.add("lease", wait, default="15", kind=float, metavar="SECONDS")
     _scoping(options)
     _common(options)
     return parser

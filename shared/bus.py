@@ -120,7 +120,12 @@ class Bus:
         while True:
             self._closed.clear()
             try:
+                task = asyncio.current_task()
+                cancellations = task.cancelling() if task is not None else 0
                 self._client = await self._connect()
+                if task is not None and task.cancelling() > cancellations:
+                    # As in `request`: a cancellation that comes together with the connection is lost in the client.
+                    raise asyncio.CancelledError
                 backoff.reset()
                 await self._closed.wait()
             except (nats.errors.Error, OSError) as error:

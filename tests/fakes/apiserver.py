@@ -128,9 +128,7 @@ class ControlPlane:
             "--log-level=warn", "--unsafe-no-fsync",
         )  # fmt: skip
         managed = (self._assets / "kube-controller-manager").exists()
-        (self._home / "tokens.csv").write_text(
-            f"{TOKEN},admin,admin,system:masters\n{USER_TOKEN},agent,agent,agents\n"
-        )
+        (self._home / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n{USER_TOKEN},agent,agent,agents\n")
         self._run(
             "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{etcd}", "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1", f"--secure-port={port}", "--endpoint-reconciler-type=none",

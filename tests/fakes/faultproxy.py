@@ -30,7 +30,14 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"}
+REASONS = {
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host", "accept-encoding"}
 
 
@@ -65,6 +72,8 @@ class Fault:
 class FaultProxy:
     upstream: str
     tls: ssl.SSLContext | bool = False
+    token: str = ""
+    """Sent upstream where a request carries none: over plain HTTP the official client sends none."""
     seed: int = 0
     faults: tuple[Fault, ...] = ()
     requests: Counter = field(default_factory=Counter)
@@ -78,7 +87,9 @@ class FaultProxy:
         self._luck = random.Random(self.seed)
         self._calm = asyncio.Event()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self.tls, limit=0), auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+            connector=aiohttp.TCPConnector(ssl=self.tls, limit=0),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -125,8 +136,12 @@ class FaultProxy:
         async with self._open(request, body) as answer:
             return await answer.read()
 
-    def _open(self, request: web.BaseRequest, body: bytes) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _open(
+        self, request: web.BaseRequest, body: bytes
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
         return self._session.request(
             request.method, URL(self.upstream + request.raw_path, encoded=True), data=body or None, headers=headers,
             allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None),
@@ -178,7 +193,9 @@ def about(request: web.BaseRequest) -> tuple[str, str]:
     plural, named = (parts[0] if parts else ""), len(parts) > 1
     if request.method == "GET" and plural:
         return ("get" if named else "watch" if request.query.get("watch") == "true" else "list"), plural
-    return {"GET": "get", "POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}[request.method], plural
+    return {"GET": "get", "POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}[
+        request.method
+    ], plural
 
 
 def _abort(request: web.BaseRequest) -> web.StreamResponse:
@@ -189,7 +206,14 @@ def _abort(request: web.BaseRequest) -> web.StreamResponse:
 
 def _body(code: int) -> dict[str, object]:
     message = f"made up by the proxy: {code}"
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": REASONS[code], "message": message}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": REASONS[code],
+        "message": message,
+    }
 
 
 def _status(code: int, retry_after: int | None) -> web.Response:

@@ -36,7 +36,12 @@ def configmap(name, namespace="", **data):
 
 
 def cluster_role(name):
-    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": []}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [],
+    }
 
 
 class Place:
@@ -91,7 +96,9 @@ async def place(request, tmp_path):
         else:
             server = stack.enter_context(apiserver.real(tmp_path))
         hub = await stack.enter_async_context(agent_hub(tmp_path))
-        kube = await stack.enter_async_context(await Kube.connect(Access.url(server.url, server.token, server.ca or None)))
+        kube = await stack.enter_async_context(
+            await Kube.connect(Access.url(server.url, server.token, server.ca or None))
+        )
         place = Place(server, hub, kube, tmp_path, stack)
         async with contextlib.AsyncExitStack() as place.stack:
             yield place
@@ -174,7 +181,13 @@ async def test_the_lease_may_be_forbidden(place):
 
     await place.hub.healthy(await place.assign("shop", configmap("a"), namespace=one))
 
-    await place.hub.until(lambda: any("a second agent for this cluster would not be noticed" in text for beat in place.hub.beats for text in beat.problems))
+    await place.hub.until(
+        lambda: any(
+            "a second agent for this cluster would not be noticed" in text
+            for beat in place.hub.beats
+            for text in beat.problems
+        )
+    )
 
 
 async def test_a_project_is_applied_in_the_name_of_its_service_account(place):

@@ -30,6 +30,14 @@ def test_the_environment_does_as_well():
     assert (settings.cluster, settings.heartbeat, settings.namespace_scope) == ("c1", 2.0, ("a", "b"))
 
 
+def test_inventories_are_kept_where_the_agent_may_write():
+    assert parse(BASE, IN_CLUSTER).inventory_namespace == "yardarm-system"
+    assert parse([*BASE, "--namespace-scope", "a,b"], IN_CLUSTER).inventory_namespace == "a"
+    assert (
+        parse([*BASE, "--namespace-scope", "a,b", "--inventory-namespace", "b"], IN_CLUSTER).inventory_namespace == "b"
+    )
+
+
 def test_the_command_line_wins():
     assert parse([*BASE, "--heartbeat", "3"], IN_CLUSTER | {"YARDARM_HEARTBEAT": "2"}).heartbeat == 3.0
 
@@ -49,6 +57,11 @@ def test_outside_a_cluster_state_is_kept_per_cluster(tmp_path):
         (BASE, {}, "give --kubeconfig FILE"),
         ([*BASE, "--context", "kind"], IN_CLUSTER, "give --kubeconfig FILE too"),
         ([*BASE, "--heartbeat", "0"], IN_CLUSTER, "more than 0"),
+        ([*BASE, "--lease", "0"], IN_CLUSTER, "at least 1 second"),
+        ([*BASE, "--scope", "namespace"], IN_CLUSTER, "contradict"),
+        ([*BASE, "--scope", "cluster", "--namespace-scope", "a"], IN_CLUSTER, "contradict"),
+        ([*BASE, "--namespace-scope", "a,b", "--inventory-namespace", "c"], IN_CLUSTER, "c is not among"),
+        (["rbac", "--act-as", "deployer"], {}, "NAMESPACE/NAME"),
         (["sandbox", "--nats", "x"], {}, "--clusters (or YARDARM_CLUSTERS) is missing"),
     ],
 )
