@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.sandbox import crd, managed, problems, strategies, typed
+from agent.sandbox import admission, crd, managed, problems, strategies, typed
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.fields import FieldSet
 from agent.sandbox.kinds import Kind
@@ -197,6 +197,8 @@ def _stored_new(cluster: Cluster, kind: Kind, obj: Object, options: Options) -> 
     key = (metadata.get("namespace", ""), metadata["name"])
     if cluster.store.get(kind.storage, key) is not None:
         raise problems.already_exists(kind.plural, kind.group, metadata["name"])
+    if kind.storage == admission.PODS:
+        admission.check_quota(cluster, obj)
     if not options.dry_run:
         cluster.store.put(kind.storage, obj, None)
     return obj

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.sandbox import defaults
+from agent.sandbox import admission, defaults
 from agent.sandbox.cluster import Cluster
 from agent.sandbox.kinds import Kind
 from agent.sandbox.problems import bad_request
@@ -170,8 +170,9 @@ TOLERATIONS = [
 ]
 
 
-def _pod(_: Cluster, obj: Object) -> None:
+def _pod(cluster: Cluster, obj: Object) -> None:
     spec = obj["spec"]
+    admission.limit(cluster, obj)
     defaults.fill(spec, {"serviceAccountName": "default", "priority": 0, "preemptionPolicy": "PreemptLowerPriority"})
     spec["serviceAccount"] = spec["serviceAccountName"]
     keys = {t.get("key") for t in spec.get("tolerations") or ()}

@@ -111,8 +111,20 @@ def _bounds(deployment: Object) -> tuple[int, int]:
     return (surge, unavailable) if surge or unavailable else (0, 1)
 
 
+def _tell_of_scaling(context: Context, replica_set: Object, replicas: int) -> None:
+    metadata, now = replica_set["metadata"], replica_set["spec"]["replicas"]
+    owner = metadata["ownerReferences"][0]
+    about = {
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"],
+        "metadata": {"name": owner["name"], "namespace": metadata["namespace"], "uid": owner["uid"]},
+    }  # fmt: skip
+    text = f"Scaled {'up' if replicas > now else 'down'} replica set {metadata['name']} from {now} to {replicas}"
+    context.events.say(about, "ScalingReplicaSet", text, source="deployment-controller")
+
+
 def _scale(context: Context, replica_set: Object, replicas: int) -> None:
     if replica_set["spec"]["replicas"] != replicas:
+        _tell_of_scaling(context, replica_set, replicas)
         replica_set["spec"]["replicas"] = replicas
         context.write(SETS, replica_set, status=False)
         fresh = context.get(SETS, (replica_set["metadata"]["namespace"], replica_set["metadata"]["name"]))
@@ -197,6 +209,11 @@ def _status(context: Context, deployment: Object, name: str) -> None:
     conditions = _set(conditions, _available_condition(now, enough=enough))
     complete = updated == wanted == replicas == available
     conditions = _set(conditions, _progressing(context, deployment, current, before, status, complete=complete))
+    failure = next((c for one in sets for c in one["status"].get("conditions") or ()), None)
+    if failure is not None:
+        conditions = _set(conditions, {**failure, "lastUpdateTime": now})
+    else:
+        conditions = [c for c in conditions if c["type"] != "ReplicaFailure"]
     deployment["status"] = {**status, "conditions": conditions}
     context.write(DEPLOYMENTS, deployment)
 

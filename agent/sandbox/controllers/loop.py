@@ -14,6 +14,7 @@ from typing import Any
 
 from agent.sandbox import deletion, managed, registry, strategies
 from agent.sandbox.cluster import Cluster
+from agent.sandbox.controllers.events import Recorder
 from agent.sandbox.deletion import DeleteOptions
 from agent.sandbox.managed import Writer
 from agent.sandbox.problems import ApiError
@@ -42,6 +43,9 @@ class Context:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self.cluster = cluster
         self.settings = settings
+        self.events = Recorder(cluster)
+        self.selectors: dict[str, dict[str, dict[str, str]]] = {}
+        """Selectors of services: namespace -> name -> labels; kept by `controllers.endpoints`."""
         self._queue: dict[tuple[Controller, NameKey], None] = {}
         self._scheduled = False
 

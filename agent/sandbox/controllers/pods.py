@@ -1,8 +1,9 @@
 """Scheduler and kubelets: pods get a node, become ready after a while, fail when told to, and end when deleted.
 
 Annotations on the pod (through its template): `sandbox.yardarm.dev/ready-after: "1.5"` seconds, and
-`sandbox.yardarm.dev/fail: ImagePullBackOff | CrashLoopBackOff | never-ready`. An image with the tag `broken` is one
-that cannot be pulled. Pods that run to completion (restartPolicy other than Always) succeed when others become ready.
+`sandbox.yardarm.dev/fail`, whose values are in `controllers.failures` (and Unschedulable here). An image with the tag
+`broken` is one that cannot be pulled. Pods that run to completion (restartPolicy other than Always) succeed
+when others become ready.
 """
 
 from __future__ import annotations
@@ -10,20 +11,16 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+from agent.sandbox.controllers import failures
+from agent.sandbox.controllers.events import KUBELET, SCHEDULER
 from agent.sandbox.controllers.loop import Context
 from agent.sandbox.store import NameKey
 
 Object = dict[str, Any]
 PODS = ("", "pods")
 READY_AFTER = "sandbox.yardarm.dev/ready-after"
-FAIL = "sandbox.yardarm.dev/fail"
 TERMINATION = 0.05
 """Seconds that containers take to stop."""
-
-_WHY = {
-    "ImagePullBackOff": 'Back-off pulling image "{image}"',
-    "CrashLoopBackOff": "back-off 10s restarting failed container={name} pod={pod}",
-}
 
 
 def reconcile(context: Context, key: NameKey) -> None:
@@ -43,6 +40,8 @@ def _end(context: Context, key: NameKey, pod: Object) -> None:
     if not pod["metadata"].get("deletionGracePeriodSeconds"):
         return
     uid = pod["metadata"]["uid"]
+    for container in pod["spec"].get("containers") or ():
+        _say(context, pod, "Killing", f"Stopping container {container['name']}")
 
     def gone() -> None:
         found = context.get(PODS, key)
@@ -56,18 +55,37 @@ def _bind(context: Context, pod: Object) -> None:
     bucket = context.cluster.store.bucket(("", "nodes"))
     names = [record.key[1] for record in bucket.records.values() if _fits(pod, record.decoded()["spec"])]
     now = context.cluster.now()
-    if not names:
-        message = f"0/{len(bucket.order)} nodes are available: no nodes available to schedule pods."
+    if not names or failures.of(pod) == "Unschedulable":
+        message = _unschedulable(len(bucket.order), len(names))
         condition = {
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
             "lastProbeTime": None, "lastTransitionTime": now,
         }  # fmt: skip
         pod["status"]["conditions"] = [condition]
-        context.write(PODS, pod, manager="kube-scheduler")
+        known = (context.get(PODS, (pod["metadata"]["namespace"], pod["metadata"]["name"])) or pod)["status"]
+        if [(c["type"], c.get("message")) for c in known.get("conditions") or ()] != [("PodScheduled", message)]:
+            context.write(PODS, pod, manager="kube-scheduler")
+            context.events.say(pod, "FailedScheduling", message, source=SCHEDULER, warning=True)
         return
     pod["spec"]["nodeName"] = names[zlib.crc32(pod["metadata"]["name"].encode()) % len(names)]
     pod["status"]["conditions"] = [_condition("PodScheduled", now, ok=True)]
     context.write(PODS, pod, manager="kube-scheduler")
+    where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']} to {pod['spec']['nodeName']}"
+    context.events.say(pod, "Scheduled", f"Successfully assigned {where}", source=SCHEDULER)
+
+
+def _unschedulable(nodes: int, fitting: int) -> str:
+    if not fitting:
+        return f"0/{nodes} nodes are available: no nodes available to schedule pods."
+    return (
+        f"0/{nodes} nodes are available: {nodes} Insufficient cpu. preemption: 0/{nodes} nodes are available: "
+        f"{nodes} No preemption victims found for incoming pod."
+    )
+
+
+def _say(context: Context, pod: Object, reason: str, message: str, *, warning: bool = False) -> None:
+    host = pod["spec"].get("nodeName", "")
+    context.events.say(pod, reason, message, source=KUBELET, warning=warning, host=host)
 
 
 def _fits(pod: Object, node: Object) -> bool:
@@ -85,15 +103,6 @@ def _condition(kind: str, now: str, *, ok: bool, reason: str = "", message: str 
     return out
 
 
-def failure_of(pod: Object) -> str:
-    """How this pod is meant to fail; empty: not at all."""
-    told: str = (pod["metadata"].get("annotations") or {}).get(FAIL, "")
-    if told:
-        return told
-    broken = any(c.get("image", "").endswith(":broken") for c in pod["spec"].get("containers") or ())
-    return "ImagePullBackOff" if broken else ""
-
-
 def _delay(context: Context, pod: Object) -> float:
     try:
         return float((pod["metadata"].get("annotations") or {})[READY_AFTER])
@@ -102,56 +111,37 @@ def _delay(context: Context, pod: Object) -> float:
 
 
 def _start(context: Context, key: NameKey, pod: Object) -> None:
-    failure = failure_of(pod)
+    failure = failures.of(pod)
     delay = _delay(context, pod)
     if failure or delay > 0:
-        running = failure != "ImagePullBackOff"
-        _report(context, pod, ready=False, waiting="" if failure == "never-ready" else failure, running=running)
+        running = failure not in failures.NOT_STARTED
+        _report(context, pod, ready=False, failure=failure, running=running)
+    for reason, message, warning in failures.told(pod, failure):
+        _say(context, pod, reason, message, warning=warning)
     uid = pod["metadata"]["uid"]
 
     def ready() -> None:
         found = context.get(PODS, key)
         if found is None or found["metadata"]["uid"] != uid or "deletionTimestamp" in found["metadata"]:
             return
-        _report(context, found, ready=True, waiting="", running=True)
+        _report(context, found, ready=True, failure="", running=True)
 
     def failed() -> None:
         found = context.get(PODS, key)
         if found is not None and found["metadata"]["uid"] == uid:
-            found["status"] |= {"phase": "Failed", "containerStatuses": _containers(found, "", ready=False, ended=1)}
+            ended = failures.containers(found, failure, ready=False, over=True)
+            found["status"] |= {"phase": "Failed", "containerStatuses": ended}
             context.write(PODS, found, manager="kubelet")
 
-    if failure == "CrashLoopBackOff" and pod["spec"].get("restartPolicy") == "Never":
+    if failure in failures.EXITS and pod["spec"].get("restartPolicy") == "Never":
         context.cluster.after(delay, failed)
     elif not failure and delay > 0:
         context.cluster.after(delay, ready)
     elif not failure:
-        _report(context, pod, ready=True, waiting="", running=True)
+        _report(context, pod, ready=True, failure="", running=True)
 
 
-def _containers(pod: Object, waiting: str, *, ready: bool, ended: int | None = None) -> list[Object]:
-    now = pod["status"].get("startTime")
-    out = []
-    for container in pod["spec"].get("containers") or ():
-        state: Object = {"running": {"startedAt": now}}
-        if waiting:
-            why = _WHY.get(waiting, waiting)
-            text = why.format(image=container.get("image"), name=container["name"], pod=pod["metadata"]["name"])
-            state = {"waiting": {"reason": waiting, "message": text}}
-        if ended is not None:
-            reason = "Completed" if ended == 0 else "Error"
-            state = {"terminated": {"exitCode": ended, "reason": reason, "startedAt": now, "finishedAt": now}}
-        out.append(
-            {
-                "name": container["name"], "image": container.get("image", ""), "imageID": "", "ready": ready,
-                "restartCount": 3 if waiting == "CrashLoopBackOff" else 0, "started": ready, "state": state,
-                "lastState": {},
-            }
-        )  # fmt: skip
-    return out
-
-
-def _report(context: Context, pod: Object, *, ready: bool, waiting: str, running: bool) -> None:
+def _report(context: Context, pod: Object, *, ready: bool, failure: str, running: bool) -> None:
     now = context.cluster.now()
     status = pod["status"]
     status.setdefault("startTime", now)
@@ -172,7 +162,7 @@ def _report(context: Context, pod: Object, *, ready: bool, waiting: str, running
         _condition("PodScheduled", now, ok=True),
     ]
     status["phase"] = "Succeeded" if to_completion else "Running" if running else "Pending"
-    status["containerStatuses"] = _containers(pod, waiting, ready=not unready, ended=0 if to_completion else None)
+    status["containerStatuses"] = failures.containers(pod, failure, ready=not unready, over=to_completion)
     status |= {"hostIP": "10.0.0.1", "podIP": address, "podIPs": [{"ip": address}], "hostIPs": [{"ip": "10.0.0.1"}]}
     context.write(PODS, pod, manager="kubelet")
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from agent.sandbox.controllers import (
+    apiservices,
+    budgets,
     claims,
     crds,
     daemonsets,
     deployments,
+    endpoints,
     garbage,
     jobs,
     namespaces,
     pods,
+    quotas,
     replicasets,
     services,
     statefulsets,
 )
 from agent.sandbox.controllers.loop import Context, Controller, controlled_by
-from agent.sandbox.store import StorageKey
+from agent.sandbox.store import NameKey, StorageKey
 
 Object = dict[str, Any]
 
@@ -34,6 +38,10 @@ OWN: dict[StorageKey, Controller] = {
     ("", "persistentvolumes"): claims.volume,
     ("", "services"): services.reconcile,
     ("apiextensions.k8s.io", "customresourcedefinitions"): crds.reconcile,
+    apiservices.API_SERVICES: apiservices.reconcile,
+    budgets.BUDGETS: budgets.reconcile,
+    budgets.SCALERS: budgets.scaler,
+    quotas.QUOTAS: quotas.reconcile,
 }
 """Controllers of the changed object itself."""
 
@@ -77,5 +85,23 @@ class Wiring:
             crds.content_gone(context, storage)
         elif "deletionTimestamp" in metadata or (change == "ADDED" and metadata.get("ownerReferences")):
             garbage.look_at(context, storage, key, obj)
-        if storage == ("", "nodes"):
+        self._neighbours(storage, change, key, obj)
+
+    def _neighbours(self, storage: StorageKey, change: str, key: NameKey, obj: Object) -> None:
+        """Wakes what is bound to the changed object by selectors and names instead of owners."""
+        context = self._context
+        if storage == ("", "pods"):
+            endpoints.pod_changed(context, obj)
+            budgets.pod_changed(context, key[0])
+            quotas.pods_changed(context, key[0])
+        elif storage == ("", "services"):
+            endpoints.service_changed(context, key, None if change == "DELETED" else obj)
+            apiservices.backends_changed(context)
+        elif storage == endpoints.SLICES:
+            apiservices.backends_changed(context)
+        elif storage in budgets.TARGETS.values():
+            budgets.target_changed(context, key[0])
+        elif storage == quotas.QUOTAS:
+            replicasets.refused_again(context, key[0])
+        elif storage == ("", "nodes"):
             daemonsets.nodes_changed(context)

@@ -172,3 +172,54 @@ async def test_a_claim_is_bound(sandbox: Sandbox, session: aiohttp.ClientSession
     assert bound["status"]["capacity"] == {"storage": "1Gi"}
     assert (await get(session, f"{url}/api/v1/persistentvolumes/{bound['spec']['volumeName']}"))[0] == 200
     assert (await apply(session, path, body))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("failure", "waiting", "last", "code"),
+    [
+        ("OOMKilled", "CrashLoopBackOff", "OOMKilled", 137),
+        ("CrashLoopBackOff", "CrashLoopBackOff", "Error", 1),
+        ("CreateContainerConfigError", "CreateContainerConfigError", None, None),
+        ("probe", None, None, None),
+    ],
+)
+async def test_containers_fail_as_told(
+    sandbox: Sandbox, session: aiohttp.ClientSession, failure: str, waiting: str | None, last: str | None,
+    code: int | None,
+) -> None:  # fmt: skip
+    url = sandbox.add_cluster("dev-eu-1")
+    assert (await apply(session, f"{url}/apis/apps/v1/namespaces/default/deployments/web", web(fail=failure)))[0] == 201
+    pods = f"{url}/api/v1/namespaces/default/pods"
+    found = await until(session, pods, lambda b: b["items"] and b["items"][0]["status"].get("containerStatuses"))
+    status = found["items"][0]["status"]["containerStatuses"][0]
+    ended = status["lastState"].get("terminated", {})
+    assert (status["state"].get("waiting", {}).get("reason"), ended.get("reason"), ended.get("exitCode")) == (
+        waiting, last, code,
+    )  # fmt: skip
+    assert not status["ready"]
+    log = await get(session, f"{pods}/{found['items'][0]['metadata']['name']}/log")
+    assert log == (200, b"sandbox pods run no containers, so there is no log\n")
+    events = (await get(session, f"{url}/api/v1/namespaces/default/events"))[1]["items"]
+    assert "Warning" in {e["type"] for e in events if e["involvedObject"]["kind"] == "Pod"}
+
+
+async def test_events_are_few(sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
+    url = sandbox.add_cluster("dev-eu-1")
+    body = web()
+    body["spec"]["replicas"] = 100
+    assert (await apply(session, f"{url}/apis/apps/v1/namespaces/default/deployments/web", body))[0] == 201
+    pods = f"{url}/api/v1/namespaces/default/pods"
+    await until(session, pods, lambda b: sum(p["status"]["phase"] == "Running" for p in b["items"]) == 100)
+    events = (await get(session, f"{url}/api/v1/namespaces/default/events"))[1]["items"]
+    assert len(events) == 200
+
+
+async def test_unschedulable(sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
+    url = sandbox.add_cluster("dev-eu-1")
+    place = f"{url}/apis/apps/v1/namespaces/default/deployments/web"
+    assert (await apply(session, place, web(fail="Unschedulable")))[0] == 201
+    pods = f"{url}/api/v1/namespaces/default/pods"
+    found = await until(session, pods, lambda b: b["items"] and b["items"][0]["status"].get("conditions"))
+    condition = found["items"][0]["status"]["conditions"][0]
+    assert (condition["type"], condition["reason"]) == ("PodScheduled", "Unschedulable")
+    assert "Insufficient cpu" in condition["message"]
