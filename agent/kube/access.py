@@ -1,7 +1,7 @@
 """Where a cluster's API is and how we prove who we are. It describes and opens; it sends nothing itself.
 
-`kubernetes.aio` is imported only by `agent.kube.kubeconfig`, and that only when a kubeconfig file is used: it costs
-about 25 MB.
+`kubernetes.aio` is imported only by `agent.kube.kubeconfig`, which runs as a process of its own when a kubeconfig file
+is used: it costs about 25 MB.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Kubeconfig(Access):
 
     async def open(self, clock: Clock) -> Endpoint:
         """See `Access.open`."""
-        from agent.kube.kubeconfig import open_kubeconfig
+        from agent.kube.contexts import open_kubeconfig
 
         return await open_kubeconfig(self.path, self.context, clock)
 

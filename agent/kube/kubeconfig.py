@@ -1,8 +1,10 @@
-"""Kubeconfig files, by the official client's loader: contexts, certificates, tokens, exec plugins, OIDC.
+"""Reads a kubeconfig file by the official client's loader: contexts, certificates, tokens, exec plugins, OIDC.
 
-Imported only when such a file is given. Where that loader merely logs that a plugin failed and goes on as nobody, this
-raises; where it waits for a plugin for ever, this stops it after `PLUGIN_TIMEOUT`. A client certificate that a plugin
-renews is picked up at the next start, a token at once.
+    python -m agent.kube.kubeconfig FILE [CONTEXT]
+
+Prints an `agent.kube.contexts.Loaded` as JSON and ends; standard input holds the `memory` of the run before. A process
+of its own, because that loader costs 20 MB. Where it merely logs that a plugin failed and goes on as nobody, this
+says what is wrong; where it waits for a plugin for ever, this stops it after `PLUGIN_TIMEOUT`.
 """
 
 # The official client has no type hints; what it hands over is checked here.
@@ -11,13 +13,14 @@ renews is picked up at the next start, a token at once.
 from __future__ import annotations
 
 import asyncio
-import logging
+import base64
 import os
-import ssl
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
@@ -25,41 +28,27 @@ from kubernetes.aio.config.dateutil import parse_rfc3339
 from kubernetes.aio.config.exec_provider import ExecProvider
 from kubernetes.aio.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
 
-from agent.kube.access import REREAD, Endpoint
+from agent.kube.contexts import Loaded, origin
 from agent.kube.errors import AccessError
-from shared.tasks import Clock
-
-log = logging.getLogger(__name__)
 
 PLUGIN_TIMEOUT = 60.0
-MIN_RENEWAL = 5.0
-"""Seconds between two runs of a plugin whose credentials are refused."""
-
-EXPIRY_MARGIN = 60.0
-"""Seconds before a plugin's token expires that it is asked for a new one."""
 
 
 class _Loader(KubeConfigLoader):
-    """The official loader, with exec plugins that fail loudly and in time, and run again only when they must."""
+    """The official loader, with exec plugins that fail loudly and in time."""
 
-    def __init__(self, *args: Any, clock: Clock, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._clock = clock
-        self._valid_until = float("-inf")
-        self.renew = False
-        """Run the plugin even if what it gave has not expired: the server refused it."""
+    expires: float | None = None
+    """Unix seconds."""
 
     async def load_from_exec_plugin(self) -> bool:
         """Sets `token`, or `cert_file` and `key_file`, from the plugin's answer."""
-        if not self.renew and self._clock.now() < self._valid_until - EXPIRY_MARGIN:
-            return True
         status = await _run_plugin(ExecProvider((self._user or {})["exec"]))
         if token := status.get("token"):
             self.token = f"Bearer {token}"
         elif not self._take_certificate(status):
             raise ConfigException("exec: the plugin answered with neither a token nor a certificate and its key")
         expiry = status.get("expirationTimestamp")
-        self._valid_until = parse_rfc3339(expiry).timestamp() if expiry else float("inf")
+        self.expires = parse_rfc3339(expiry).timestamp() if expiry else None
         return True
 
     def _take_certificate(self, status: Mapping[str, Any]) -> bool:
@@ -71,84 +60,75 @@ class _Loader(KubeConfigLoader):
         self.key_file = FileOrData(pair, "key", base64_file_content=False).as_file()
         return True
 
+    def remember(self, memory: Mapping[str, str]) -> None:
+        """What an identity provider gave before takes the place of what the file says."""
+        if memory and self._provider_settings() is not None:
+            self._user["auth-provider"].value["config"] = dict(memory)  # type: ignore[index]
 
-class KubeconfigCredentials:
-    """The user of one context, loaded again every `REREAD` seconds or when it was refused."""
+    def memory(self) -> dict[str, str]:
+        """What the next run has to know."""
+        settings = self._provider_settings() or {}
+        return {name: value for name, value in settings.items() if isinstance(value, str)}
 
-    def __init__(self, loader: _Loader, configuration: Any, origin: str, clock: Clock) -> None:
-        self._loader = loader
-        self._configuration = configuration
-        self._origin = origin
-        self._clock = clock
-        self._loaded_at = float("-inf")
-        self._loading = asyncio.Lock()
+    def valid_until(self) -> float | None:
+        """When the token has to be renewed, in unix seconds; None when nobody says."""
+        settings = self._provider_settings() or {}
+        if self.provider == "oidc":
+            return _expiry_of(settings.get("id-token", ""))
+        expiry = settings.get("expiry")
+        return parse_rfc3339(expiry).timestamp() if expiry else self.expires
 
-    async def authorization(self, *, refused: str | None = None) -> str:
-        """See `agent.kube.access.Credentials`. One plugin runs at a time, and not at every refusal.
+    def _provider_settings(self) -> dict[str, Any] | None:
+        if self.provider is None or self._user is None or "config" not in self._user["auth-provider"]:
+            return None
+        return dict(self._user["auth-provider"]["config"].value)
 
-        What cannot be renewed is used until the server refuses it.
-        """
-        if self._due(REREAD) or refused == self._value():
-            async with self._loading:
-                if self._due(REREAD) or (refused == self._value() and self._due(MIN_RENEWAL)):
-                    await self._renew(refused)
-        return self._value()
-
-    async def _renew(self, refused: str | None) -> None:
-        try:
-            await self.load(renew=refused is not None)
-        except AccessError as error:
-            if refused is not None or not self._value():
-                raise
-            log.warning("credentials cannot be renewed", extra={"error": str(error)})
-
-    async def load(self, *, renew: bool = False) -> None:
-        """Reads what the context names and runs its plugin if it must.
-
-        Raises:
-            AccessError: names the file and the context.
-        """
-        self._loaded_at = self._clock.monotonic()
-        self._loader.renew = renew
-        try:
-            await self._loader.load_and_set(self._configuration)
-        except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-            raise AccessError(f"{self._origin}: {error}") from error
-
-    def _value(self) -> str:
-        return str(self._configuration.api_key.get("BearerToken") or "").strip()
-
-    def _due(self, seconds: float) -> bool:
-        return self._clock.monotonic() - self._loaded_at >= seconds
+    def token_file(self) -> str:
+        """The file that others keep the token in; empty when it comes from elsewhere."""
+        user = self._user
+        if user is None or self.provider in ("gcp", "oidc") or "exec" in user or user.safe_get("token"):
+            return ""
+        file = user.safe_get("tokenFile")
+        return str(Path(self._get_base_path(user.path), file).absolute()) if file else ""
 
 
-async def open_kubeconfig(path: str, context: str | None, clock: Clock) -> Endpoint:
-    """Opens a context of the file, or of several files joined by `:`.
+async def load(path: str, context: str | None, memory: Mapping[str, str]) -> Loaded:
+    """Reads a context of the file, or of several files joined by `:`, and runs its plugin.
 
     Raises:
         AccessError: a file, the context, or its credentials are not usable.
     """
-    origin = f"kubeconfig {path}" + (f", context {context}" if context else "")
+    name = origin(path, context)
+    merged = _read(path)
     try:
-        merged = await asyncio.to_thread(_read, path)
-        loader = _Loader(merged, active_context=context, config_base_path=None, clock=clock)
+        loader = _Loader(merged, active_context=context, config_base_path=None)
     except ConfigException as error:
-        raise AccessError(f"{origin}: {error}{_known_contexts(path, context)}") from error
+        raise AccessError(f"{name}: {error}{_known_contexts(path, context)}") from error
     configuration = Configuration()
-    credentials = KubeconfigCredentials(loader, configuration, origin, clock)
-    await credentials.load()
-    if "host" not in loader.__dict__:
-        raise AccessError(f"{origin}: its cluster has no server address")
-    server = str(loader.host)
-    tls = await asyncio.to_thread(_tls, configuration, origin) if server.startswith("https://") else None
-    return Endpoint(
-        server,
-        tls,
-        credentials,
-        proxy=loader.__dict__.get("proxy"),
-        tls_server_name=loader.__dict__.get("tls_server_name"),
-        trust_env=True,
-    )
+    try:
+        loader.remember(memory)
+        await loader.load_and_set(configuration)
+        if "host" not in loader.__dict__:
+            raise ConfigException("its cluster has no server address")
+        return Loaded(
+            server=str(loader.host),
+            authority=_content(configuration.ssl_ca_cert),
+            certificate=_content(configuration.cert_file),
+            key=_content(configuration.key_file),
+            verify=bool(configuration.verify_ssl),
+            tls_server_name=loader.__dict__.get("tls_server_name"),
+            proxy=loader.__dict__.get("proxy"),
+            authorization=str(configuration.api_key.get("BearerToken") or "").strip(),
+            token_file=loader.token_file(),
+            expires=loader.valid_until(),
+            memory=loader.memory(),
+        )
+    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        raise AccessError(f"{name}: {error}") from error
+
+
+def _content(file: str | None) -> str:
+    return Path(file).read_text(encoding="utf-8") if file else ""
 
 
 def _read(path: str) -> Any:
@@ -168,17 +148,14 @@ def _known_contexts(path: str, context: str | None) -> str:
     return f"; it has the contexts {', '.join(names)}" if names else ""
 
 
-def _tls(configuration: Any, origin: str) -> ssl.SSLContext:
-    try:
-        tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
-        if configuration.cert_file:
-            tls.load_cert_chain(configuration.cert_file, configuration.key_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise AccessError(f"{origin}: cannot use its certificates: {error}") from error
-    if not configuration.verify_ssl:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    return tls
+def _expiry_of(token: str) -> float | None:
+    """When a JWT expires, unverified: it is not us whom it has to convince."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    claims = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    expiry = claims.get("exp")
+    return float(expiry) if expiry is not None else None
 
 
 async def _run_plugin(provider: Any) -> Mapping[str, Any]:
@@ -210,3 +187,19 @@ async def _run_plugin(provider: Any) -> Mapping[str, Any]:
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigException(f"exec: {command} did not answer with an ExecCredential: {error}") from error
     return status if isinstance(status, dict) else {}
+
+
+def main() -> int:
+    """Answers on standard output, also with what is wrong."""
+    memory = msgspec.json.decode(sys.stdin.buffer.read() or b"{}", type=dict[str, str])
+    path, context = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    try:
+        loaded = asyncio.run(load(path, context, memory))
+    except AccessError as error:
+        loaded = Loaded(error=str(error))
+    sys.stdout.buffer.write(msgspec.json.encode(loaded))
+    return 1 if loaded.error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
