@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000
 IN_FLIGHT = 8
+BEAT_AGAIN = 1.0
+"""Seconds until a heartbeat that was not stored is tried again."""
 BURST = 3
 """Reports of a unit that go out without a pause: applied, then healthy, is what everybody waits for."""
 
@@ -164,6 +166,9 @@ class Reporter:
                 await self._bus.publish_stored(subjects.beat(self._cluster), encode(self.heartbeat()))
             except (Unavailable, Refused) as error:
                 log.info("a heartbeat was not stored", extra={"error": str(error)})
+                # the hub may be about to make its streams; it waits for the first sign of life
+                await self._clock.sleep(min(BEAT_AGAIN, self._heartbeat))
+                continue
             await self._clock.sleep(self._heartbeat)
 
     def heartbeat(self) -> Heartbeat:
