@@ -62,8 +62,14 @@ class State:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._units = directory / "units"
-        self.problem = ""
+        self._problems: dict[Path, str] = {}
+        self._identity = ""
         self._writing = threading.Lock()  # at the end a last write may meet one that a thread is still making
+
+    @property
+    def problem(self) -> str:
+        """Why something is not kept; empty when all is. A small file that fits does not speak for a large one."""
+        return next(iter(self._problems.copy().values()), "")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -110,9 +116,9 @@ class State:
                 return kept
         except (OSError, ValueError):
             pass  # the first start, or a file that was damaged: a new one is written
-        fresh = secrets.token_hex(6)
-        self._write({path: fresh.encode()})
-        return fresh
+        self._identity = secrets.token_hex(6)
+        self._write({path: self._identity.encode()})
+        return self._identity
 
     def moment(self) -> float:
         """The time up to which the last run has spoken; 0 when that is not known."""
@@ -122,8 +128,10 @@ class State:
             return 0.0
 
     def save_moment(self, at: float) -> None:
-        """Keeps the time."""
-        self._write({self._directory / "moment": repr(at).encode()})
+        """Keeps the time, and the identity if that could not be kept yet."""
+        path = self._directory / "identity"
+        late = {path: self._identity.encode()} if path in self._problems else {}
+        self._write({**late, self._directory / "moment": repr(at).encode()})
 
     def load(self, trust: Trust, cluster: str) -> list[Saved]:
         """All units that can be read and believed."""
@@ -219,6 +227,7 @@ class State:
         """Removes a unit that has left the cluster."""
         try:
             for kind in ("assignment", "body", "applied", "timeline", "farewell", "granted"):
+                self._problems.pop(self._path(unit, kind), None)
                 self._path(unit, kind).unlink(missing_ok=True)
         except OSError as error:
             self._failed("cannot be written", error)
@@ -227,20 +236,22 @@ class State:
         return self._units / f"{unit.namespace}.{unit.application}.{kind}"
 
     def _write(self, files: Mapping[Path, bytes]) -> None:
+        path = self._directory
         try:
             with self._writing:
                 for path, content in files.items():
                     _replace(path, content)
+                    self._problems.pop(path, None)
         except OSError as error:
-            self._failed("cannot be written", error)
+            self._failed("cannot be written", error, path)
         else:
-            self.problem = ""
+            self._problems.pop(self._directory, None)
 
-    def _failed(self, what: str, error: OSError) -> None:
+    def _failed(self, what: str, error: OSError, path: Path | None = None) -> None:
         problem = f"the state directory {self._directory} {what}: {error.strerror or error}"
-        if problem != self.problem:
+        if problem not in self._problems.values():
             log.error("state is not kept on disk", extra={"error": problem})
-        self.problem = problem
+        self._problems[path or self._directory] = problem
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from tests.bench.figures import Figure
 
-BENCHES = ("imports", "agent", "fanout", "untouched", "drift", "renders", "restart", "reports", "pages")
+BENCHES = ("imports", "agent", "agent_scale", "fanout", "untouched", "drift", "renders", "restart", "reports", "pages")
 
 
 def main() -> int:
