@@ -17,6 +17,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from agent.hosting import collect_rarely, loop_factory
 from agent.sandbox.server import Sandbox
 
 
@@ -61,4 +62,6 @@ async def _apply(url: str, session: aiohttp.ClientSession, manifest: Any, number
 
 
 if __name__ == "__main__":
-    asyncio.run(main(orjson.loads(Path(sys.argv[1]).read_bytes())))
+    collect_rarely()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:  # all as in the measured process
+        runner.run(main(orjson.loads(Path(sys.argv[1]).read_bytes())))
