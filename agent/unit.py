@@ -29,7 +29,7 @@ from shared.telemetry import record_span, trace_id
 
 log = logging.getLogger(__name__)
 
-AT_WORK = 0.5
+AT_WORK = 1.0
 """Seconds after which an assignment that is still being worked on is reported as such."""
 DEADLINE = 900.0
 """Seconds for one pass. It waits for nothing but answers, and what was done in it counts for the next."""

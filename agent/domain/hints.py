@@ -29,7 +29,9 @@ def hooks(manifest: Manifest) -> tuple[str, ...]:
     `crd-install`, from before Helm 3, is left out: such a definition is kept like any other.
     """
     noted = notes(manifest)
-    text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK) or ""
+    text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK)
+    if not text:
+        return ()
     names = (part.strip() for part in str(text).split(","))
     return tuple(name for name in names if name and name.lower() != "crd-install")
 

@@ -129,7 +129,8 @@ def _line_up(main: Sequence[Desired], found: Sequence[Hook], known: Known, verdi
 
 def _apart(moment: Moment, found: Iterable[Hook], known: Known, verdicts: Verdicts) -> tuple[Step, ...]:
     """The steps of a moment that is not on the way to the new revision."""
-    return _line_up((), [hook for hook in found if hook.moment is moment], known, verdicts).steps
+    own = [hook for hook in found if hook.moment is moment]
+    return _line_up((), own, known, verdicts).steps if own else ()
 
 
 def members(known: Known) -> dict[Key, Manifest]:

@@ -90,6 +90,8 @@ def _needed(arranged: Order, spot: Spot, *, only_essential: bool, overdue: bool)
 def backwards(found: Iterable[Item]) -> list[tuple[Key, ...]]:
     """In which groups objects are deleted: dependants first."""
     items = list(found)
+    if not items:
+        return []
     arranged = order.arrange(items)
     groups = [tuple(spot[1] for spot in group) for group in reversed(arranged.groups)]
     # Whose annotations make no sense goes first: nothing can be said to need it.
