@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FETCHERS = 4
 """Units fetched at the same time: a restart of the fleet must not become a stampede."""
-LISTED = 1.0
+LISTED = 2.0
 """Seconds, jittered, from a list of units to the look at it: what it lists was announced just before and is most
 likely on its way, and checking a list's signature costs as much as checking an assignment's."""
 STALE_RETRIES = 5

@@ -16,8 +16,9 @@ from shared.messages import Timeline
 from shared.model import Manifest, UnitKey
 from shared.tasks import Clock, Mailbox
 
-GATHER = 0.5
-"""Seconds between writes. Digests lost with a killed process cost a comparison, not a write to the cluster."""
+GATHER = 1.0
+"""Seconds from the first thing to be written until all that has come meanwhile is. Digests lost with a killed process
+cost a comparison, not a write to the cluster."""
 
 Kind = Literal["assignment", "applied", "timeline", "granted", "farewell", "moment"]
 
@@ -78,14 +79,18 @@ class Keeper:
     async def run(self) -> None:
         """Writes for ever."""
         while True:
-            _, write = await self._mailbox.get()
-            await asyncio.to_thread(write)
-            if not len(self._mailbox):
-                # While a unit is being applied its digests change all the time: gather them.
-                await self._clock.sleep(GATHER)
+            await self._mailbox.wait()
+            # While a unit is being applied its digests change all the time, and applying it is more urgent: gather.
+            await self._clock.sleep(GATHER)
+            await asyncio.to_thread(_write, list((await self._mailbox.drain()).values()))
 
     async def flush(self) -> None:
         """Writes what is pending."""
         while len(self._mailbox):
             _, write = await self._mailbox.get()
             write()
+
+
+def _write(writes: list[Callable[[], None]]) -> None:
+    for write in writes:
+        write()

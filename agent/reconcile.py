@@ -328,7 +328,8 @@ class Reconciler:
         live |= await self._survey.standing(missing)
         self._suspects.clear()
         heirs = self._tools.heirs(self._unit)
-        self._released = frozenset(key for key, found in live.items() if applyset.part_of(found) in heirs)
+        taken = (key for key, found in live.items() if applyset.part_of(found) in heirs) if heirs else ()
+        self._released = frozenset(taken)
         kept = [each for each in kept if each.ref.key not in self._released]
         await self._examine(self._to_examine(kept, live), live)
         there = any(claims.is_ours(each, self._set_id) and not hints.is_hook(each) for each in live.values())

@@ -52,15 +52,17 @@ class Survey:
                 resources[f"{api_version}/{kind}"] = await self._kube.resource(api_version, kind)
             except UnknownKind:
                 complete = False
-        served = {each.group_kind: each for each in self._kube.discovery.resources if each.watchable}
-        for group_kind in set(kinds) - set(wanted.values()):
+        if others := set(kinds) - set(wanted.values()):
             # A kind that is not served any more has no objects either.
-            if group_kind in served:
-                resources[group_kind] = served[group_kind]
+            served = {each.group_kind: each for each in self._kube.discovery.resources if each.watchable}
+            resources |= {group_kind: served[group_kind] for group_kind in others & served.keys()}
         try:
             async with asyncio.TaskGroup() as group:
                 for resource in resources.values():
-                    group.create_task(self._watch(resource))
+                    if self._cache.synced(resource):
+                        self.warnings.pop(resource.group_kind, None)
+                    else:
+                        group.create_task(self._watch(resource))
         except* ApiError as errors:
             raise _first(errors) from None
         return complete

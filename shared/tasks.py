@@ -86,19 +86,21 @@ class Mailbox(Generic[K, V]):
         """Takes back what is pending for `key`."""
         self._pending.pop(key, None)
 
-    async def get(self) -> tuple[K, V]:
-        """The oldest pending key with its newest value; waits for one."""
+    async def wait(self) -> None:
+        """Returns once something is pending."""
         while not self._pending:
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def get(self) -> tuple[K, V]:
+        """The oldest pending key with its newest value; waits for one."""
+        await self.wait()
         key = next(iter(self._pending))
         return key, self._pending.pop(key)
 
     async def drain(self) -> dict[K, V]:
         """All that is pending; waits for at least one."""
-        while not self._pending:
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self.wait()
         taken, self._pending = self._pending, {}
         return taken
 

@@ -132,8 +132,8 @@ def arrange(found: Iterable[Item], absent: frozenset[Key] = frozenset()) -> Orde
     asked = _asked(items, absent, errors)
     implied = _implied(items)
     edges = {spot: {*asked.get(spot, ()), *(s for s, _ in implied.get(spot, ()))} for spot in items}
-    for circle in _circles(edges):
-        # What is implied has no circles: each is made by an annotation.
+    # What is implied has no circles: each is made by an annotation.
+    for circle in _circles(edges) if asked else ():
         for spot in circle & asked.keys():
             if circle & set(asked[spot]):
                 errors[spot] = _told(circle, items)
@@ -331,6 +331,8 @@ def _told(circle: set[Spot], items: Mapping[Spot, Item]) -> str:
 
 def _levels(edges: Mapping[Spot, set[Spot]], items: Mapping[Spot, Item]) -> dict[Spot, int]:
     """How many steps of its own turn an object has to come after; ranks order the rest."""
+    if not any(edges.values()):
+        return dict.fromkeys(items, 0)
     levels: dict[Spot, int] = {}
     for spot in _inside_out(edges):
         item = items[spot]

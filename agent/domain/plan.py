@@ -220,14 +220,16 @@ def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[s
     if _is_leaving(live):
         return "waiting", "is being deleted; it is created anew when it is gone"
     # What we applied is ours even when somebody took our label off.
-    stripped = applied is not None and not claims.other_owner(live, known.set_id)
-    inherited = applyset.part_of(live) in known.inherited
-    not_ours = "" if stripped or inherited else claims.may_not_take(live, known.set_id, policy.adopt)
-    if not_ours:
-        return "refused", not_ours
+    ours = claims.is_ours(live, known.set_id)
+    if not ours:
+        stripped = applied is not None and not claims.other_owner(live, known.set_id)
+        inherited = applyset.part_of(live) in known.inherited
+        not_ours = "" if stripped or inherited else claims.may_not_take(live, known.set_id, policy.adopt)
+        if not_ours:
+            return "refused", not_ours
     if hints.create_only(each.manifest):
         return "skipped", f"exists, and its annotation {hints.SSA} says IfNotPresent"
-    if claims.is_ours(live, known.set_id) and applied in (None, each.digest) and same(each, live):
+    if ours and applied in (None, each.digest) and same(each, live):
         return "unchanged", ""
     return "apply", ""
 
