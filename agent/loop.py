@@ -188,12 +188,21 @@ class Agent:
             try:
                 await unit.run()
                 break
-            except Exception:
+            except Exception as error:
                 log.exception("a unit crashed", extra={"unit": str(unit.key)})
+                self._tell_of_crash(unit, error)
                 await self._clock.sleep(backoff.next())
         # No await since the unit ended: no assignment can have come in between.
         self._units.pop(unit.key, None)
         self._by_set.pop(self._tools.inventory.set_id(unit.key), None)
+
+    def _tell_of_crash(self, unit: Unit, error: Exception) -> None:
+        """An error of our own must not look like waiting."""
+        text = f"the agent's own error, {type(error).__name__}: {error}; it starts the unit again"
+        key = unit.key
+        self._reporter.event(
+            Event("", 0.0, "crashed", Severity.ERROR, text, namespace=key.namespace, application=key.application)
+        )
 
     async def _dispatch(self) -> None:
         changes = self._cache.subscribe()
