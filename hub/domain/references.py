@@ -31,7 +31,27 @@ def check(fleet: FleetModel) -> list[Problem]:
         found += _selector(fleet, "Notification", name, notification.spec.when, "spec.when")
         found += _known(fleet, "Notification", name, "spec.applications", notification.spec.applications)
     found += _cycles(fleet)
+    found += _without_effect(fleet)
     return found
+
+
+def _without_effect(fleet: FleetModel) -> Iterator[Problem]:
+    """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
+    for name, application in fleet.applications.items():
+        if application.spec.rollout is not None:
+            message = "rollouts do not act yet: a change goes to all clusters of the application at once"
+            yield _problem(fleet, "Application", name, "spec.rollout", message, warning=True)
+    for name, environment in fleet.environments.items():
+        if environment.spec.windows:
+            message = "windows do not act yet: changes are published at any time"
+            yield _problem(fleet, "Environment", name, "spec.windows", message, warning=True)
+    for name, project in fleet.projects.items():
+        for field in ("sources", "namespaces", "kinds"):
+            if getattr(project.spec, field):
+                message = f"{field} of a project are not enforced yet: its clusters and service account are"
+                yield _problem(fleet, "Project", name, f"spec.{field}", message, warning=True)
+    for name in fleet.notifications:
+        yield _problem(fleet, "Notification", name, "spec", "notifications are not sent yet", warning=True)
 
 
 def _problem(

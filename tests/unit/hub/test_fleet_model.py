@@ -283,3 +283,21 @@ def test_nothing_disappears_from_a_file_with_an_unclear_error(before, after):
     lost = previous.documents.keys() - fleet.documents.keys()
     assert not {key for key in lost if previous.documents[key].file in unclear}
     assert build_fleet(parsed, fleet).documents == fleet.documents
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "said"),
+    [
+        ("Application", "{rollout: {stages: []}}", "rollouts do not act yet"),
+        ("Environment", "{windows: [{allow: '0 22 * * 1-4', for: 4h}]}", "windows do not act yet"),
+        ("Project", "{kinds: [ConfigMap]}", "kinds of a project are not enforced yet"),
+        ("Notification", "{to: {slack: x}}", "notifications are not sent yet"),
+    ],
+)
+def test_what_is_read_but_does_not_act_says_so(kind, spec, said):
+    text = f"apiVersion: yardarm.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n"
+
+    fleet = build_fleet(read_documents(text.encode(), file="fleet.yaml"))
+
+    assert any(said in p.message and p.severity == "warning" and p.place.line for p in fleet.problems), fleet.problems
+    assert not fleet.blocked
