@@ -63,7 +63,9 @@ class AgentPlace:
         return [
             f"{each.method} {each.path}"
             for each in self.requests
-            if each.method != "GET" and "dryRun" not in each.query and self.settings.inventory_namespace not in each.path
+            if each.method != "GET"
+            and "dryRun" not in each.query
+            and self.settings.inventory_namespace not in each.path
         ]
 
     async def assign(self, *manifests: Manifest, **more: Any) -> Assignment:

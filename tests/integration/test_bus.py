@@ -72,7 +72,7 @@ async def test_subscriptions_last_over_a_killed_server(server):
         assert await asyncio.wait_for(seen.get(), 10) == b"before"
 
         await server.kill()
-        with pytest.raises(Unavailable, match="NATS|answer"):
+        with pytest.raises(Unavailable, match=r"NATS|answer"):
             await bus.request("nobody", timeout=0.2)
         await server.start()
 
@@ -86,7 +86,7 @@ async def test_subscriptions_last_over_a_killed_server(server):
 async def test_it_connects_when_the_server_comes_up_later(tmp_path):
     server = NatsServer(tmp_path / "nats")
     async with running(Bus(server.url, name="test")) as bus:
-        with pytest.raises(Unavailable, match="no connection to NATS at nats://127.0.0.1"):
+        with pytest.raises(Unavailable, match=r"no connection to NATS at nats://127\.0\.0\.1"):
             await bus.request("x", timeout=0.2)
         await server.start()
 

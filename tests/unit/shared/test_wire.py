@@ -33,7 +33,11 @@ def assignment(lines: list[bytes], **changes) -> Assignment:
 def lines_of(count: int, size: int = 10) -> list[bytes]:
     return [
         bundle.canonical_line(
-            {"kind": "ConfigMap", "metadata": {"name": f"c{n}"}, "data": {"x": hashlib.sha512(b"%d" % n).hexdigest() * size}}
+            {
+                "kind": "ConfigMap",
+                "metadata": {"name": f"c{n}"},
+                "data": {"x": hashlib.sha512(b"%d" % n).hexdigest() * size},
+            }
         )
         for n in range(count)
     ]
