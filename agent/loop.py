@@ -273,11 +273,11 @@ def read_credentials(settings: AgentSettings) -> Credentials:
         InvalidMessage: there are none, they cannot be read, or no hub key is in them.
     """
     if settings.creds is None:
-        raise InvalidMessage("--creds (or YARDARM_CREDS) is missing: the file comes from `yardarm cluster join`")
+        raise InvalidMessage("--creds (or YARDARM_CREDS) is missing: the file comes from `yardarm keys agent CLUSTER`")
     try:
         credentials = Credentials.parse(settings.creds.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidMessage(f"cannot read the credentials {settings.creds}: {error}") from error
     if not credentials.hub_keys:
-        raise InvalidMessage(f"{settings.creds} names no hub key to trust: take the file from `yardarm cluster join`")
+        raise InvalidMessage(f"{settings.creds} names no hub key to trust: see `yardarm keys agent`")
     return credentials

@@ -49,7 +49,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     nats: str
     """URL of the hub's NATS; several separated by commas."""
     creds: Path | None
-    """The file from `yardarm cluster join`: NATS user and hub keys."""
+    """The file from `yardarm keys agent CLUSTER`: NATS user and hub keys."""
     kubeconfig: Path | None = None
     """A kubeconfig file; None: the pod's service account. Loading one costs 15 MB of memory."""
     context: str = ""
@@ -256,7 +256,7 @@ def _agent_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"yardarm-agent {__version__}")
     options = _Options(parser, env)
     options.add("cluster", "name of this cluster", metavar="NAME")
-    options.add("creds", "credentials from `yardarm cluster join`", kind=Path, metavar="FILE")
+    options.add("creds", "credentials from `yardarm keys agent CLUSTER`", kind=Path, metavar="FILE")
     options.add("kubeconfig", "kubeconfig file; without it, the pod's service account", kind=Path, metavar="FILE")
     options.add("context", "context in the kubeconfig; without it, the current one", default="", metavar="NAME")
     wait = "seconds without a sign of the acting agent until another may act"

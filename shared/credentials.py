@@ -36,7 +36,7 @@ class Credentials(msgspec.Struct, frozen=True):
         blocks = dict(_BLOCK.findall(text))
         for name in (_JWT, _SEED):
             if name not in blocks:
-                raise InvalidMessage(f"the credentials have no block {name!r}: take them from `yardarm cluster join`")
+                raise InvalidMessage(f"the credentials have no block {name!r}: see `yardarm keys agent`")
         NKey.parse(blocks[_SEED])
         keys = tuple(PublicKey.parse(line) for line in blocks.get(_HUB, "").split())
         return cls(jwt=blocks[_JWT], seed=blocks[_SEED], hub_keys=keys)

@@ -138,7 +138,7 @@ async def test_two_agents_with_one_state_do_not_both_act(tmp_path):
     ("args", "code", "says"),
     [
         ((), 2, "--cluster"),
-        (("--cluster", "c1", "--nats", "nats://127.0.0.1:1", "--kubeconfig", "k"), 1, "yardarm cluster join"),
+        (("--cluster", "c1", "--nats", "nats://127.0.0.1:1", "--kubeconfig", "k"), 1, "yardarm keys agent"),
         (("--cluster", "c1", "--nats", "n", "--kubeconfig", "k", "--creds", "no-such-file"), 1, "no-such-file"),
         (("sandbox", "--clusters", "no-such-file", "--nats", "n", "--creds-dir", "."), 2, "no-such-file"),
         (("--no-such-option",), 2, "--no-such-option"),
