@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, Variables
+from hub.domain.generating import ApplicationSetSpec
+from hub.domain.rendering import FurtherSource, Image, Patch, Render, Replicas, RepositoryPath, Source, ValueFile
 from hub.domain.selectors import Selector, Term
+from hub.domain.staging import Pick, Strategy
 
 API_GROUP = "yardarm.dev"
 API_VERSION = f"{API_GROUP}/v1alpha1"
@@ -81,97 +84,6 @@ class EnvironmentSpec(Model):
         return Selector(clusters=self.clusters, where=self.where, exclude=self.exclude)
 
 
-def _path(text: str) -> str:
-    parts = [part for part in text.split("/") if part not in ("", ".")]
-    if text.startswith("/") or ".." in parts:
-        raise ValueError(f"{text!r} leaves the repository: write a path inside it, without '..'")
-    return "/".join(parts) or "."
-
-
-RepositoryPath = Annotated[str, AfterValidator(_path)]
-"""A path inside a repository, without leading or trailing slash; `.` is the root."""
-
-
-class Source(Model):
-    """Where manifests come from: a path in a Git repository, or a chart. `repo` "." is the fleet repository itself.
-
-    An empty `ref` is the repository's default branch, or, for ".", the commit the document itself is from.
-    """
-
-    repo: Annotated[str, Field(min_length=1)] = "."
-    ref: str = ""
-    path: RepositoryPath = "."
-    chart: str = ""
-    version: str = ""
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Source:
-        if self.chart and self.repo == ".":
-            raise ValueError("a chart needs repo: the https:// or oci:// address it is found at")
-        if self.chart and (self.ref or self.path != "."):
-            raise ValueError("ref and path are for Git, chart and version for chart repositories: keep one pair")
-        if self.version and not self.chart:
-            raise ValueError("version is for charts: for Git, write ref")
-        return self
-
-
-class Helm(Model):
-    """Rendering of a Helm chart. An empty release is the application's name."""
-
-    release: str = ""
-    values: dict[str, Any] = Field(default_factory=dict)
-    value_files: tuple[str, ...] = ()
-    skip_crds: Annotated[bool, Field(alias="skipCRDs")] = False
-
-
-class Image(Model):
-    """An image to put in place of another, as in a kustomization."""
-
-    name: Annotated[str, Field(min_length=1)]
-    new_name: str = ""
-    new_tag: str = ""
-    digest: str = ""
-
-
-class Kustomize(Model):
-    """What is added on top of a kustomization."""
-
-    images: tuple[Image, ...] = ()
-    name_prefix: str = ""
-    name_suffix: str = ""
-    components: tuple[RepositoryPath, ...] = ()
-
-
-class Plain(Model):
-    """Which files of a directory are manifests; patterns are relative to it and know `*`, `**` and `?`."""
-
-    recurse: bool = True
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-
-class Render(Model):
-    """How a source becomes manifests; at most one way. None: detected from the files."""
-
-    helm: Helm | None = None
-    kustomize: Kustomize | None = None
-    plain: Plain | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Render:
-        given = [name for name in ("helm", "kustomize", "plain") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} cannot be used together: keep one")
-        return self
-
-
-class Pick(Model):
-    """Take only `count` of the clusters that match, evenly over the values of the label `spread`."""
-
-    count: Annotated[int, Field(ge=0)]
-    spread: str = ""
-
-
 class Placement(Selector):
     """Which clusters an application goes to, and what happens on those it leaves."""
 
@@ -180,41 +92,23 @@ class Placement(Selector):
     on_leave: Literal["delete", "orphan"] = "delete"
 
 
-class PatchTarget(Model):
-    """Which objects a patch is for; empty parts match everything, names are regular expressions as in Kustomize."""
-
-    group: str = ""
-    version: str = ""
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
-    label_selector: str = ""
-    annotation_selector: str = ""
-
-
-def _patch(value: Any) -> Any:
-    if isinstance(value, str | dict | list) and value:
-        return value
-    raise ValueError("a patch is text, a map (strategic merge) or a list of operations (JSON 6902)")
-
-
-class Patch(Model):
-    """A change to rendered objects."""
-
-    target: PatchTarget | None = None
-    patch: Annotated[
-        Any, PlainValidator(_patch), WithJsonSchema({"type": ["string", "object", "array"], "minLength": 1})
-    ]
-
-
 class Override(Model):
-    """What is different on the clusters that `when` selects. Later overrides win."""
+    """What is different on the clusters that `when` selects. Later overrides win.
+
+    `path`, `ref` and `version` take the place of the source's. Values merge and value files are added after those
+    before, patches follow those before; an image or a number of replicas takes the place of one of the same name.
+    """
 
     when: Selector = Selector()
     path: RepositoryPath | None = None
+    ref: str | None = None
+    version: str | None = None
     values: dict[str, Any] = Field(default_factory=dict)
+    value_files: tuple[ValueFile, ...] = ()
     variables: Variables = Field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
+    images: tuple[Image, ...] = ()
+    replicas: tuple[Replicas, ...] = ()
 
 
 def _pointer(text: str) -> str:
@@ -270,61 +164,6 @@ class HealthRule(Model):
     failed: str = ""
 
 
-class Check(Model):
-    """Something that must hold for a time before a stage is done. One of prometheus, http and job."""
-
-    prometheus: str = ""
-    query: str = ""
-    http: str = ""
-    job: str = ""
-    below: float | None = None
-    above: float | None = None
-    for_: Annotated[Duration, Field(alias="for")] = 0.0
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Check:
-        if sum(bool(way) for way in (self.prometheus, self.http, self.job)) != 1:
-            raise ValueError("a check is one of prometheus, http and job")
-        if bool(self.prometheus) != bool(self.query):
-            raise ValueError("prometheus (the address) and query belong together")
-        return self
-
-
-class Approve(Model):
-    """Who must agree before a stage starts, and how many of them."""
-
-    by: Annotated[tuple[str, ...], Field(min_length=1)]
-    count: Annotated[int, Field(ge=1)] = 1
-
-
-class Stage(Selector):
-    """A step of a rollout: the clusters it selects that no earlier stage took."""
-
-    name: Name
-    pick: Pick | None = None
-    max_concurrent: CountOrPercent = "100%"
-    max_failures: CountOrPercent = 0
-    soak: Duration = 0.0
-    checks: tuple[Check, ...] = ()
-    approve: Approve | None = None
-
-
-class Offline(Model):
-    """When a cluster that does not answer leaves its slot in a rollout."""
-
-    after: Duration = 120.0
-
-
-class Strategy(Model):
-    """How a new revision moves over the clusters. `deadline` is per cluster, from assigned to healthy."""
-
-    stages: tuple[Stage, ...] = ()
-    deadline: Duration = 600.0
-    offline: Offline = Offline()
-    on_failure: Literal["pause", "rollback", "continue"] = "pause"
-    on_newer: Literal["supersede", "queue"] = "supersede"
-
-
 def _inline_or_name(value: Any) -> str:
     return "inline" if isinstance(value, dict | Strategy) else "name"
 
@@ -334,6 +173,7 @@ class ApplicationSpec(Model):
 
     project: Name = DEFAULT_PROJECT
     source: Source = Source()
+    sources: tuple[FurtherSource, ...] = ()
     render: Render = Render()
     namespace: Name = "default"
     placement: Placement = Placement()
@@ -401,6 +241,13 @@ class Application(_Resource):
     spec: ApplicationSpec
 
 
+class ApplicationSet(_Resource):
+    """Many applications from one document."""
+
+    kind: Literal["ApplicationSet"]
+    spec: ApplicationSetSpec
+
+
 class RolloutStrategy(_Resource):
     """A strategy with a name, for several applications."""
 
@@ -422,12 +269,13 @@ class Notification(_Resource):
     spec: NotificationSpec
 
 
-Resource = Cluster | Environment | Application | RolloutStrategy | Project | Notification
+Resource = Cluster | Environment | Application | ApplicationSet | RolloutStrategy | Project | Notification
 
 KINDS: dict[str, type[Resource]] = {
     "Cluster": Cluster,
     "Environment": Environment,
     "Application": Application,
+    "ApplicationSet": ApplicationSet,
     "RolloutStrategy": RolloutStrategy,
     "Project": Project,
     "Notification": Notification,

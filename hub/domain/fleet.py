@@ -22,11 +22,11 @@ from hub.domain.documents import (
     Notification,
     Project,
     RolloutStrategy,
-    Strategy,
 )
 from hub.domain.fields import Scalar
 from hub.domain.reading import FleetDocument, Parsed, Rejected, parse_document
 from hub.domain.selectors import Candidate, matches
+from hub.domain.staging import Strategy
 from hub.domain.yamldoc import Document
 from shared.errors import DocumentError
 from shared.model import Place, Problem

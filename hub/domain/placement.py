@@ -13,10 +13,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hub.domain.documents import Application, Pick, Taint
+from hub.domain.documents import Application, Taint
 from hub.domain.documents import Placement as PlacementSpec
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.selectors import matches
+from hub.domain.staging import Pick
 
 
 @dataclass(frozen=True, slots=True)

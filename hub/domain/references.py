@@ -7,8 +7,9 @@ import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hub.domain.documents import DEFAULT_PROJECT, Application, Strategy
+from hub.domain.documents import DEFAULT_PROJECT, Application
 from hub.domain.selectors import Selector, matches
+from hub.domain.staging import Strategy
 from hub.domain.yamldoc import child_path
 from shared import expressions
 from shared.model import Problem

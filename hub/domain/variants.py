@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
-from hub.domain.documents import Application, Override, Patch, Render, Source
+from hub.domain.documents import Application, Override
 from hub.domain.fleet import FleetModel
+from hub.domain.rendering import Patch, Render, Source
 from hub.domain.selectors import matches
 from hub.domain.variables import Scope, scope
 from shared.messages import DeletionPolicy, HealthRule, IgnoreRule, Policy

@@ -2,9 +2,10 @@
 
 import pytest
 
-from hub.domain.documents import Application, Strategy
+from hub.domain.documents import Application
 from hub.domain.fields import parse_duration, portion
 from hub.domain.reading import FleetDocument, Rejected, read_documents
+from hub.domain.staging import Strategy
 
 HEAD = "apiVersion: yardarm.dev/v1alpha1\n"
 
