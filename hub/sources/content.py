@@ -36,7 +36,11 @@ def content_key(objects: Objects, commit: str, path: str) -> str:
     Raises:
         DocumentError: there is nothing at `path`, or what is there is a link, a submodule or far too large.
     """
-    found = objects.find(commit, path)
+    return key_of(objects, commit, objects.find(commit, path))
+
+
+def key_of(objects: Objects, commit: str, found: Entry) -> str:
+    """Names what is in a file or directory of a commit. `found.path` is its path there, with no link on the way."""
     links = links_below(objects, found.oid) if found.mode == TREE else ()
     if not links:
         return found.oid

@@ -51,7 +51,22 @@ def follow(objects: Objects, commit: str, path: str, link: str) -> Entry:
     stack = [Entry("", objects.tree_of(commit), TREE)]
     for name in path.split("/")[:-1]:
         stack.append(_child(objects, stack[-1], name, shown))
-    steps, hops = _steps(text, shown), 0
+    return _walk(objects, stack, _steps(text, shown), shown)
+
+
+def resolve(objects: Objects, commit: str, path: str) -> Entry:
+    """The file or directory at `path`, links on the way and at its end followed, with its own path in the commit.
+
+    Raises:
+        Astray: as `follow`.
+    """
+    shown = ascii(path)
+    return _walk(objects, [Entry("", objects.tree_of(commit), TREE)], _steps(path, shown), shown)
+
+
+def _walk(objects: Objects, stack: list[Entry], steps: list[str], shown: str) -> Entry:
+    """Where `steps` lead to from the directory at the end of `stack`, whose other members are those above it."""
+    hops = 0
     while steps:
         step = steps.pop(0)
         if step == "..":
