@@ -19,11 +19,11 @@ from agent.inventory import Inventory
 from agent.keeper import Keeper
 from agent.kube.client import Kube
 from agent.lease import Lease
-from agent.reconcile import Tools
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.state import State
 from agent.steady import SteadyClock
+from agent.tools import Tools
 from agent.unit import Unit
 from shared import subjects
 from shared.bus import Bus

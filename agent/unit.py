@@ -18,10 +18,12 @@ from agent.consent import Consents
 from agent.domain import account, blocking, hooks
 from agent.domain.account import State
 from agent.domain.desired import Key
+from agent.domain.verdict import Verdict
 from agent.inbox import Delivery
 from agent.kube.errors import AccessError, ApiError
-from agent.reconcile import Reconciler, Result, Tools, Verdict
+from agent.reconcile import Reconciler, Result
 from agent.state import Saved
+from agent.tools import Tools
 from shared.messages import Blocker, Event, Phase, Report, Severity, Timeline
 from shared.model import Health, Manifest, UnitKey
 from shared.tasks import Backoff

@@ -1,0 +1,144 @@
+"""The look at the cluster that every pass begins with: what is desired here, and what is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.domain import applyset, claims, hints, hooks
+from agent.domain.desired import Desired, Key, Refused, prepare
+from agent.domain.plan import Known
+from agent.domain.reach import within
+from agent.examiner import Examiner
+from agent.hookrun import HookRun
+from agent.inbox import Delivery
+from agent.kube.errors import Forbidden
+from agent.survey import Survey
+from agent.tools import Tools
+from agent.view import View
+from shared.model import Manifest, ObjectRef, UnitKey
+
+
+class Look:
+    """Of one assignment; what it found stays readable between passes."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        delivery: Delivery,
+        applied: dict[Key, str],
+        hookrun: HookRun,
+        view: View,
+        survey: Survey,
+        examiner: Examiner,
+    ) -> None:
+        """`applied` is shared with who applies."""
+        self._tools = tools
+        self._delivery = delivery
+        self._unit = delivery.assignment.unit
+        self._policy = delivery.assignment.policy
+        self._applied = applied
+        self._hooks = hookrun
+        self._view = view
+        self._survey = survey
+        self._examiner = examiner
+        self.set_id = tools.inventory.set_id(self._unit)
+        self.inherited = frozenset(map(self._set_id_of, delivery.assignment.succeeds))
+        """ApplySets of units whose place this one takes."""
+        self.suspects: set[Key] = set()
+        """Objects that something was heard of since they were looked at."""
+        self.desired: dict[Key, Desired] = {}
+        """What is to be kept on the cluster, without hooks."""
+        self.refused: list[Refused] = []
+        self.all_served = False
+        """Whether the cluster serves every kind that is desired."""
+        self.released: frozenset[Key] = frozenset()
+        """Objects that a unit has taken over which takes the place of this one."""
+        self._prepared = False
+
+    def _set_id_of(self, unit: str) -> str:
+        namespace, _, application = unit.partition("/")
+        return self._tools.inventory.set_id(UnitKey(self._unit.cluster, namespace, application))
+
+    async def around(self, granted: frozenset[Key]) -> Known:
+        """What is known of the cluster. Drift that it shows is with the examiner then.
+
+        Raises:
+            ApiError: the cluster does not answer.
+        """
+        scope = await self._tools.inventory.scope(self._unit)
+        if self._applied and not await self._tools.inventory.exists(self._unit):
+            # A cluster made anew under its old name: what we know of the old one is no drift here.
+            self._applied.clear()
+        if not self._prepared or not self.all_served:
+            self._prepare()
+        run = [each for each in self._hooks.wanted.values() if not hooks.never(each.manifest)]
+        kept = [each for each in (*self.desired.values(), *run) if not hints.not_applied(each.manifest)]
+        self.all_served = await self._survey.watch(kept, scope.kinds)
+        live = await self._live(kept)
+        self.suspects.clear()
+        heirs = self._tools.heirs(self._unit)
+        taken = (key for key, found in live.items() if applyset.part_of(found) in heirs) if heirs else ()
+        self.released = frozenset(taken)
+        kept = [each for each in kept if each.ref.key not in self.released]
+        before = self._examiner.applied_before(kept, live, self._applied, self._hooks.wanted.keys())
+        await self._examiner.examine(before, live)
+        there = any(claims.is_ours(each, self.set_id) and not hints.is_hook(each) for each in live.values())
+        return Known(
+            self.set_id,
+            live,
+            dict(self._applied),
+            self._examiner.held(),
+            await self._hooks.begin(anything_there=there),
+            overdue=self._tools.clock.now() > self._delivery.received + self._policy.timeout,
+            granted=granted,
+            inherited=self.inherited,
+        )
+
+    def _prepare(self) -> None:
+        manifests = self._delivery.bundle.manifests or self._hooks.farewell
+        prepared, wrong = prepare(manifests, self._unit, self.set_id, self._survey.namespaced)
+        prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
+        self.refused = [*wrong, *unreachable]
+        self.desired = self._hooks.take(prepared)
+        self._examiner.vigil.restrict(set(self.desired))
+        self._prepared = True
+
+    async def _live(self, kept: Iterable[Desired]) -> dict[Key, Manifest]:
+        """The members of the unit, and whatever else stands under a desired name."""
+        live: dict[Key, Manifest] = {}
+        for ref in self._view.members():
+            if (
+                ref.key not in self.desired
+                and ref.key not in self._hooks.wanted
+                and (stranger := self._view.get(ref)) is not None
+            ):
+                live[ref.key] = stranger
+        missing = []
+        for each in kept:
+            found = self._view.get(each.ref)
+            if found is not None:
+                live[each.ref.key] = found
+            else:
+                missing.append(each.ref)
+        missing = await self._without_new_namespace(missing)
+        return live | await self._survey.standing(missing)
+
+    async def _without_new_namespace(self, missing: list[ObjectRef]) -> list[ObjectRef]:
+        """Makes the unit's namespace if need be; nothing can stand in one that was just made."""
+        home = self._unit.namespace
+        inside = [ref for ref in missing if ref.namespace == home]
+        declared = ("", "Namespace", "", home) in self.desired
+        limited = self._tools.settings.namespace_scope  # then namespaces are somebody else's business
+        if not inside or declared or limited or not self._policy.create_namespace:
+            return missing
+        ref = ObjectRef("v1", "Namespace", "", home)
+        try:
+            if await self._tools.kube.get(ref) is None:
+                labels = {"app.kubernetes.io/managed-by": "yardarm"}
+                manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home, "labels": labels}}
+                await self._tools.kube.apply(manifest)
+                missing = [each for each in missing if each.namespace != home]
+        except Forbidden as error:
+            # Limited to some namespaces: then it is there, or the objects will say that it is not.
+            self._survey.warnings["namespace"] = f"cannot look after namespace {home}: {error}"
+        return missing
