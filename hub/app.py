@@ -33,6 +33,7 @@ from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Publisher
 from hub.render.pool import PoolLimits, RenderPool
+from hub.render.renderer import Renderer
 from hub.repositories import Repositories
 from hub.settings import HubSettings
 from hub.shelf import Shelf
@@ -311,7 +312,7 @@ class _Lead:
         self.fleet = FleetLoop(
             FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
             self.repositories,
-            pool,
+            Renderer(pool).render,
             self.applications,
             hub.view_facts,
             self.shelf.fleet_changed,

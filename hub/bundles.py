@@ -5,20 +5,22 @@ What cannot be rendered leaves its clusters as they are, and says why; the other
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from hub.domain.blending import Part
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.publishing import Body
 from hub.domain.records import Commit, PathTimes, SourceInfo
-from hub.domain.variants import Variant, policy_of, variant
+from hub.domain.variants import ContentKey, Inputs, Variant, Variants, policy_of
 from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderError
+from hub.render.renderer import Supplies
 from shared import bundle, telemetry
-from shared.errors import Unavailable
+from shared.errors import DocumentError, Unavailable
 from shared.messages import encode
 from shared.model import Problem
 from shared.tasks import Clock
@@ -27,11 +29,15 @@ POLICY_LIMIT = 256 * 1024
 """Bytes of a policy as JSON: it travels in every assignment, and NATS takes a mebibyte with the body's 16 KiB."""
 
 
+Render = Callable[[Inputs, Supplies], Awaitable[Rendered]]
+"""Renders one variant: `Renderer.render`."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One application as it stands at one commit, and how to read and render its content.
 
-    `trees` names the content of every path it may use; a path that cannot be used is in `problems` instead.
+    `supplies` are its sources as of that moment; where they cannot be had at all is in `problems`.
     """
 
     application: Application
@@ -39,8 +45,8 @@ class Evaluation:
     facts: Facts
     source: SourceInfo
     commit: Commit
-    trees: Mapping[str, str]
-    render: Callable[[Variant], Awaitable[Rendered]]
+    supplies: Supplies
+    render: Render
     traceparent: str
     times: PathTimes
     problems: tuple[Problem, ...] = ()
@@ -119,27 +125,30 @@ class _Work:
         self._evaluation = evaluation
         self._metrics = metrics
         self._policy = policy_of(evaluation.application, evaluation.fleet)
+        self._variants = Variants(evaluation.application, evaluation.fleet)
         self._known = known
         self._store = store
         self._clock = clock
+        self._contents: dict[str, ContentKey] = {}
         self._failed: dict[str, RenderError] = {}
         self._outcome = Outcome()
         self.fresh = _Known(used=dict(known.used))
 
     async def cluster(self, name: str) -> None:
         """Finds or makes the bundle of one cluster."""
-        made = self._variant(name)
-        if made.undecided:
-            self._outcome.problems.append(_undecided(name, made))
-        if made.undecided or made.inputs.path not in self._evaluation.trees:
-            self._outcome.kept.add(name)
-            return
         try:
-            self._outcome.bodies[name] = await self._body(name, made)
+            made = await self._variant(name)
+            if made.undecided:
+                self._outcome.problems.append(_undecided(name, made))
+                self._outcome.kept.add(name)
+            else:
+                self._outcome.bodies[name] = await self._body(name, made)
+        except DocumentError as error:
+            self._outcome.problems.append(self._unusable(error))
+            self._outcome.kept.add(name)
         except RenderError as error:
             if error.transient:
                 raise Unavailable(f"{self._evaluation.name}: {error}") from error
-            self._failed[made.digest] = error
             self._outcome.kept.add(name)
 
     def finish(self) -> Outcome:
@@ -151,13 +160,28 @@ class _Work:
         self._outcome.problems = list(dict.fromkeys([*self._outcome.problems, *about]))
         return self._outcome
 
-    def _variant(self, cluster: str) -> Variant:
-        """The variant of a cluster; only variables that its content is known to use tell variants apart."""
-        application, fleet, facts = self._evaluation.application, self._evaluation.fleet, self._evaluation.facts
-        first = variant(application, cluster, fleet, facts=facts.get(cluster))
-        tree = self._evaluation.trees.get(first.inputs.path, "")
-        used = self.fresh.used.get(tree)
-        return variant(application, cluster, fleet, facts=facts.get(cluster), tree=tree, used_names=used)
+    async def _variant(self, cluster: str) -> Variant:
+        """The variant of a cluster; only variables that its content is known to use tell variants apart.
+
+        Raises:
+            DocumentError: one of its sources cannot be used.
+        """
+        facts = self._evaluation.facts.get(cluster)
+        parts = self._variants.blend(cluster, facts).parts
+        for part in parts:
+            if part.footing not in self._contents:
+                self._contents[part.footing] = (await self._evaluation.supplies.footprint(part)).content
+        used = self.fresh.used.get(self._contents_of(parts))
+        return self._variants.of(cluster, facts=facts, contents=self._contents, used_names=used)
+
+    def _contents_of(self, parts: Iterable[Part]) -> str:
+        return " ".join(self._contents[part.footing].key for part in parts)
+
+    def _unusable(self, error: DocumentError) -> Problem:
+        name = self._evaluation.name
+        written = self._evaluation.fleet.place("Application", name, "spec.source")
+        what = str(error) if error.place is not None else error.message
+        return Problem("error", what, written, "" if error.place is not None else error.hint, name)
 
     async def _body(self, cluster: str, made: Variant) -> Body:
         if made.digest in self._failed:
@@ -165,10 +189,14 @@ class _Work:
         body = self.fresh.bodies.get(made.digest) or self._known.bodies.get(made.digest)
         warnings = self.fresh.warnings.get(made.digest) or self._known.warnings.get(made.digest, ())
         if body is None or body.policy != self._policy:
-            rendered = await self._render(made)
-            self.fresh.used[self._evaluation.trees[made.inputs.path]] = rendered.used
-            made = self._variant(cluster)  # named anew, now that the variables in use are known
-            body, warnings = await self._compose(rendered), rendered.warnings
+            try:
+                rendered = await self._render(made)
+                self.fresh.used[self._contents_of(made.inputs.blend.parts)] = rendered.used
+                made = await self._variant(cluster)  # named anew, now that the variables in use are known
+                body, warnings = await self._compose(rendered), rendered.warnings
+            except RenderError as error:
+                self._failed[made.digest] = error
+                raise
         else:
             self._metrics.renders.labels("cached").inc()
         self.fresh.bodies[made.digest] = body
@@ -178,7 +206,7 @@ class _Work:
     async def _render(self, made: Variant) -> Rendered:
         start = self._clock.now()
         try:
-            rendered = await self._evaluation.render(made)
+            rendered = await self._evaluation.render(made.inputs, self._evaluation.supplies)
         except RenderError:
             self._metrics.renders.labels("error").inc()
             raise
@@ -206,7 +234,6 @@ class _Work:
         return Body(digest, self._policy, count, rendered.refs, packs=tuple(pack.ref for pack in packs))
 
 
-def _undecided(cluster: str, made: Variant) -> Problem:
-    numbers = ", ".join(map(str, made.undecided))
-    message = f"{cluster} has not reported the facts that override {numbers} asks for: it keeps what it has"
+def _undecided(name: str, made: Variant) -> Problem:
+    message = f"{name} has not reported the facts that are needed ({', '.join(made.undecided)}): it keeps what it has"
     return Problem("warning", message, application=made.inputs.application)

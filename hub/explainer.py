@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.placement import explain
+from hub.domain.rendering import Image
 from hub.domain.variants import Inputs, variant
 from shared.messages import to_json
 from shared.model import UnitKey
@@ -63,16 +65,33 @@ class FleetExplainer:
 
 def _value(inputs: Inputs, path: str) -> Any:
     head, _, rest = path.partition(".")
-    if head == "path":
-        return inputs.path
-    if head == "variables":
-        return inputs.variables.values.get(rest)
-    if head != "values":
-        return None
-    value: Any = inputs.values
-    for step in rest.split("."):
+    source, blend = inputs.blend.main.source, inputs.blend
+    match re.split(r"[.\[]", head)[0]:
+        case "path" | "ref" | "version":
+            return getattr(source, head)
+        case "variables":
+            return inputs.variables.values.get(rest)
+        case "valueFiles":
+            return blend.main.value_files[int(head[len("valueFiles[") : -1])]
+        case "patches":
+            return blend.patches[int(head[len("patches[") : -1])].patch
+        case "images":
+            return next(_image(image) for image in blend.images if image.name == rest)
+        case "replicas":
+            return next(each.count for each in blend.replicas if each.name == rest)
+        case _:
+            return _below(blend.main.values, rest)
+
+
+def _below(value: Any, path: str) -> Any:
+    for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     return value
+
+
+def _image(image: Image) -> str:
+    tag = f":{image.new_tag}" if image.new_tag else ""
+    return f"{image.new_name or image.name}{tag}" + (f"@{image.digest}" if image.digest else "")
 
 
 def _some(names: Mapping[str, Any], limit: int = 10) -> str:

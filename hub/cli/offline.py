@@ -169,27 +169,31 @@ def _render_for(
     except RenderError as error:
         return [], list(error.problems)
     if rendered is None:
-        source = application.spec.source
-        return [], [Problem("warning", f"{name} comes from {source.repo}, which only the hub fetches: left out")]
+        return [], [Problem("warning", f"{name} has a source elsewhere, which only the hub fetches: left out")]
     return list(rendered.lines), list(rendered.warnings)
 
 
 def _rendered(tree: Worktree, variant: Variant) -> Rendered | None:
-    """The render of a variant, None when its source is not this repository.
+    """The render of a variant, None when a source of it is not this repository.
 
     Raises:
         RenderError: it does not render.
     """
-    from hub.render.plain import render as render_plain
-    from hub.render.request import job_of, selection_of
-    from hub.render.select import is_selected
+    import asyncio
+
+    from hub.cli.supplies import DiskSupplies, InProcess
+    from hub.render.job import RenderError
+    from hub.render.renderer import Renderer
+    from shared.errors import DocumentError
+    from shared.model import Problem
 
     inputs = variant.inputs
-    if inputs.source.repo != ".":
+    if any(part.source.repo != "." for part in inputs.blend.parts):
         return None
-    selection = selection_of(inputs)
-    files, problems = tree.files(inputs.path, lambda path: is_selected(path, selection))
-    return render_plain(job_of(inputs, files, problems))
+    try:
+        return asyncio.run(Renderer(InProcess()).render(inputs, DiskSupplies(tree)))
+    except DocumentError as error:
+        raise RenderError((Problem("error", error.message, error.place, error.hint, inputs.application),)) from None
 
 
 def _print(objects: list[bytes], output: Output) -> None:

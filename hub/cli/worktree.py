@@ -6,6 +6,7 @@ It reads what the hub would read from Git: files that Git ignores are left out, 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from hub.cli.trouble import usage
 from hub.domain.fleet import FleetModel, build_fleet, implicit_fleet
 from hub.domain.reading import FleetDocument, Parsed, read_documents
+from hub.domain.tree import Files, Kind
+from shared.errors import DocumentError
 from shared.model import Place, Problem
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -41,13 +44,51 @@ class Worktree:
             return build_fleet(parsed, registered=registered)
         return implicit_fleet(self.scope.as_posix(), self.root.name, registered)
 
-    def files(self, path: str, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, bytes]], list[Problem]]:
-        """The wanted files below an application's path, as (path below it, content), and what could not be read."""
+    def kind(self, path: str) -> Kind:
+        """See `hub.domain.tree.Tree`."""
+        found = self._inside(path)
+        return "" if found is None else "directory" if found.is_dir() else "file" if found.is_file() else ""
+
+    def id(self, path: str) -> str:
+        """See `hub.domain.tree.Tree`."""
+        found = self._inside(path)
+        if found is None or not found.exists():
+            return ""
+        hasher = hashlib.sha256()
+        for each in [found] if found.is_file() else self._walk(found):
+            name = each.relative_to(found).as_posix()
+            hasher.update(f"{name}\0".encode())
+            hasher.update(each.read_bytes() if each.is_file() else b"")
+        return hasher.hexdigest()
+
+    def require(self, path: str) -> str:
+        """See `hub.domain.tree.Tree`."""
+        folder = self.root / path
+        if folder.is_file() or folder.is_dir():
+            return self.id(path)
+        raise DocumentError(f"there is no {path} in the repository", Place(path))
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """See `hub.domain.tree.Tree`."""
+        found = self._inside(path)
+        if found is None or not found.is_dir():
+            return ()
+        return tuple(sorted(each.name for each in found.iterdir() if each.name != ".git" and not self._ignored(each)))
+
+    def read(self, path: str) -> bytes:
+        """See `hub.domain.tree.Tree`."""
+        found = self._inside(path)
+        problem = "there is no such file" if found is None else self._problem(found)
+        if found is None or problem:
+            raise DocumentError(f"{path}: {problem}", Place(path))
+        return found.read_bytes()
+
+    def gather(self, path: str, wanted: Callable[[str], bool]) -> tuple[Files, tuple[Problem, ...]]:
+        """See `hub.domain.tree.Tree`."""
+        self.require(path)
         folder = self.root / path
         if folder.is_file():
-            return [(folder.name, folder.read_bytes())], []
-        if not folder.is_dir():
-            return [], [Problem("error", f"there is no {path} in the repository", Place(path))]
+            return ((folder.name, folder.read_bytes()),), ()
         files, problems = list[tuple[str, bytes]](), list[Problem]()
         for found in self._walk(folder):
             below = found.relative_to(folder).as_posix()
@@ -58,7 +99,13 @@ class Worktree:
                 problems.append(Problem("error", problem, Place(self._name(found)), "exclude it"))
             else:
                 files.append((below, found.read_bytes()))
-        return files, problems
+        return tuple(files), tuple(problems)
+
+    def _inside(self, path: str) -> Path | None:
+        """The file or folder with all links followed, None when that leads out of the repository."""
+        # realpath, because it stops at a circle of links where Path.resolve gives up.
+        found = Path(os.path.realpath(self.root / path))
+        return found if found.is_relative_to(self.root) else None
 
     def _problem(self, path: Path) -> str:
         # realpath, because it stops at a circle of links where Path.resolve gives up.

@@ -114,6 +114,16 @@ def substitute(manifest: Manifest, variables: Scope, place: Place | None = None)
     return Substituted(result, frozenset(walk.used), tuple(walk.problems))
 
 
+def names_in(value: Any) -> frozenset[str]:
+    """The variable names that a value and everything in it asks for, ours or not."""
+    if isinstance(value, str):
+        return frozenset(match["name"] for match in _REFERENCE.finditer(value)) if "${" in value else frozenset()
+    inner = (
+        [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    )
+    return frozenset().union(*map(names_in, inner))
+
+
 class _Walk:
     """One pass over one manifest. It recurses: the reader limits depth."""
 

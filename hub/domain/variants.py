@@ -1,52 +1,128 @@
 """Variants: the effective render inputs of an application for one cluster. Clusters with equal inputs share a render.
 
 Only what can reach the result counts: of the variables, those whose names occur in the manifests, once a render has
-told which these are. What a render finds in Git or in a chart is named by `tree`, its content's digest.
+told which these are; of what a cluster reports, nothing unless a chart asks. What a render finds in Git or in a chart
+is named by the key of its content.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from hub.domain.documents import Application, Override
+from hub.domain.blending import Blend, Numbered, blend, digest_of
+from hub.domain.documents import Application
 from hub.domain.fleet import FleetModel
-from hub.domain.rendering import Patch, Render, Source
 from hub.domain.selectors import matches
 from hub.domain.variables import Scope, scope
 from shared.messages import DeletionPolicy, HealthRule, IgnoreRule, Policy
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a cluster says of its API: its version (`v1.30.1`), and a digest that stands for the list of its APIs."""
+
+    kube_version: str = ""
+    apis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentKey:
+    """Names what a part reads: equal keys, equal content. `capabilities`: it asks what the cluster's API can do."""
+
+    key: str
+    capabilities: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that decides what is rendered. Treat the maps as immutable."""
+    """All that decides what is rendered."""
 
     application: str
     namespace: str
-    source: Source
-    path: str
-    render: Render
-    values: Mapping[str, Any]
-    patches: tuple[Patch, ...]
+    blend: Blend
     variables: Scope
+    capabilities: Capabilities | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """Inputs, named by their SHA-256: equal digests render to equal bundles, and variants compare by it.
 
-    `origins` says for each value, by path, where it is from. `undecided` names the overrides (from 1) of which nobody
-    can say whether they apply, because the cluster has not reported the facts they ask for: what it has should stay.
+    `undecided` says why nobody can know yet what the cluster should have: it has not reported the facts that some
+    override or chart asks for. What it has should stay.
     """
 
     digest: str
     inputs: Inputs = field(compare=False)
     origins: Mapping[str, str] = field(compare=False, repr=False)
-    undecided: tuple[int, ...] = field(compare=False, default=())
+    undecided: tuple[str, ...] = field(compare=False, default=())
+
+
+class Variants:
+    """The variants of one application in one fleet; what clusters have in common is worked out once."""
+
+    def __init__(self, application: Application, fleet: FleetModel) -> None:
+        self._application = application
+        self._fleet = fleet
+        self._blends: dict[tuple[int, ...], Blend] = {}
+
+    def blend(self, cluster: str, facts: Mapping[str, Any] | None = None) -> Blend:
+        """The application with the overrides that apply to a cluster."""
+        return self._blend(self._applying(cluster, facts)[0])
+
+    def of(
+        self,
+        cluster: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        contents: Mapping[str, ContentKey] | None = None,
+        used_names: Collection[str] | None = None,
+    ) -> Variant:
+        """The inputs of the application for a cluster.
+
+        Args:
+            cluster: a cluster of the fleet.
+            facts: what the cluster has reported; None when it has not.
+            contents: what its parts read, by footing.
+            used_names: the variable names that occur in what is rendered, as the last render of the same contents told;
+                None when it is not known, and then every variable counts.
+        """
+        contents = contents or {}
+        overrides, undecided = self._applying(cluster, facts)
+        blend = self._blend(overrides)
+        variables = scope(self._application, cluster, self._fleet, overrides)
+        keys = [contents.get(part.footing, ContentKey("")) for part in blend.parts]
+        capabilities = None
+        if any(key.capabilities for key in keys):
+            capabilities = _capabilities(facts or {})
+            if not capabilities.kube_version:
+                undecided = (*undecided, "a chart asks what its API can do")
+        inputs = Inputs(self._application.name, self._application.spec.namespace, blend, variables, capabilities)
+        origins = {**blend.origins, **{f"variables.{name}": origin for name, origin in variables.origins.items()}}
+        return Variant(_digest(inputs, keys, used_names), inputs, origins, undecided)
+
+    def _applying(self, cluster: str, facts: Mapping[str, Any] | None) -> tuple[Sequence[Numbered], tuple[str, ...]]:
+        candidate = self._fleet.candidate(cluster, facts)
+        overrides = self._application.spec.overrides
+        verdicts = [matches(override.when, candidate) for override in overrides]
+        applying = [
+            (number, override)
+            for number, (override, verdict) in enumerate(zip(overrides, verdicts, strict=True))
+            if verdict.selected
+        ]
+        undecided = [
+            f"override {number} asks for facts" for number, verdict in enumerate(verdicts, 1) if verdict.undecided
+        ]
+        return applying, tuple(undecided)
+
+    def _blend(self, overrides: Sequence[Numbered]) -> Blend:
+        numbers = tuple(number for number, _ in overrides)
+        known = self._blends.get(numbers)
+        if known is None:
+            known = self._blends[numbers] = blend(self._application, overrides)
+        return known
 
 
 def variant(
@@ -55,41 +131,11 @@ def variant(
     fleet: FleetModel,
     *,
     facts: Mapping[str, Any] | None = None,
-    tree: str = "",
+    contents: Mapping[str, ContentKey] | None = None,
     used_names: Collection[str] | None = None,
 ) -> Variant:
-    """The inputs of an application for a cluster.
-
-    Args:
-        application: what to render.
-        cluster: a cluster of the fleet.
-        fleet: of the same commit.
-        facts: what the cluster has reported; None when it has not.
-        tree: digest of the content the source has at this commit.
-        used_names: the variable names that occur in it, as the last render of the same tree told; None when it is not
-            known, and then every variable counts.
-    """
-    overrides, undecided = _applying(application, cluster, fleet, facts)
-    spec = application.spec
-    origins: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    if spec.render.helm is not None:
-        values = _merged({}, spec.render.helm.values, f"application {application.name}", "values", origins)
-    path = spec.source.path
-    patches: list[Patch] = []
-    origins["path"] = f"application {application.name}"
-    for number, override in overrides:
-        origin = f"override {number + 1} of {application.name}"
-        values = _merged(values, override.values, origin, "values", origins)
-        if override.path is not None:
-            path, origins["path"] = override.path, origin
-        for patch in override.patches:
-            origins[f"patches[{len(patches)}]"] = origin
-            patches.append(patch)
-    variables = scope(application, cluster, fleet, overrides)
-    origins.update((f"variables.{name}", origin) for name, origin in variables.origins.items())
-    inputs = Inputs(application.name, spec.namespace, spec.source, path, spec.render, values, tuple(patches), variables)
-    return Variant(_digest(inputs, tree, used_names), inputs, origins, undecided)
+    """One variant of an application: see `Variants.of`."""
+    return Variants(application, fleet).of(cluster, facts=facts, contents=contents, used_names=used_names)
 
 
 def policy_of(application: Application, fleet: FleetModel) -> Policy:
@@ -113,50 +159,22 @@ def policy_of(application: Application, fleet: FleetModel) -> Policy:
     )
 
 
-def _applying(
-    application: Application, cluster: str, fleet: FleetModel, facts: Mapping[str, Any] | None
-) -> tuple[Sequence[tuple[int, Override]], tuple[int, ...]]:
-    candidate = fleet.candidate(cluster, facts)
-    verdicts = [matches(override.when, candidate) for override in application.spec.overrides]
-    applying = [
-        (number, override)
-        for number, (override, verdict) in enumerate(zip(application.spec.overrides, verdicts, strict=True))
-        if verdict.selected
-    ]
-    return applying, tuple(number for number, verdict in enumerate(verdicts, 1) if verdict.undecided)
+def _capabilities(facts: Mapping[str, Any]) -> Capabilities:
+    return Capabilities(str(facts.get("kubernetes", "")), str(facts.get("apis", "")))
 
 
-def _merged(
-    below: Mapping[str, Any], above: Mapping[str, Any], origin: str, path: str, origins: dict[str, str]
-) -> dict[str, Any]:
-    """Maps merge, everything else is replaced, as Helm does with values. A null stays: Helm takes it as removal."""
-    result = dict(below)
-    for key, value in above.items():
-        here, inner = f"{path}.{key}", below.get(key)
-        if isinstance(value, dict) != isinstance(inner, dict):
-            for replaced in [known for known in origins if known == here or known.startswith(f"{here}.")]:
-                del origins[replaced]
-        if isinstance(value, dict):
-            result[key] = _merged(inner if isinstance(inner, dict) else {}, value, origin, here, origins)
-        else:
-            result[key] = value
-            origins[here] = origin
-    return result
-
-
-def _digest(inputs: Inputs, tree: str, used_names: Collection[str] | None) -> str:
+def _digest(inputs: Inputs, keys: Sequence[ContentKey], used_names: Collection[str] | None) -> str:
     variables = inputs.variables
-    names = variables.known if used_names is None else variables.known.intersection(used_names)
-    content = {
-        "application": inputs.application,
-        "namespace": inputs.namespace,
-        "source": inputs.source.model_dump(mode="json"),
-        "path": inputs.path,
-        "tree": tree,
-        "render": inputs.render.model_dump(mode="json"),
-        "values": inputs.values,
-        "patches": [patch.model_dump(mode="json") for patch in inputs.patches],
-        # A name that is ours but has no value here differs from one that is nobody's: the first is an error.
-        "variables": {name: variables.values.get(name) for name in names},
-    }
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    wanted = inputs.blend.names.union(used_names) if used_names is not None else variables.known
+    capabilities = inputs.capabilities
+    return digest_of(
+        {
+            "application": inputs.application,
+            "namespace": inputs.namespace,
+            "blend": inputs.blend.digest,
+            "contents": [key.key for key in keys],
+            "capabilities": [capabilities.kube_version, capabilities.apis] if capabilities is not None else None,
+            # A name that is ours but has no value here differs from one that is nobody's: the first is an error.
+            "variables": {name: variables.values.get(name) for name in variables.known.intersection(wanted)},
+        }
+    )

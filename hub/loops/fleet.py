@@ -12,14 +12,15 @@ import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 import orjson
 
-from hub.bundles import Evaluation
+from hub.bundles import Evaluation, Render
 from hub.domain import budget, succession
+from hub.domain.blending import Part, candidates
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet, with_clusters
 from hub.domain.reading import FleetDocument
@@ -33,19 +34,12 @@ from hub.domain.records import (
     Pending,
     SourceInfo,
 )
-from hub.domain.variants import Variant
 from hub.metrics import Metrics
 from hub.publisher import Cause
-from hub.render.job import Rendered
-from hub.render.pool import RenderPool
-from hub.render.request import job_of, selection_of
-from hub.render.select import is_selected
 from hub.repositories import Repositories
-from hub.sources.content import content_key, read_content
-from hub.sources.mirror import Mirror
-from hub.sources.objects import Objects
 from hub.sources.scan import FleetScanner
 from hub.sources.urls import redact
+from hub.supplies import Key, Origin, Supplies, key_of
 from shared import telemetry
 from shared.errors import DocumentError, Unavailable, YardarmError
 from shared.model import Place, Problem
@@ -92,22 +86,13 @@ class FleetSource:
     path: str = "."
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """A commit of a repository that applications come from."""
-
-    mirror: Mirror
-    commit: Commit
-    traceparent: str
-    times: PathTimes
-
-
 @dataclass
 class _Look:
     """What one look at everything found, before it is handed on."""
 
     model: FleetModel
-    origins: dict[tuple[str, str], _Origin | Problem] = field(default_factory=dict)
+    origins: dict[Key, Origin | Problem]
+    supplies: Supplies
 
 
 class FleetLoop:
@@ -117,7 +102,7 @@ class FleetLoop:
         self,
         source: FleetSource,
         repositories: Repositories,
-        pool: RenderPool,
+        render: Render,
         downstream: Downstream,
         facts: Callable[[], Facts],
         on_fleet: Callable[[Fleet], None],
@@ -128,7 +113,7 @@ class FleetLoop:
         """`allows` says whether removals of (kind, application, token) were confirmed."""
         self._source = source
         self._repositories = repositories
-        self._pool = pool
+        self._render = render
         self._downstream = downstream
         self._facts = facts
         self._on_fleet = on_fleet
@@ -142,6 +127,7 @@ class FleetLoop:
         self._commit: Commit | None = None
         self._seen: dict[str, tuple[str, PathTimes]] = {}
         self._prints: dict[str, tuple[Any, ...]] = {}
+        self._parts: dict[str, tuple[Application, tuple[Part, ...]]] = {}
         self._unread: tuple[Problem, ...] = ()
         self._told: tuple[Problem, ...] = ()
         self._fleet: Fleet | None = None
@@ -199,13 +185,14 @@ class FleetLoop:
         if model is None:
             return
         self.model, self._commit = model, found.commit
-        look = _Look(model, {(self._source.repo, ""): found, (FLEET, ""): found})
+        origins: dict[Key, Origin | Problem] = {(self._source.repo, ""): found, (FLEET, ""): found}
+        look = _Look(model, origins, Supplies(origins))
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
         self._let_go(look, found, renamed)
         self.looked = found.commit.sha
 
-    async def _read(self, found: _Origin) -> FleetModel | None:
+    async def _read(self, found: Origin) -> FleetModel | None:
         """The model of a commit; None (and a finding) when it says nothing at all, where something was before."""
         path, sha = self._source.path, found.commit.sha
         if self.model is not None and self._commit is not None and self._commit.sha == sha:
@@ -227,7 +214,7 @@ class FleetLoop:
     def _differs(self) -> bool:
         return self.model is not None and self.model.registered != self._registered
 
-    async def _origin(self, repo: str, ref: str) -> _Origin | Problem:
+    async def _origin(self, repo: str, ref: str) -> Origin | Problem:
         """The commit of a repository that counts now, or why there is none."""
         try:
             watched = await self._repositories.watch(repo)
@@ -239,7 +226,7 @@ class FleetLoop:
             return Problem("error", str(error))
         commit = Commit(sha, info.subject, info.author, info.time)
         traceparent, times = self._trace(commit, watched.mirror.name, watched.moved_at)
-        return _Origin(watched.mirror, commit, traceparent, times)
+        return Origin(watched.mirror, commit, traceparent, times)
 
     def _trace(self, commit: Commit, repo: str, detected: float) -> tuple[str, PathTimes]:
         """One trace per commit, from when it was made or seen."""
@@ -255,25 +242,30 @@ class FleetLoop:
     async def _hand_on(self, look: _Look) -> dict[str, str]:
         """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""
         facts = self._facts()
+        capabilities = {cluster: (each.get("kubernetes"), each.get("apis")) for cluster, each in facts.items()}
         if self._shape[0] is not look.model:
             self._shape = (look.model, _shape(look.model))
         shape = self._shape[1]
-        for key in {_repo_of(application) for application in look.model.applications.values()}:
+        parts = {name: self._parts_of(application) for name, application in look.model.applications.items()}
+        for key in {key_of(part) for each in parts.values() for part in each}:
             if key not in look.origins:
                 look.origins[key] = await self._origin(*key)
-        trees = await self._trees(look)
+        await look.supplies.footprints(part for each in parts.values() for part in each)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
         for name, application in look.model.applications.items():
-            origin = look.origins[_repo_of(application)]
-            seen = facts if _uses_facts(application) else None
+            origin = look.origins[key_of(parts[name][0])]
+            seen: Any = facts if _uses_facts(application) else None
+            if seen is None and look.supplies.ask_for_capabilities(parts[name]):
+                seen = capabilities
             old = before.get(name, "")
-            mark = (application, shape, name in look.model.blocked, trees[name], _commitless(origin), seen, old)
+            contents = look.supplies.mark(parts[name])
+            mark = (application, shape, name in look.model.blocked, contents, seen, old)
             if self._prints.get(name) == mark:
                 continue
             self._prints[name] = mark
             self.evaluated += 1
-            evaluation = self._evaluation(look, application, origin, trees[name], facts)
+            evaluation = self._evaluation(look, application, origin, facts)
             self._downstream.put(dataclasses.replace(evaluation, renamed=old))
         return renamed
 
@@ -289,74 +281,40 @@ class FleetLoop:
         return known | succession.renames(gone, new)
 
     def _source_of(self, look: _Look, application: Application) -> SourceInfo:
-        spec, origin = application.spec, look.origins[_repo_of(application)]
-        repo = self._source.repo if spec.source.repo == FLEET else spec.source.repo
-        return SourceInfo(
-            origin.mirror.name if isinstance(origin, _Origin) else repo, spec.source.ref, spec.source.path
-        )
+        source = self._parts_of(application)[0].source
+        origin = look.origins[source.repo, source.ref]
+        repo = self._source.repo if source.repo == FLEET else source.repo
+        return SourceInfo(origin.mirror.name if isinstance(origin, Origin) else repo, source.ref, source.path)
 
-    async def _trees(self, look: _Look) -> dict[str, dict[str, str | Problem]]:
-        """For each application, what names the content of each path it may use."""
-        result: dict[str, dict[str, str | Problem]] = {name: {} for name in look.model.applications}
-        wanted: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for name, application in look.model.applications.items():
-            for path in _paths(application):
-                wanted.setdefault(_repo_of(application), []).append((name, path))
-        for key, pairs in wanted.items():
-            origin = look.origins[key]
-            if isinstance(origin, _Origin):
-                keys = await origin.mirror.read(_keys(origin.commit.sha, {path for _, path in pairs}))
-                for name, path in pairs:
-                    result[name][path] = keys[path]
-        return result
+    def _parts_of(self, application: Application) -> tuple[Part, ...]:
+        """The parts it may have; worked out once for each version of its document."""
+        known = self._parts.get(application.name)
+        if known is None or known[0] is not application:
+            known = self._parts[application.name] = (application, candidates(application))
+        return known[1]
 
-    def _evaluation(
-        self,
-        look: _Look,
-        application: Application,
-        origin: _Origin | Problem,
-        trees: Mapping[str, str | Problem],
-        facts: Facts,
-    ) -> Evaluation:
-        now = self._clock.now()
-        written = look.model.place("Application", application.name, "spec.source.path")
-        problems = [
-            msgspec.structs.replace(problem, place=written)
-            for problem in trees.values()
-            if isinstance(problem, Problem)
-        ]
+    def _evaluation(self, look: _Look, application: Application, origin: Origin | Problem, facts: Facts) -> Evaluation:
+        problems: tuple[Problem, ...] = ()
         if isinstance(origin, Problem):
-            problems.append(msgspec.structs.replace(origin, application=application.name))
+            problems = (msgspec.structs.replace(origin, application=application.name),)
             commit, traceparent, times = self._commit or Commit(""), "", PathTimes()
         else:
             commit, traceparent = origin.commit, origin.traceparent
-            times = msgspec.structs.replace(origin.times, planned=now)
+            times = msgspec.structs.replace(origin.times, planned=self._clock.now())
         return Evaluation(
             application=application,
             fleet=look.model,
             facts=facts,
             source=self._source_of(look, application),
             commit=commit,
-            trees={path: tree for path, tree in trees.items() if isinstance(tree, str)},
-            render=self._renderer(origin),
+            supplies=look.supplies,
+            render=self._render,
             traceparent=traceparent,
             times=times,
-            problems=tuple(msgspec.structs.replace(p, application=application.name) for p in problems),
+            problems=problems,
         )
 
-    def _renderer(self, origin: _Origin | Problem) -> Callable[[Variant], Any]:
-        async def render(made: Variant) -> Rendered:
-            if isinstance(origin, Problem):
-                raise Unavailable(origin.message)
-            selection, path = selection_of(made.inputs), made.inputs.path
-            content = await origin.mirror.read(
-                lambda objects: read_content(objects, origin.commit.sha, path, lambda p: is_selected(p, selection))
-            )
-            return await self._pool.render(job_of(made.inputs, content.files, content.problems))
-
-        return render
-
-    def _let_go(self, look: _Look, found: _Origin, renamed: Mapping[str, str]) -> None:
+    def _let_go(self, look: _Look, found: Origin, renamed: Mapping[str, str]) -> None:
         """Applications whose document is gone; not while other documents cannot be read: it may be among them.
 
         Too many at once wait until a person has confirmed it. Renamed ones are not gone: they are moved.
@@ -427,37 +385,9 @@ class FleetLoop:
             self._on_fleet(fleet)
 
 
-def _keys(sha: str, paths: set[str]) -> Callable[[Objects], dict[str, str | Problem]]:
-    def read(objects: Objects) -> dict[str, str | Problem]:
-        keys: dict[str, str | Problem] = {}
-        for path in paths:
-            try:
-                keys[path] = content_key(objects, sha, path)
-            except DocumentError as error:
-                keys[path] = Problem("error", str(error))
-        return keys
-
-    return read
-
-
-def _repo_of(application: Application) -> tuple[str, str]:
-    source = application.spec.source
-    return (source.repo, source.ref)
-
-
-def _paths(application: Application) -> set[str]:
-    spec = application.spec
-    return {spec.source.path, *(override.path for override in spec.overrides if override.path is not None)}
-
-
 def _uses_facts(application: Application) -> bool:
     spec = application.spec
     return spec.placement.uses_facts or any(override.when.uses_facts for override in spec.overrides)
-
-
-def _commitless(origin: _Origin | Problem) -> str:
-    """An application's inputs do not change with a commit that leaves its trees alone."""
-    return origin.message if isinstance(origin, Problem) else ""
 
 
 def _shape(model: FleetModel) -> str:

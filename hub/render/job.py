@@ -59,13 +59,15 @@ class Patch(Value, frozen=True):
 class PlainJob(Value, frozen=True):
     """One plain render.
 
-    `known` are the variable names that are the fleet's, with a value in `variables` or without. `problems` were met
-    while the files were read: an error among them fails the render.
+    `made` are files of objects that a template step made, or that further sources hold. `known` are the variable names
+    that are the fleet's, with a value in `variables` or without. `problems` were met while the files were read: an
+    error among them fails the render.
     """
 
     application: str
     namespace: str
     files: tuple[File, ...]
+    made: tuple[File, ...] = ()
     selection: Selection = Selection()
     variables: dict[str, Scalar] = msgspec.field(default_factory=dict)
     known: tuple[str, ...] = ()

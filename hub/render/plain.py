@@ -89,8 +89,8 @@ def _objects(job: PlainJob, problems: list[Problem]) -> Iterator[Found]:
     selected = [file for file in job.files if is_selected(file.path, job.selection)]
     charts = _charts(selected)
     for file in charts.values():
-        hint = "exclude its directory, or make it an application of its own once charts can be rendered"
-        problems.append(Problem("error", "a Helm chart: this version renders plain YAML only", Place(file.name), hint))
+        hint = "make it an application, or one of `sources`, of its own, and exclude its directory here"
+        problems.append(Problem("error", "a Helm chart among plain files", Place(file.name), hint))
     for file in selected:
         if any(file.path.startswith(directory) for directory in charts):
             continue
@@ -98,6 +98,17 @@ def _objects(job: PlainJob, problems: list[Problem]) -> Iterator[Found]:
             problems.append(_kustomization(Place(file.name), explicit=job.selection.explicit))
             continue
         yield from _file(file, problems)
+    for file in job.made:
+        yield from _made(file, problems)
+
+
+def _made(file: File, problems: list[Problem]) -> Iterator[Found]:
+    """The objects of a file that is meant to hold objects and nothing else."""
+    for item in _PARSED.parse(file.data, file.name):
+        if isinstance(item, DocumentError):
+            problems.append(Problem("error", item.message, item.place, item.hint))
+        else:
+            yield from _document(item, file, problems)
 
 
 def _charts(files: Iterable[File]) -> dict[str, File]:
@@ -110,9 +121,9 @@ def _kustomization(place: Place, *, explicit: bool) -> Problem:
         return Problem("warning", "skipped: a kustomization, and the application asks for plain rendering", place)
     return Problem(
         "error",
-        "a kustomization: this version renders plain YAML only",
+        "a kustomization among plain files",
         place,
-        "set render.plain: {} to take the YAML files beside it as they are, or exclude the directory",
+        "make it an application, or one of `sources`, of its own; or exclude its directory here",
     )
 
 

@@ -1,70 +1,54 @@
-"""One repository at one commit, as those see it who gather files from several of its directories.
-
-Paths are relative to the repository's root, with `/` between names; `""` is the root. Links are followed inside the
-repository and nowhere else. `GitTree` belongs to the mirror's thread (`Mirror.read`).
-"""
+"""A `Tree` of Git objects. It belongs to the mirror's thread (`Mirror.read`)."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
 
-from hub.sources.content import key_of
+from hub.domain.tree import Files, Kind
+from hub.sources.content import content_key, key_of, read_content
 from hub.sources.links import Astray, resolve
 from hub.sources.objects import LINK, SUBMODULE, TREE, Entry, Objects
 from shared.errors import DocumentError
-from shared.model import Place
-
-Kind = Literal["file", "directory", ""]
-
-
-class Tree(Protocol):
-    """Files by path. What it names by `id` never changes."""
-
-    def kind(self, path: str) -> Kind:
-        """What is at a path; empty when nothing is there that may be read."""
-
-    def id(self, path: str) -> str:
-        """Names the content at a path: equal ids, equal content. Empty when nothing is there."""
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """The names in a directory, sorted; none where there is no directory."""
-
-    def read(self, path: str) -> bytes:
-        """A file's bytes.
-
-        Raises:
-            DocumentError: no file is there, or it is too large.
-        """
+from shared.model import Place, Problem
 
 
 class GitTree:
-    """A `Tree` of Git objects."""
+    """A repository at a commit: see `hub.domain.tree.Tree`."""
 
     def __init__(self, objects: Objects, commit: str) -> None:
         self._objects = objects
         self._commit = commit
 
     def kind(self, path: str) -> Kind:
-        """See `Tree`."""
+        """See `hub.domain.tree.Tree`."""
         found = self._find(path)
         return "" if found is None else "directory" if found.mode == TREE else "file"
 
     def id(self, path: str) -> str:
-        """See `Tree`. For a directory with links in it, what they lead to counts as well."""
+        """See `hub.domain.tree.Tree`. For a directory with links in it, what they lead to counts as well."""
         found = self._find(path)
         if found is None:
             return ""
         return key_of(self._objects, self._commit, found)
 
+    def require(self, path: str) -> str:
+        """See `hub.domain.tree.Tree`."""
+        return content_key(self._objects, self._commit, path)
+
+    def gather(self, path: str, wanted: Callable[[str], bool]) -> tuple[Files, tuple[Problem, ...]]:
+        """See `hub.domain.tree.Tree`."""
+        content = read_content(self._objects, self._commit, path, wanted)
+        return content.files, content.problems
+
     def names(self, path: str) -> tuple[str, ...]:
-        """See `Tree`."""
+        """See `hub.domain.tree.Tree`."""
         found = self._find(path)
         if found is None or found.mode != TREE:
             return ()
         return tuple(sorted(entry.path for entry in self._objects.entries(found.oid) if not entry.problem))
 
     def read(self, path: str) -> bytes:
-        """See `Tree`."""
+        """See `hub.domain.tree.Tree`."""
         try:
             found = resolve(self._objects, self._commit, path)
         except Astray as astray:

@@ -218,14 +218,14 @@ def test_a_big_file_is_within_the_limit_that_reading_has():
 def test_a_kustomization_or_chart_is_refused_rather_than_rendered_as_something_else():
     kustomization = {"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": config_map("a")}
     (found,) = problems_of(job(kustomization))
-    assert found.startswith("apps/web/kustomization.yaml: error: a kustomization: this version renders plain YAML only")
+    assert found.startswith("apps/web/kustomization.yaml: error: a kustomization among plain files")
     chart = {
         "sub/Chart.yaml": "apiVersion: v2\nname: x\n",
         "sub/templates/d.yaml": "kind: {{ x }}",
         "a.yaml": config_map("a"),
     }
     (found,) = problems_of(job(chart))
-    assert found.startswith("apps/web/sub/Chart.yaml: error: a Helm chart")
+    assert found.startswith("apps/web/sub/Chart.yaml: error: a Helm chart among plain files")
     assert names(render(job(chart, selection=Selection(exclude=("sub",))))) == ["ConfigMap shop/a"]
 
 

@@ -3,7 +3,7 @@
 from hub.domain.documents import API_VERSION
 from hub.domain.fleet import build_fleet
 from hub.domain.reading import parse_document
-from hub.domain.variants import policy_of, variant
+from hub.domain.variants import ContentKey, policy_of, variant
 from hub.domain.yamldoc import Document
 from shared.messages import DeletionPolicy, HealthRule, IgnoreRule, Policy
 
@@ -25,6 +25,19 @@ CLUSTERS = [
 def variant_on(cluster, spec=None, *, clusters=CLUSTERS, name="web", **options):
     web = document("Application", name, spec or {})
     return variant(web.resource, cluster, build_fleet([*clusters, web]), **options)
+
+
+class Anything(dict):
+    """The contents of every part have this key."""
+
+    def __init__(self, key, **more):
+        self.key = ContentKey(key, **more)
+
+    def __bool__(self):
+        return True
+
+    def get(self, name, default=None):
+        return self.key
 
 
 EU = {"where": [{"labels": {"region": "eu"}}]}
@@ -62,7 +75,10 @@ def test_everything_else_that_decides_the_render_makes_a_difference():
         {"overrides": [{"patches": [{"patch": {"a": 1}}]}]},
     ]
     variants = [variant_on("eu-1", spec, used_names=()) for spec in specs]
-    variants += [variant_on("eu-1", used_names=(), tree="t"), variant_on("eu-1", used_names=(), name="api")]
+    variants += [
+        variant_on("eu-1", used_names=(), contents=Anything("t")),
+        variant_on("eu-1", used_names=(), name="api"),
+    ]
 
     assert len(set(variants)) == len(variants)
 
@@ -95,10 +111,10 @@ def test_overrides_that_match_merge_in_order():
 
     eu, us = variant_on("eu-1", spec), variant_on("us-1", spec)
 
-    assert eu.inputs.values == {"image": {"tag": "3", "repo": "r"}, "args": [2], "new": None}
-    assert us.inputs.values == {"image": {"tag": "3"}, "args": [1], "new": None}
-    assert (eu.inputs.path, us.inputs.path) == ("eu", "base")
-    assert [patch.patch for patch in eu.inputs.patches] == [{"a": 1}, {"b": 1}]
+    assert eu.inputs.blend.main.values == {"image": {"tag": "3", "repo": "r"}, "args": [2], "new": None}
+    assert us.inputs.blend.main.values == {"image": {"tag": "3"}, "args": [1], "new": None}
+    assert (eu.inputs.blend.main.source.path, us.inputs.blend.main.source.path) == ("eu", "base")
+    assert [patch.patch for patch in eu.inputs.blend.patches] == [{"a": 1}, {"b": 1}]
     assert eu.inputs.variables.values["log"] == "warn"
     assert eu.origins["values.image.tag"] == "override 3 of web"
     assert eu.origins["values.image.repo"] == "application web"
@@ -114,8 +130,8 @@ def test_an_override_that_waits_for_facts_is_named():
     unknown = variant_on("eu-1", spec)
     known = variant_on("eu-1", spec, facts={"kubernetes": "v1.30.1"})
 
-    assert unknown.undecided == (2,)
-    assert (known.undecided, known.inputs.path) == ((), "new")
+    assert unknown.undecided == ("override 2 asks for facts",)
+    assert (known.undecided, known.inputs.blend.main.source.path) == ((), "new")
 
 
 def test_a_value_replaced_by_another_kind_has_the_later_origin():
@@ -123,7 +139,7 @@ def test_a_value_replaced_by_another_kind_has_the_later_origin():
 
     found = variant_on("eu-1", spec)
 
-    assert found.inputs.values == {"a": {"c": 1}}
+    assert found.inputs.blend.main.values == {"a": {"c": 1}}
     assert {path: origin for path, origin in found.origins.items() if path.startswith("values")} == {
         "values.a.c": "override 3 of web"
     }
