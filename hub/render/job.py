@@ -1,4 +1,8 @@
-"""What goes into a render and what comes out: the values that cross to a worker process."""
+"""What goes into a render and what comes out: the values that cross to a worker process.
+
+A job is a tagged union. A `PlainJob` makes objects of YAML files; a template job makes YAML files of something else
+(a chart), and what comes out of it goes into a plain job. The results are tagged the same way.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +60,7 @@ class Patch(Value, frozen=True):
     origin: str = "a patch"
 
 
-class PlainJob(Value, frozen=True):
+class PlainJob(Value, frozen=True, tag="plain"):
     """One plain render.
 
     `made` are files of objects that a template step made, or that further sources hold. `known` are the variable names
@@ -75,6 +79,34 @@ class PlainJob(Value, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
+class HelmJob(Value, frozen=True, tag="helm"):
+    """One chart to template, as `helm template` does.
+
+    `archive` is the chart with its dependencies, a gzipped tar; `chart` is what messages call it. Values are those of
+    the chart, then each of `value_files` in order, then `values`; a later map is merged into an earlier one, anything
+    else replaces it, and null removes the chart's default. Without `kube_version` it is the library's own;
+    `api_versions` are added to those every cluster has. `program` is a helm executable to use in place of the library.
+    """
+
+    application: str
+    namespace: str
+    release: str
+    chart: str
+    archive: bytes
+    value_files: tuple[File, ...] = ()
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
+    kube_version: str = ""
+    api_versions: tuple[str, ...] = ()
+    skip_crds: bool = False
+    program: str = ""
+
+
+TemplateJob = HelmJob
+"""Jobs that make YAML files: a union as soon as there is another."""
+
+Job = PlainJob | TemplateJob
+
+
 class RenderedObject(Value, frozen=True):
     """An object in its canonical line. `place` is where it was written."""
 
@@ -83,7 +115,7 @@ class RenderedObject(Value, frozen=True):
     place: Place
 
 
-class Rendered(Value, frozen=True):
+class Rendered(Value, frozen=True, tag="rendered"):
     """A whole result, ordered by reference, so that moving a manifest between files changes nothing.
 
     `used` are the variable names that occur in it: variants that differ only in others are equal.
@@ -102,6 +134,16 @@ class Rendered(Value, frozen=True):
     def refs(self) -> tuple[ObjectRef, ...]:
         """The objects' references, in the order of `lines`."""
         return tuple(each.ref for each in self.objects)
+
+
+class Templated(Value, frozen=True, tag="templated"):
+    """What a template job made: YAML files in the order of their paths, those that hold nothing left out."""
+
+    files: tuple[File, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+Result = Rendered | Templated
 
 
 class RenderError(YardarmError):

@@ -1,7 +1,8 @@
 """The process that renders: `python -m hub.render.worker`, one job at a time from stdin, results to stdout.
 
 Hostile input ends at worst here: memory is limited, the pool limits time and replaces what dies. The worker uses no
-network and reads no file but those in its job. A frame is four bytes of length, then MessagePack.
+network and reads no file but those in its job. A frame is four bytes of length, then MessagePack. What only some jobs
+need is loaded with the first of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from hub.render.job import PlainJob, Rendered, RenderError
+from hub.render.job import HelmJob, Job, PlainJob, RenderError, Result
 from hub.render.plain import render
 from shared.model import Problem, Value
 
@@ -25,7 +26,7 @@ READY = b"R"
 class Reply(Value, frozen=True):
     """What became of a job: a result, or the problems for which there is none."""
 
-    rendered: Rendered | None = None
+    result: Result | None = None
     problems: tuple[Problem, ...] = ()
     out_of_memory: bool = False
 
@@ -41,10 +42,25 @@ def length(header: bytes) -> int:
     return int.from_bytes(header, "big")
 
 
-def answer(job: PlainJob) -> Reply:
-    """Render; running out of memory is an answer too, as long as Python gets the word."""
+def perform(job: Job) -> Result:
+    """What is asked for.
+
+    Raises:
+        RenderError: it cannot be had.
+    """
+    match job:
+        case PlainJob():
+            return render(job)
+        case HelmJob():
+            from hub.render.helm.template import template
+
+            return template(job)
+
+
+def answer(job: Job) -> Reply:
+    """The result; running out of memory is an answer too, as long as Python gets the word."""
     try:
-        return Reply(rendered=render(job))
+        return Reply(result=perform(job))
     except RenderError as error:
         return Reply(problems=error.problems)
     except MemoryError:
@@ -56,7 +72,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, timeout: float) -> None:
 
     The pool kills what takes longer than `timeout` seconds; should the pool itself have died, an alarm does it.
     """
-    decoder = msgspec.msgpack.Decoder(PlainJob)
+    decoder = msgspec.msgpack.Decoder(Job)
     replies.write(READY)
     replies.flush()
     while header := requests.read(HEADER):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import ObjectType, RepositoryOpenFlag
 
-from hub.sources import semver
+from hub.domain import semver
 from hub.sources.access import Limits
 from hub.sources.memo import Memo
 from shared.errors import DocumentError, Unavailable

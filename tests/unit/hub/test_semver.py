@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.sources.semver import best, is_range, parse
+from hub.domain.semver import best, is_range, parse
 from shared.errors import DocumentError
 
 TAGS = [

@@ -1,0 +1,28 @@
+"""From a Helm job to files of manifests: the same whether the library or a helm executable does it."""
+
+from __future__ import annotations
+
+from hub.render.helm.errors import HelmFailure, explained
+from hub.render.helm.output import templated
+from hub.render.helm.values import combined
+from hub.render.job import HelmJob, RenderError, Templated
+from shared.errors import DocumentError
+from shared.model import Problem
+
+
+def template(job: HelmJob) -> Templated:
+    """Render one chart.
+
+    Raises:
+        RenderError: the chart or its values are refused, or a template fails.
+    """
+    from hub.render.helm import library
+
+    try:
+        values = combined(job.value_files, job.values)
+        return templated(library.render(job, values), job)
+    except DocumentError as error:
+        problem = Problem("error", error.message, error.place, error.hint, job.application)
+        raise RenderError((problem,)) from None
+    except HelmFailure as failure:
+        raise RenderError(explained(str(failure), job.chart, job.application)) from None
