@@ -1,13 +1,16 @@
-"""What an agent tells of its cluster: version, number of nodes, kinds served. Never a label: facts decide nothing."""
+"""What an agent tells of its cluster: version, number of nodes, APIs served. Never a label: facts decide nothing."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 
 from agent.kube.client import Kube
+from agent.kube.discovery import Resource
 from agent.kube.errors import AccessError, ApiError, Forbidden
+from shared.messages import apis_digest
 from shared.tasks import Clock
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,8 @@ class Facts:
         self._kube = kube
         self._clock = clock
         self.values: dict[str, Any] = {}
+        self.apis: tuple[str, ...] = ()
+        """What `values["apis"]` names."""
         self.problem = ""
 
     async def run(self) -> None:
@@ -47,3 +52,11 @@ class Facts:
         except Forbidden:
             log.debug("may not list nodes")
         self.values["kinds"] = len(self._kube.discovery.resources)
+        self.apis = _served(self._kube.discovery.resources)
+        self.values["apis"] = apis_digest(self.apis)
+
+
+def _served(resources: Iterable[Resource]) -> tuple[str, ...]:
+    """As Helm lists them: each group and version, and each kind of it."""
+    versions = {resource.api_version for resource in resources}
+    return tuple(sorted(versions | {f"{resource.api_version}/{resource.kind}" for resource in resources}))

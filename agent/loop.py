@@ -63,7 +63,7 @@ class Agent:
         self._facts = Facts(kube, clock)
         self._keeper = Keeper(state, clock)
         self._cache = LiveCache(kube, clock, namespaces=settings.namespace_scope)
-        self._reporter = Reporter(self._bus, settings, clock, self._vitals)
+        self._reporter = Reporter(self._bus, settings, clock, self._vitals, lambda: self._facts.apis)
         self._diagnosis = Diagnosis(kube, self._cache, clock, self._diagnosed)
         self._lease = Lease(
             kube,

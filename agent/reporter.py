@@ -20,7 +20,7 @@ from agent.settings import AgentSettings
 from shared import __version__, subjects
 from shared.bus import Bus, Refused
 from shared.errors import Unavailable
-from shared.messages import VERSION, Event, Heartbeat, Phase, Report, encode, states_digest
+from shared.messages import VERSION, Event, Heartbeat, Phase, Report, ServedApis, apis_digest, encode, states_digest
 from shared.model import UnitKey
 from shared.tasks import Backoff, Clock, Mailbox
 
@@ -35,18 +35,22 @@ BURST = 3
 
 Vitals = Callable[[], tuple[dict[str, Any], Iterable[str]]]
 """Facts about the cluster, and what keeps the agent from working."""
+Apis = Callable[[], tuple[str, ...]]
+"""What the cluster serves: the list that the fact `apis` names."""
 
 
 class Reporter:
     """One agent's voice. Start `run` in a TaskGroup; `report` and `event` never block."""
 
-    def __init__(self, bus: Bus, settings: AgentSettings, clock: Clock, vitals: Vitals) -> None:
+    def __init__(self, bus: Bus, settings: AgentSettings, clock: Clock, vitals: Vitals, apis: Apis = tuple) -> None:
         self._bus = bus
         self._cluster = settings.cluster
         self._interval = settings.report_interval
         self._heartbeat = settings.heartbeat
         self._clock = clock
         self._vitals = vitals
+        self._apis = apis
+        self._apis_told = ""
         self.boot = secrets.token_hex(4)
         self._silent = False
         self._number = 0
@@ -163,6 +167,7 @@ class Reporter:
         while True:
             await self._bus.wait_connected()
             try:
+                await self._tell_apis()
                 await self._bus.publish_stored(subjects.beat(self._cluster), encode(self.heartbeat()))
             except (Unavailable, Refused) as error:
                 log.info("a heartbeat was not stored", extra={"error": str(error)})
@@ -170,6 +175,15 @@ class Reporter:
                 await self._clock.sleep(min(BEAT_AGAIN, self._heartbeat))
                 continue
             await self._clock.sleep(self._heartbeat)
+
+    async def _tell_apis(self) -> None:
+        """Before the heartbeat that speaks of it: the list of APIs, when it is another than the hub was told."""
+        apis = self._apis()
+        digest = apis_digest(apis)
+        if apis and digest != self._apis_told:
+            message = ServedApis(VERSION, self._cluster, digest, apis)
+            await self._bus.publish_stored(subjects.apis(self._cluster), encode(message))
+            self._apis_told = digest
 
     def heartbeat(self) -> Heartbeat:
         """The sign of life as of now."""

@@ -222,8 +222,10 @@ class Hub:
                     await asyncio.wait({serving})
 
     def view_facts(self) -> Facts:
-        """What the agents reported, by cluster."""
-        return {name: record.beat.facts for name, record in self.view.clusters.items() if record.beat is not None}
+        """What the agents reported, by cluster; the fact `apis` only where the list that it names is here."""
+        facts = {name: record.beat.facts for name, record in self.view.clusters.items() if record.beat is not None}
+        unknown = [name for name, each in facts.items() if each.get("apis", "") not in self.view.apis]
+        return facts | {name: {k: v for k, v in facts[name].items() if k != "apis"} for name in unknown}
 
     def _units(self, application: str) -> Mapping[UnitKey, Any]:
         return self._lead.publisher.of_application(application) if self._lead is not None else {}

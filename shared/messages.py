@@ -292,6 +292,19 @@ class Heartbeat(Value, frozen=True, omit_defaults=True):
     """What keeps the agent itself from working: its disk, a second agent, missing permissions."""
 
 
+class ServedApis(Value, frozen=True):
+    """Every API that a cluster serves, `v1`, `v1/Pod`, `apps/v1/Deployment`, sorted: what charts may ask about.
+
+    `digest` is `apis_digest` over them; a heartbeat's fact `apis` names it, so that the list travels only when it
+    changes.
+    """
+
+    v: int
+    cluster: str
+    digest: str
+    apis: tuple[str, ...]
+
+
 class Severity(enum.StrEnum):
     """How much an event matters."""
 
@@ -317,7 +330,7 @@ class Event(Value, frozen=True, omit_defaults=True):
     trace: str = ""
 
 
-T = TypeVar("T", Assignment, Root, Report, Heartbeat, Event)
+T = TypeVar("T", Assignment, Root, Report, Heartbeat, ServedApis, Event)
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -353,6 +366,11 @@ def states_digest(reports: Iterable[Report]) -> str:
     """What hub and agent compare to see whether the hub has the last report of every unit."""
     lines = sorted(f"{report.namespace}/{report.application} {report.generation} {report.at!r}" for report in reports)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def apis_digest(apis: Iterable[str]) -> str:
+    """Names a list of APIs; short, because every heartbeat carries it."""
+    return hashlib.sha256("\n".join(apis).encode()).hexdigest()[:16]
 
 
 def to_json(value: Any) -> Any:

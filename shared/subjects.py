@@ -89,6 +89,11 @@ def beat(cluster: str) -> str:
     return f"report.{token(cluster)}._beat"
 
 
+def apis(cluster: str) -> str:
+    """Where an agent puts the list of what its cluster serves."""
+    return f"report.{token(cluster)}._apis"
+
+
 def event(cluster: str, kind: str) -> str:
     """Where an agent (or the hub, for a cluster) puts an event; `kind` is e.g. `health`, `drift`, `apply`."""
     return f"events.{token(cluster)}.{token(kind)}"
@@ -111,7 +116,7 @@ def parse_desired(subject: str) -> UnitKey | str:
 
 
 def parse_report(subject: str) -> UnitKey | str:
-    """The unit of a `report.…` subject, or `_beat`.
+    """The unit of a `report.…` subject, or its reserved last token, `_beat` or `_apis`.
 
     Raises:
         InvalidMessage: it is not such a subject.

@@ -97,7 +97,7 @@ class Variants:
         capabilities = None
         if any(key.capabilities for key in keys):
             capabilities = _capabilities(facts or {})
-            if not capabilities.kube_version:
+            if not (capabilities.kube_version and capabilities.apis):
                 undecided = (*undecided, "a chart asks what its API can do")
         inputs = Inputs(self._application.name, self._application.spec.namespace, blend, variables, capabilities)
         origins = {**blend.origins, **{f"variables.{name}": origin for name, origin in variables.origins.items()}}

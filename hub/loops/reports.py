@@ -27,7 +27,18 @@ from hub.view.history import EVENTS as REMEMBERED
 from shared import subjects
 from shared.bus import Bus, Message, Refused, acknowledged
 from shared.errors import InvalidMessage, Unavailable
-from shared.messages import Assignment, Event, Heartbeat, Phase, Report, Severity, decode, encode
+from shared.messages import (
+    Assignment,
+    Event,
+    Heartbeat,
+    Phase,
+    Report,
+    ServedApis,
+    Severity,
+    apis_digest,
+    decode,
+    encode,
+)
 from shared.model import UnitKey, is_token
 from shared.tasks import Backoff, Clock
 
@@ -182,6 +193,12 @@ class ReportsLoop:
             self._metrics.reports.labels("new" if new else "old").inc()
             if report.phase is Phase.REMOVED:
                 self._on_removed(unit, report.generation)
+        elif unit == "_apis":
+            served = decode(message.data, ServedApis)
+            _same(served.cluster, subjects.cluster_of(message.subject))
+            _same(served.digest, apis_digest(served.apis))
+            if self._view.serves(served):
+                self._on_facts()
         else:
             beat = decode(message.data, Heartbeat)
             _same(beat.cluster, subjects.cluster_of(message.subject))

@@ -21,7 +21,7 @@ from hub.domain.status import SKEW, Have, Reach, Shown, State, Want, counts_for,
 from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
-from shared.messages import Assignment, Awaiting, Event, Heartbeat, Report, Severity
+from shared.messages import Assignment, Awaiting, Event, Heartbeat, Report, ServedApis, Severity
 from shared.model import UnitKey
 from shared.tasks import Clock
 from shared.telemetry import trace_id
@@ -48,6 +48,8 @@ class View:
         self.fleet = Fleet()
         self.applications: dict[str, ApplicationInfo] = {}
         self.clusters: dict[str, ClusterRecord] = {}
+        self.apis: dict[str, tuple[str, ...]] = {}
+        """The APIs that clusters serve, by the digest that their heartbeats name."""
         self.index = UnitIndex()
         self.rollup = Rollup()
         self.awaiting: dict[Key, Awaiting] = {}
@@ -122,6 +124,16 @@ class View:
         self._cluster(report.cluster).digest = None
         self._refresh(record)
         return True
+
+    def serves(self, served: ServedApis) -> bool:
+        """Takes over what a cluster serves; returns whether that list was not known."""
+        record = self._cluster(served.cluster)
+        new = served.digest not in self.apis
+        self.apis.setdefault(served.digest, served.apis)
+        before, record.apis = record.apis, served.digest
+        if before != served.digest and not any(each.apis == before for each in self.clusters.values()):
+            self.apis.pop(before, None)
+        return new
 
     def beat(self, beat: Heartbeat, heard: float | None = None) -> bool:
         """Takes over a heartbeat, `heard` (hub's or NATS' clock; left out: the agent's) as the sign of life.
@@ -202,7 +214,7 @@ class View:
 
     def _forget_clusters(self) -> None:
         """Drops clusters of which nothing is left."""
-        empty = [name for name, one in self.clusters.items() if not (one.info or one.beat or one.units)]
+        empty = [name for name, one in self.clusters.items() if not (one.info or one.beat or one.units or one.apis)]
         for name in empty:
             del self.clusters[name]
 

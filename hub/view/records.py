@@ -104,12 +104,16 @@ class UnitRecord:
 class ClusterRecord:
     """One cluster: what the fleet says of it, and how its agent is heard."""
 
-    __slots__ = ("beat", "digest", "heard", "info", "name", "queued", "silent", "since", "skew", "units", "unlike")
+    __slots__ = (
+        "apis", "beat", "digest", "heard", "info", "name", "queued", "silent", "since", "skew", "units", "unlike",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.info: ClusterInfo | None = None
         self.beat: Heartbeat | None = None
+        self.apis = ""
+        """The digest of the list of APIs that its agent sent last."""
         self.heard: float | None = None
         self.since = 0.0
         self.silent = False

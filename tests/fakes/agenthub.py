@@ -17,7 +17,7 @@ import msgspec
 from hub import streams
 from shared import bundle, subjects
 from shared.bus import Bus, Message
-from shared.messages import Assignment, Event, Heartbeat, Policy, Report, Root, RootEntry, decode, encode
+from shared.messages import Assignment, Event, Heartbeat, Policy, Report, Root, RootEntry, ServedApis, decode, encode
 from shared.model import UnitKey
 from shared.tasks import Clock
 from tests.fakes.natshub import HubNats, hub_nats
@@ -43,6 +43,8 @@ class AgentHub:
     async def _take(self, message: Message) -> None:
         if message.subject.startswith("events."):
             self.events.append(decode(message.data, Event))
+        elif message.subject.endswith("._apis"):
+            self.served = decode(message.data, ServedApis)
         elif message.subject.endswith("._beat"):
             self.beats.append(decode(message.data, Heartbeat))
         else:

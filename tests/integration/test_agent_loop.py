@@ -16,7 +16,7 @@ from agent.kube.transport import Request
 from agent.loop import run_agent
 from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
-from shared.messages import DeletionPolicy, IgnoreRule, Policy
+from shared.messages import DeletionPolicy, IgnoreRule, Policy, apis_digest
 from shared.model import ObjectRef
 from tests.fakes.agenthub import agent_hub, resigned
 
@@ -520,3 +520,6 @@ async def test_heartbeats_carry_facts_and_the_digest_of_what_was_reported(place)
     await place.hub.until(lambda: place.hub.beats and place.hub.beats[-1].units == 1 and place.hub.beats[-1].facts)
 
     assert place.hub.beats[-1].facts["kubernetes"].startswith("v1.")
+    served = place.hub.served
+    assert served.digest == place.hub.beats[-1].facts["apis"] == apis_digest(served.apis)
+    assert {"v1", "v1/Pod", "apps/v1", "apps/v1/Deployment"} <= set(served.apis)

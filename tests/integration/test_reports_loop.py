@@ -14,7 +14,7 @@ from hub.view import View, read
 from hub.view.history import EventFilter
 from shared import subjects
 from shared.bus import Bus
-from shared.messages import Event, Heartbeat, Phase, Severity, decode, encode
+from shared.messages import Event, Heartbeat, Phase, ServedApis, Severity, apis_digest, decode, encode
 from shared.model import Health
 from shared.tasks import Clock
 from tests.fakes.fleetview import assignment, event, heartbeat, report
@@ -180,3 +180,21 @@ async def test_the_time_of_a_heartbeat_is_when_nats_got_it(bus):
         record = fed.view.clusters["dev-1"]
         assert record.connection == "connected"
         assert record.skew == pytest.approx(3600, abs=30)
+
+
+async def test_lists_of_apis_are_kept_once_and_as_long_as_a_cluster_has_them(bus):
+    def served(cluster, *apis):
+        return encode(ServedApis(1, cluster, apis_digest(apis), apis))
+
+    old, new = ("apps/v1", "v1"), ("apps/v1", "v1", "v2")
+    async with running(bus) as fed:
+        for cluster in ("dev-1", "dev-2"):
+            await bus.publish_stored(subjects.apis(cluster), served(cluster, *old))
+        await until(lambda: fed.view.apis == {apis_digest(old): old} and "dev-2" in fed.view.clusters)
+        assert fed.facts == 1
+        for cluster in ("dev-1", "dev-2"):
+            await bus.publish_stored(subjects.apis(cluster), served(cluster, *new))
+        await until(lambda: fed.view.apis == {apis_digest(new): new})
+        await bus.publish_stored(subjects.apis("dev-1"), encode(ServedApis(1, "dev-1", apis_digest(old), new)))
+        await until(lambda: list(fed.view.events.newest(EventFilter(type="message.invalid"))))
+        assert fed.view.apis == {apis_digest(new): new}
