@@ -1,16 +1,22 @@
 """The fleet model: all documents of one commit, joined and checked.
 
-`build_fleet` never fails. What is wrong becomes findings, and what was wrong keeps its last good version: a document
+Building it never fails. What is wrong becomes findings, and what was wrong keeps its last good version: a document
 that does not parse stays as it was, an application whose references do not hold is blocked, which means that nobody
 moves what it has. Only a document that is gone from files that otherwise parse is removed.
+
+A model is made from the one before: as long as clusters, environments and the like stay, only applications that changed
+are looked at, and everything else is the very same object as before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+
+import orjson
 
 from hub.domain import references
 from hub.domain.documents import (
@@ -24,15 +30,14 @@ from hub.domain.documents import (
     RolloutStrategy,
 )
 from hub.domain.fields import Scalar
+from hub.domain.joining import Files, Joined, Key, by_file, join
 from hub.domain.reading import FleetDocument, Parsed, Rejected, parse_document
+from hub.domain.references import Checked
 from hub.domain.selectors import Candidate, matches
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import Document
 from shared.errors import DocumentError
 from shared.model import Place, Problem
-
-Key = tuple[str, str]
-"""(kind, name) of a document."""
 
 Facts = Mapping[str, Mapping[str, Any]]
 """What agents reported, by cluster; a cluster that is not in it has not reported."""
@@ -43,11 +48,12 @@ class FleetModel:
     """What the fleet is meant to be at one commit.
 
     `environments` are in order of promotion. `membership` names the environments of each cluster, first one first.
-    `blocked` are applications with an error: what they have stays, nothing new is planned for them. `kept` are the
-    documents that are at an earlier version because the present one is wrong. `problems` is everything found.
+    `shape` names everything that any application may depend on: clusters, environments and projects. `blocked` are
+    applications with an error: what they have stays, nothing new is planned for them. `problems` is everything found;
+    `reading_problems` are those of documents by themselves, `notes` what there is to say about reading none.
     """
 
-    documents: Mapping[Key, FleetDocument]
+    joined: Joined
     registered: tuple[FleetDocument, ...]
     clusters: Mapping[str, Cluster]
     environments: Mapping[str, Environment]
@@ -57,10 +63,23 @@ class FleetModel:
     notifications: Mapping[str, Notification]
     membership: Mapping[str, tuple[str, ...]]
     variable_names: frozenset[str]
-    blocked: frozenset[str]
-    kept: frozenset[Key]
-    problems: tuple[Problem, ...]
+    shape: str
     reading_problems: tuple[Problem, ...]
+    merging_problems: tuple[Problem, ...]
+    checked: Checked
+    notes: tuple[Problem, ...] = ()
+    blocked: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def documents(self) -> Mapping[Key, FleetDocument]:
+        """The documents that count, sorted by kind and name."""
+        return self.joined.documents
+
+    @property
+    def kept(self) -> frozenset[Key]:
+        """The documents that are at an earlier version because the present one is wrong."""
+        return self.joined.kept
 
     def candidate(self, cluster: str, facts: Mapping[str, Any] | None = None) -> Candidate:
         """A cluster as selectors see it."""
@@ -85,36 +104,41 @@ class FleetModel:
         return document.place(field) if document is not None else None
 
 
-def build_fleet(
-    parsed: Iterable[Parsed], previous: FleetModel | None = None, registered: Iterable[FleetDocument] = ()
-) -> FleetModel:
+def fleet_of(files: Files, previous: FleetModel | None = None, registered: Iterable[FleetDocument] = ()) -> FleetModel:
     """The model of one commit.
 
     Args:
-        parsed: every fleet document of the commit, good and bad.
-        previous: the model before, for the last good versions.
+        files: every fleet document of the commit, good and bad, by file; files that did not change hold the very same
+            tuples as those of `previous`.
+        previous: the model before, for the last good versions and for all that did not change.
         registered: clusters that are known from elsewhere than Git (joined, or given on the command line).
     """
-    good: dict[Key, list[FleetDocument]] = {}
-    rejected: list[Rejected] = []
-    for item in parsed:
-        if isinstance(item, Rejected):
-            rejected.append(item)
-        else:
-            good.setdefault((item.kind, item.name), []).append(item)
-    problems = [problem for item in rejected for problem in item.problems]
-    documents = {}
-    for key, versions in good.items():
-        documents[key], doubled = _one_of(versions, previous)
-        problems += doubled
-    kept = _last_good(rejected, documents, previous)
-    in_order = tuple(sorted(problems, key=_in_reading_order))
-    return _assemble({**documents, **kept}, frozenset(kept), in_order, tuple(registered))
+    before = previous.joined if previous is not None else Joined()
+    return _assemble(join(files, before), tuple(registered), previous)
+
+
+def build_fleet(
+    parsed: Iterable[Parsed], previous: FleetModel | None = None, registered: Iterable[FleetDocument] = ()
+) -> FleetModel:
+    """As `fleet_of`, from documents in any order."""
+    return fleet_of(by_file(parsed), previous, registered)
 
 
 def with_clusters(fleet: FleetModel, registered: Iterable[FleetDocument]) -> FleetModel:
     """The same documents with other clusters from elsewhere than Git. Where both name a cluster, Git wins."""
-    return _assemble(fleet.documents, fleet.kept, fleet.reading_problems, tuple(registered))
+    return _assemble(fleet.joined, tuple(registered), fleet, fleet.notes)
+
+
+def touched(fleet: FleetModel, previous: FleetModel | None) -> frozenset[str] | None:
+    """The applications that came, or whose document or standing differs from the model before. None: look at all.
+
+    Those that are gone are not among them.
+    """
+    if previous is None or previous.shape != fleet.shape:
+        return None
+    before = previous.applications
+    changed = {name for name, application in fleet.applications.items() if before.get(name) is not application}
+    return frozenset(changed | (fleet.blocked ^ previous.blocked) & fleet.applications.keys())
 
 
 def implicit_fleet(path: str, name: str = "", registered: Iterable[FleetDocument] = ()) -> FleetModel:
@@ -137,7 +161,7 @@ def implicit_fleet(path: str, name: str = "", registered: Iterable[FleetDocument
         "add a document of kind Application to say more",
         token,
     )
-    return _assemble({("Application", token): application}, frozenset(), (warning,), tuple(registered))
+    return _assemble(join({path: (application,)}, Joined()), tuple(registered), None, (warning,))
 
 
 def cluster_document(
@@ -164,92 +188,86 @@ def _document(kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any], f
     return parsed
 
 
-def _one_of(versions: list[FleetDocument], previous: FleetModel | None) -> tuple[FleetDocument, list[Problem]]:
-    """The version that counts of a name written more than once: the one where it was before, else the first."""
-    versions = sorted(versions, key=lambda document: (document.file, document.origin.line))
-    chosen = versions[0]
-    before = previous.documents.get((chosen.kind, chosen.name)) if previous is not None else None
-    if before is not None:
-        chosen = next((document for document in versions if document.file == before.file), chosen)
-    application = chosen.name if chosen.kind == "Application" else ""
-    problems = [
-        Problem(
-            "error",
-            f"{other.kind} {other.name!r} is defined twice: also at {chosen.place()}, which counts",
-            other.place("metadata.name"),
-            "remove one of the two, or rename it",
-            application,
-        )
-        for other in versions
-        if other is not chosen
-    ]
-    return chosen, problems
-
-
-def _last_good(
-    rejected: list[Rejected], documents: Mapping[Key, FleetDocument], previous: FleetModel | None
-) -> dict[Key, FleetDocument]:
-    """What the bad documents stood for before; where that cannot be told, all that their file defined."""
-    if previous is None:
-        return {}
-    kept: dict[Key, FleetDocument] = {}
-    unclear: set[str] = set()
-    for item in rejected:
-        key = (item.kind, item.name)
-        before = previous.documents.get(key)
-        if before is not None:
-            kept[key] = before
-        elif key not in documents:
-            unclear.add(item.file)
-    if unclear:
-        kept.update((key, before) for key, before in previous.documents.items() if before.file in unclear)
-    return {key: before for key, before in kept.items() if key not in documents}
-
-
 T = TypeVar("T")
 
 
 def _assemble(
-    documents: Mapping[Key, FleetDocument],
-    kept: frozenset[Key],
-    reading_problems: tuple[Problem, ...],
-    registered: tuple[FleetDocument, ...],
+    joined: Joined, registered: tuple[FleetDocument, ...], previous: FleetModel | None, notes: tuple[Problem, ...] = ()
 ) -> FleetModel:
-    ordered = dict(sorted(documents.items()))
+    """The model of documents; from the one before when only applications differ."""
+    changed = _changed(joined, previous.joined) if previous is not None else frozenset()
+    if previous is None or previous.registered != registered or any(kind != "Application" for kind, _ in changed):
+        model = _whole(joined, registered)
+    elif joined is previous.joined and notes == previous.notes:
+        return previous
+    else:
+        model = _next(joined, previous, frozenset(name for _, name in changed))
+    problems = (*model.reading_problems, *model.merging_problems, *model.checked.problems, *notes)
+    in_order = tuple(sorted(problems, key=_in_reading_order))
+    return replace(model, notes=notes, problems=in_order, blocked=model.checked.blocked)
 
+
+def _changed(joined: Joined, before: Joined) -> frozenset[Key]:
+    """The documents that came, went, or became others."""
+    if joined is before:
+        return frozenset()
+    old, new = before.documents, joined.documents
+    return frozenset({key for key, document in new.items() if old.get(key) is not document} | (old.keys() - new.keys()))
+
+
+def _whole(joined: Joined, registered: tuple[FleetDocument, ...]) -> FleetModel:
     def of(kind: type[T]) -> dict[str, T]:
-        return {name: item.resource for (_, name), item in ordered.items() if isinstance(item.resource, kind)}
+        return {name: item.resource for (_, name), item in documents.items() if isinstance(item.resource, kind)}
 
-    clusters, merge_problems = _merged(of(Cluster), ordered, registered)
+    documents = joined.documents
+    clusters, merging = _merged(of(Cluster), documents, registered)
     found = of(Environment)
     environments = {name: found[name] for name in sorted(found, key=lambda name: (found[name].spec.order, name))}
-    applications = of(Application)
-    membership = {name: _environments_of(cluster, environments) for name, cluster in clusters.items()}
+    projects = of(Project)
     model = FleetModel(
-        documents=ordered,
+        joined=joined,
         registered=registered,
         clusters=clusters,
         environments=environments,
-        applications=applications,
+        applications=of(Application),
         strategies=of(RolloutStrategy),
-        projects=of(Project),
+        projects=projects,
         notifications=of(Notification),
-        membership=membership,
+        membership={name: _environments_of(cluster, environments) for name, cluster in clusters.items()},
         variable_names=frozenset(_variable_names(clusters, environments)),
-        blocked=frozenset(),
-        kept=kept,
-        problems=(),
-        reading_problems=reading_problems,
+        shape=_shape(clusters, environments, projects),
+        reading_problems=tuple(sorted(joined.problems, key=_in_reading_order)),
+        merging_problems=tuple(merging),
+        checked=Checked(),
     )
-    checked = references.check(model)
-    problems = sorted((*reading_problems, *merge_problems, *checked), key=_in_reading_order)
-    blocked = frozenset(problem.application for problem in checked if problem.severity == "error") - {""}
-    return replace(model, problems=tuple(problems), blocked=blocked)
+    return replace(model, checked=references.check(model))
 
 
-def _in_reading_order(problem: Problem) -> tuple[str, int, str]:
+def _next(joined: Joined, previous: FleetModel, changed: frozenset[str]) -> FleetModel:
+    """The model when nothing but these applications differs from before."""
+    applications = dict(previous.applications)
+    for name in changed:
+        document = joined.documents.get(("Application", name))
+        if document is None:
+            applications.pop(name, None)
+        elif isinstance(document.resource, Application):
+            applications[name] = document.resource
+    if applications.keys() != previous.applications.keys():
+        applications = dict(sorted(applications.items(), key=lambda item: item[0]))
+    reading = tuple(sorted(joined.problems, key=_in_reading_order))
+    model = replace(previous, joined=joined, applications=applications, reading_problems=reading)
+    return replace(model, checked=references.check_again(model, previous, changed))
+
+
+def _shape(*maps: Mapping[str, Cluster | Environment | Project]) -> str:
+    documents = [{name: item.model_dump(mode="json") for name, item in each.items()} for each in maps]
+    return hashlib.sha256(orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _in_reading_order(problem: Problem) -> tuple[str, int, str, str]:
     place = problem.place
-    return (place.file, place.line, problem.message) if place is not None else ("", 0, problem.message)
+    file, line = (place.file, place.line) if place is not None else ("", 0)
+    return file, line, problem.message, problem.application
 
 
 def _variable_names(clusters: Mapping[str, Cluster], environments: Mapping[str, Environment]) -> Iterator[str]:

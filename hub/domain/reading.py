@@ -38,6 +38,11 @@ class FleetDocument:
         return self.resource.metadata.name
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Kind and name: what there may be one of."""
+        return self.resource.kind, self.resource.metadata.name
+
+    @property
     def file(self) -> str:
         """The file it is in."""
         return self.origin.file

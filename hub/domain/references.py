@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.domain.documents import DEFAULT_PROJECT, Application
@@ -17,151 +18,227 @@ from shared.model import Problem
 if TYPE_CHECKING:
     from hub.domain.fleet import FleetModel
 
+GUESSES = 50
+"""How many wrong names of one check are compared with all that exist: the same slip in each of thousands is one."""
 
-def check(fleet: FleetModel) -> list[Problem]:
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found. `applications` holds what is wrong with each by itself, `circles` those that wait for each other.
+
+    `general` is about everything else. Only applications with something to say are in it.
+    """
+
+    general: tuple[Problem, ...] = ()
+    applications: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    circles: tuple[Problem, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All of it."""
+        own = (problem for problems in self.applications.values() for problem in problems)
+        return (*self.general, *own, *self.circles)
+
+    @property
+    def blocked(self) -> frozenset[str]:
+        """The applications with an error."""
+        own = (problem for problems in self.applications.values() for problem in problems)
+        return frozenset(each.application for each in (*own, *self.circles) if each.severity == "error") - {""}
+
+
+def check(fleet: FleetModel) -> Checked:
     """Everything that is wrong between documents. Errors that concern one application name it."""
-    found: list[Problem] = []
-    found += _environments(fleet)
-    for name, application in fleet.applications.items():
-        found += _application(fleet, name, application)
-    for name, strategy in fleet.strategies.items():
-        found += _stages(fleet, "RolloutStrategy", name, strategy.spec, "spec")
-    for name, project in fleet.projects.items():
-        found += _selector(fleet, "Project", name, project.spec.clusters, "spec.clusters")
-    for name, notification in fleet.notifications.items():
-        found += _selector(fleet, "Notification", name, notification.spec.when, "spec.when")
-        found += _known(fleet, "Notification", name, "spec.applications", notification.spec.applications)
-    found += _cycles(fleet)
-    found += _without_effect(fleet)
-    return found
+    checks = _Checks(fleet)
+    found = {name: tuple(checks.application(name, each)) for name, each in fleet.applications.items()}
+    own = {name: problems for name, problems in found.items() if problems}
+    return Checked(tuple(checks.general()), own, tuple(_cycles(fleet)))
 
 
-def _without_effect(fleet: FleetModel) -> Iterator[Problem]:
-    """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
-    for name, application in fleet.applications.items():
-        if application.spec.rollout is not None:
+def check_again(fleet: FleetModel, before: FleetModel, changed: frozenset[str]) -> Checked:
+    """As `check`, when nothing but these applications differs from `before`: only what they touch is looked at."""
+    checks, known = _Checks(fleet), before.checked
+    names = fleet.applications.keys() ^ before.applications.keys()
+    again = set(changed)
+    if names:
+        # Whoever waits for one of these names, and whoever has been told of names that come close.
+        again |= known.applications.keys()
+        again |= {name for name, each in fleet.applications.items() if not names.isdisjoint(each.spec.depends_on)}
+    own = dict(known.applications)
+    for name in again:
+        application = fleet.applications.get(name)
+        problems = tuple(checks.application(name, application)) if application is not None else ()
+        if problems:
+            own[name] = problems
+        else:
+            own.pop(name, None)
+    general = tuple(checks.general()) if names else known.general
+    waits = any(_waits(fleet, name) != _waits(before, name) for name in again)
+    # A circle is told where it is written, so a document that moved has to be looked at as well.
+    circles = tuple(_cycles(fleet)) if waits or _in_circle(known, again) else known.circles
+    return Checked(general, own, circles)
+
+
+def _waits(fleet: FleetModel, name: str) -> tuple[str, ...] | None:
+    """What an application waits for, as far as it exists; None when it does not itself."""
+    application = fleet.applications.get(name)
+    if application is None:
+        return None
+    return tuple(on for on in application.spec.depends_on if on in fleet.applications)
+
+
+def _in_circle(known: Checked, names: set[str]) -> bool:
+    return any(problem.application in names for problem in known.circles)
+
+
+class _Checks:
+    """One pass over documents; what is asked often is remembered."""
+
+    def __init__(self, fleet: FleetModel) -> None:
+        self._fleet = fleet
+        self._guesses: dict[tuple[str, str], str] = {}
+        self._selecting: dict[str, bool] = {}
+
+    def general(self) -> Iterator[Problem]:
+        """Environments, strategies, projects and notifications."""
+        fleet = self._fleet
+        yield from self._environments()
+        for name, strategy in fleet.strategies.items():
+            yield from self._stages("RolloutStrategy", name, strategy.spec, "spec")
+        for name, project in fleet.projects.items():
+            yield from self._selector("Project", name, project.spec.clusters, "spec.clusters")
+        for name, notification in fleet.notifications.items():
+            yield from self._selector("Notification", name, notification.spec.when, "spec.when")
+            yield from self._known("Notification", name, "spec.applications", notification.spec.applications)
+        yield from self._without_effect()
+
+    def application(self, name: str, application: Application) -> Iterator[Problem]:
+        """One application; circles are looked for over all of them."""
+        fleet, spec = self._fleet, application.spec
+        yield from self._selector("Application", name, spec.placement, "spec.placement")
+        for number, override in enumerate(spec.overrides):
+            yield from self._selector("Application", name, override.when, f"spec.overrides[{number}].when")
+        yield from self._known("Application", name, "spec.dependsOn", spec.depends_on)
+        yield from self._health_rules(name, application)
+        if spec.project not in fleet.projects and spec.project != DEFAULT_PROJECT:
+            hint = self._closest("project", spec.project, fleet.projects)
+            yield self._problem("Application", name, "spec.project", f"there is no project {spec.project!r}", hint)
+        if isinstance(spec.rollout, Strategy):
+            yield from self._stages("Application", name, spec.rollout, "spec.rollout")
+        elif spec.rollout is not None and spec.rollout not in fleet.strategies:
+            hint = self._closest("strategy", spec.rollout, fleet.strategies)
+            message = f"there is no RolloutStrategy {spec.rollout!r}"
+            yield self._problem("Application", name, "spec.rollout", message, hint)
+        if fleet.clusters and not self._selects_any(spec.placement):
+            message = "the placement selects no cluster"
+            hint = f"`yardarm explain {name} --cluster NAME` says why not"
+            yield self._problem("Application", name, "spec.placement", message, hint, warning=True)
+        if spec.rollout is not None:
             message = "rollouts do not act yet: a change goes to all clusters of the application at once"
-            yield _problem(fleet, "Application", name, "spec.rollout", message, warning=True)
-    for name, environment in fleet.environments.items():
-        if environment.spec.windows:
-            message = "windows do not act yet: changes are published at any time"
-            yield _problem(fleet, "Environment", name, "spec.windows", message, warning=True)
-    for name, project in fleet.projects.items():
-        for field in ("sources", "namespaces", "kinds"):
-            if getattr(project.spec, field):
-                message = f"{field} of a project are not enforced yet: its clusters and service account are"
-                yield _problem(fleet, "Project", name, f"spec.{field}", message, warning=True)
-    for name in fleet.notifications:
-        yield _problem(fleet, "Notification", name, "spec", "notifications are not sent yet", warning=True)
+            yield self._problem("Application", name, "spec.rollout", message, warning=True)
 
+    def _without_effect(self) -> Iterator[Problem]:
+        """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
+        fleet = self._fleet
+        for name, environment in fleet.environments.items():
+            if environment.spec.windows:
+                message = "windows do not act yet: changes are published at any time"
+                yield self._problem("Environment", name, "spec.windows", message, warning=True)
+        for name, project in fleet.projects.items():
+            for part in ("sources", "namespaces", "kinds"):
+                if getattr(project.spec, part):
+                    message = f"{part} of a project are not enforced yet: its clusters and service account are"
+                    yield self._problem("Project", name, f"spec.{part}", message, warning=True)
+        for name in fleet.notifications:
+            yield self._problem("Notification", name, "spec", "notifications are not sent yet", warning=True)
 
-def _problem(
-    fleet: FleetModel, kind: str, name: str, field: str, message: str, hint: str = "", *, warning: bool = False
-) -> Problem:
-    application = name if kind == "Application" else ""
-    return Problem("warning" if warning else "error", message, fleet.place(kind, name, field), hint, application)
+    def _problem(
+        self, kind: str, name: str, at: str, message: str, hint: str = "", *, warning: bool = False
+    ) -> Problem:
+        application = name if kind == "Application" else ""
+        place = self._fleet.place(kind, name, at)
+        return Problem("warning" if warning else "error", message, place, hint, application)
 
+    def _environments(self) -> Iterator[Problem]:
+        fleet = self._fleet
+        used = {name for names in fleet.membership.values() for name in names}
+        for name, environment in fleet.environments.items():
+            spec = environment.spec
+            yield from self._clusters("Environment", name, "spec.clusters", spec.clusters)
+            yield from self._clusters("Environment", name, "spec.exclude", spec.exclude)
+            if fleet.clusters and name not in used:
+                message = f"environment {name!r} has no cluster: none matches"
+                yield self._problem("Environment", name, "spec.where", message, warning=True)
+        for cluster, names in fleet.membership.items():
+            if len(names) > 1:
+                message = (
+                    f"cluster {cluster!r} is in {len(names)} environments ({', '.join(names)}): {names[0]!r} is shown"
+                )
+                yield self._problem("Environment", names[1], "spec.where", message, warning=True)
 
-def _environments(fleet: FleetModel) -> Iterator[Problem]:
-    used = {name for names in fleet.membership.values() for name in names}
-    for name, environment in fleet.environments.items():
-        spec = environment.spec
-        yield from _clusters(fleet, "Environment", name, "spec.clusters", spec.clusters)
-        yield from _clusters(fleet, "Environment", name, "spec.exclude", spec.exclude)
-        if fleet.clusters and name not in used:
-            message = f"environment {name!r} has no cluster: none matches"
-            yield _problem(fleet, "Environment", name, "spec.where", message, warning=True)
-    for cluster, names in fleet.membership.items():
-        if len(names) > 1:
-            message = f"cluster {cluster!r} is in {len(names)} environments ({', '.join(names)}): {names[0]!r} is shown"
-            yield _problem(fleet, "Environment", names[1], "spec.where", message, warning=True)
+    def _health_rules(self, name: str, application: Application) -> Iterator[Problem]:
+        """Expressions that no agent could evaluate, and rules that an earlier one hides."""
+        seen: set[str] = set()
+        for number, rule in enumerate(application.spec.health):
+            at = f"spec.health[{number}]"
+            for part, expression in (("healthy", rule.healthy), ("failed", rule.failed)):
+                wrong = expressions.problem(expression) if expression else ""
+                if wrong:
+                    message = f"the health rule for {rule.kind} cannot be used: {part}: {wrong}"
+                    hint = "a CEL expression over `object`, such as object.status.phase == 'Ready'"
+                    yield self._problem("Application", name, f"{at}.{part}", message, hint)
+            if rule.kind in seen:
+                message = f"there is an earlier health rule for {rule.kind}, which counts"
+                yield self._problem("Application", name, f"{at}.kind", message, "join the two", warning=True)
+            seen.add(rule.kind)
 
+    def _selects_any(self, selector: Selector) -> bool:
+        """Whether a cluster is selected, or could be once it reports the facts asked for."""
+        key = selector.model_dump_json()
+        known = self._selecting.get(key)
+        if known is None:
+            verdicts = (matches(selector, self._fleet.candidate(name)) for name in self._fleet.clusters)
+            known = self._selecting[key] = any(verdict.selected or verdict.undecided for verdict in verdicts)
+        return known
 
-def _application(fleet: FleetModel, name: str, application: Application) -> Iterator[Problem]:
-    spec = application.spec
-    yield from _selector(fleet, "Application", name, spec.placement, "spec.placement")
-    for number, override in enumerate(spec.overrides):
-        yield from _selector(fleet, "Application", name, override.when, f"spec.overrides[{number}].when")
-    yield from _known(fleet, "Application", name, "spec.dependsOn", spec.depends_on)
-    yield from _health_rules(fleet, name, application)
-    if spec.project not in fleet.projects and spec.project != DEFAULT_PROJECT:
-        hint = _closest(spec.project, fleet.projects)
-        yield _problem(fleet, "Application", name, "spec.project", f"there is no project {spec.project!r}", hint)
-    if isinstance(spec.rollout, Strategy):
-        yield from _stages(fleet, "Application", name, spec.rollout, "spec.rollout")
-    elif spec.rollout is not None and spec.rollout not in fleet.strategies:
-        hint = _closest(spec.rollout, fleet.strategies)
-        message = f"there is no RolloutStrategy {spec.rollout!r}"
-        yield _problem(fleet, "Application", name, "spec.rollout", message, hint)
-    if fleet.clusters and not _selects_any(fleet, spec.placement):
-        message = "the placement selects no cluster"
-        hint = f"`yardarm explain {name} --cluster NAME` says why not"
-        yield _problem(fleet, "Application", name, "spec.placement", message, hint, warning=True)
+    def _stages(self, kind: str, name: str, strategy: Strategy, at: str) -> Iterator[Problem]:
+        seen: set[str] = set()
+        for number, stage in enumerate(strategy.stages):
+            here = f"{at}.stages[{number}]"
+            yield from self._selector(kind, name, stage, here)
+            if stage.name in seen:
+                yield self._problem(kind, name, f"{here}.name", f"two stages are called {stage.name!r}", "rename one")
+            seen.add(stage.name)
 
+    def _selector(self, kind: str, name: str, selector: Selector, at: str) -> Iterator[Problem]:
+        for number, environment in enumerate(selector.environments):
+            if environment not in self._fleet.environments:
+                hint = self._closest("environment", environment, self._fleet.environments)
+                message = f"there is no environment {environment!r}"
+                yield self._problem(kind, name, child_path(f"{at}.environments", number), message, hint)
+        yield from self._clusters(kind, name, f"{at}.clusters", selector.clusters)
+        yield from self._clusters(kind, name, f"{at}.exclude", selector.exclude)
 
-def _health_rules(fleet: FleetModel, name: str, application: Application) -> Iterator[Problem]:
-    """Expressions that no agent could evaluate, and rules that an earlier one hides."""
-    seen: set[str] = set()
-    for number, rule in enumerate(application.spec.health):
-        at = f"spec.health[{number}]"
-        for field, expression in (("healthy", rule.healthy), ("failed", rule.failed)):
-            wrong = expressions.problem(expression) if expression else ""
-            if wrong:
-                message = f"the health rule for {rule.kind} cannot be used: {field}: {wrong}"
-                hint = "a CEL expression over `object`, such as object.status.phase == 'Ready'"
-                yield _problem(fleet, "Application", name, f"{at}.{field}", message, hint)
-        if rule.kind in seen:
-            message = f"there is an earlier health rule for {rule.kind}, which counts"
-            yield _problem(fleet, "Application", name, f"{at}.kind", message, "join the two", warning=True)
-        seen.add(rule.kind)
+    def _clusters(self, kind: str, name: str, at: str, clusters: Iterable[str]) -> Iterator[Problem]:
+        """Only a warning: a cluster may join later."""
+        for number, cluster in enumerate(clusters):
+            if cluster not in self._fleet.clusters:
+                message = f"there is no cluster {cluster!r}, at least not yet"
+                hint = self._closest("cluster", cluster, self._fleet.clusters)
+                yield self._problem(kind, name, child_path(at, number), message, hint, warning=True)
 
+    def _known(self, kind: str, name: str, at: str, applications: Iterable[str]) -> Iterator[Problem]:
+        for number, application in enumerate(applications):
+            if application not in self._fleet.applications:
+                hint = self._closest("application", application, self._fleet.applications)
+                message = f"there is no application {application!r}"
+                yield self._problem(kind, name, child_path(at, number), message, hint)
 
-def _selects_any(fleet: FleetModel, selector: Selector) -> bool:
-    """Whether a cluster is selected, or could be once it reports the facts asked for."""
-    verdicts = (matches(selector, fleet.candidate(name)) for name in fleet.clusters)
-    return any(verdict.selected or verdict.undecided for verdict in verdicts)
-
-
-def _stages(fleet: FleetModel, kind: str, name: str, strategy: Strategy, field: str) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for number, stage in enumerate(strategy.stages):
-        at = f"{field}.stages[{number}]"
-        yield from _selector(fleet, kind, name, stage, at)
-        if stage.name in seen:
-            yield _problem(fleet, kind, name, f"{at}.name", f"two stages are called {stage.name!r}", "rename one")
-        seen.add(stage.name)
-
-
-def _selector(fleet: FleetModel, kind: str, name: str, selector: Selector, field: str) -> Iterator[Problem]:
-    for number, environment in enumerate(selector.environments):
-        if environment not in fleet.environments:
-            at = child_path(f"{field}.environments", number)
-            hint = _closest(environment, fleet.environments)
-            yield _problem(fleet, kind, name, at, f"there is no environment {environment!r}", hint)
-    yield from _clusters(fleet, kind, name, f"{field}.clusters", selector.clusters)
-    yield from _clusters(fleet, kind, name, f"{field}.exclude", selector.exclude)
-
-
-def _clusters(fleet: FleetModel, kind: str, name: str, field: str, clusters: Iterable[str]) -> Iterator[Problem]:
-    """Only a warning: a cluster may join later."""
-    for number, cluster in enumerate(clusters):
-        if cluster not in fleet.clusters:
-            message = f"there is no cluster {cluster!r}, at least not yet"
-            hint = _closest(cluster, fleet.clusters)
-            yield _problem(fleet, kind, name, child_path(field, number), message, hint, warning=True)
-
-
-def _known(fleet: FleetModel, kind: str, name: str, field: str, applications: Iterable[str]) -> Iterator[Problem]:
-    for number, application in enumerate(applications):
-        if application not in fleet.applications:
-            hint = _closest(application, fleet.applications)
-            at = child_path(field, number)
-            yield _problem(fleet, kind, name, at, f"there is no application {application!r}", hint)
-
-
-def _closest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
+    def _closest(self, among: str, word: str, known: Iterable[str]) -> str:
+        """What was probably meant."""
+        if (among, word) not in self._guesses and len(self._guesses) < GUESSES:
+            close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+            self._guesses[among, word] = f"did you mean {close[0]!r}?" if close else ""
+        return self._guesses.get((among, word), "")
 
 
 def _cycles(fleet: FleetModel) -> Iterator[Problem]:
@@ -175,7 +252,8 @@ def _cycles(fleet: FleetModel) -> Iterator[Problem]:
         for number, name in enumerate(circle):
             way = " → ".join([*circle[number:], *circle[:number], name])
             message, hint = f"dependsOn goes in a circle: {way}", "remove one of these dependencies"
-            yield _problem(fleet, "Application", name, "spec.dependsOn", message, hint)
+            place = fleet.place("Application", name, "spec.dependsOn")
+            yield Problem("error", message, place, hint, name)
             del edges[name]
 
 

@@ -30,6 +30,7 @@ TREE = 0o040000
 HEAD = "refs/yardarm/HEAD"
 """Where a mirror keeps the commit its remote's HEAD points at, also when that is no branch."""
 
+_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -44,6 +45,12 @@ class Entry:
     path: str
     oid: str
     mode: int
+
+    @classmethod
+    def of(cls, prefix: str, name: bytes, mode: bytes, oid: bytes) -> Entry:
+        """An entry as it stands in a tree object, with the path of its directory before it."""
+        number = int(mode, 8)
+        return cls(prefix + name.decode(errors="surrogateescape"), oid.hex(), TREE if number == TREE else number)
 
     @property
     def is_file(self) -> bool:
@@ -162,9 +169,28 @@ class Objects:
         """
         known = self.memo.get(tree)
         if known is None:
-            known = tuple(_parse_tree(self._read(tree, ObjectType.TREE)))
+            known = tuple(Entry.of("", name, *found) for name, found in self.raw_entries(tree).items())
             self.memo.put(tree, known)
         return known
+
+    def raw_entries(self, tree: str) -> dict[bytes, tuple[bytes, bytes]]:
+        """Mode and id of each name as they stand in the tree object: not checked, not kept, quick to compare.
+
+        Where a name stands more than once the first counts.
+
+        Raises:
+            Damaged: the object is missing or damaged.
+            DocumentError: it is no well-formed tree.
+        """
+        data = self._read(tree, ObjectType.TREE)
+        found = _ENTRY.findall(data)
+        if sum(len(mode) + len(name) for mode, name, _ in found) + 22 * len(found) != len(data):
+            raise DocumentError(f"the tree object {tree[:12]} is malformed", hint="`git fsck` tells more")
+        names = {name: (mode, oid) for mode, name, oid in found}
+        if len(names) != len(found):
+            for mode, name, oid in reversed(found):
+                names[name] = (mode, oid)
+        return names
 
     def child(self, tree: str, name: str) -> Entry | None:
         """One name in a tree, None when it is not there. Cheap also where thousands are asked for one by one."""
@@ -278,23 +304,6 @@ def clean(path: str) -> list[str]:
     if path.startswith("/") or ".." in names:
         raise DocumentError(f"the path {path!r} leads out of the repository", hint="paths are relative to its root")
     return names
-
-
-def _parse_tree(data: bytes) -> list[Entry]:
-    entries: list[Entry] = []
-    at = 0
-    while at < len(data):
-        end = data.index(b"\0", at)
-        mode, _, name = data[at:end].partition(b" ")
-        entries.append(
-            Entry(name.decode(errors="surrogateescape"), data[end + 1 : end + 21].hex(), _mode(int(mode, 8)))
-        )
-        at = end + 21
-    return entries
-
-
-def _mode(mode: int) -> int:
-    return TREE if mode == 0o40000 else mode
 
 
 def _some(names: list[str], shown: int = 5) -> str:

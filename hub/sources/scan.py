@@ -1,63 +1,70 @@
-"""Finds the fleet documents of a commit, reading again only what changed since an earlier scan.
+"""Finds the fleet documents of a commit, reading again only what changed since the scan before.
 
-Trees and blobs are remembered by their ids: a commit that touches one file in five thousand directories reads the trees
-on the way to it and that file. A file counts when it is YAML or JSON by name and speaks of our API group; whether it is
-parsed by YAML's rules and what its documents mean is the domain's business. Symbolic links are not followed: what they
-lead to inside the path is found where it is. One scanner serves one repository, on the mirror's thread (`Mirror.read`).
+The tree of a commit is compared with that of the last one: a commit that touches one file in five thousand directories
+reads the trees on the way to it and that file. A file counts when it is YAML or JSON by name and speaks of our API
+group; whether it is parsed by YAML's rules and what its documents mean is the domain's business. Symbolic links are not
+followed: what they lead to inside the path is found where it is. One scanner serves one repository, on the mirror's
+thread (`Mirror.read`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from hub.domain.documents import API_GROUP
+from hub.domain.encoding import UTF16_MARKS
 from hub.domain.reading import Parsed, read_documents
-from hub.sources.links import MAX_DEPTH
-from hub.sources.memo import Memo
-from hub.sources.objects import TREE, Entry, Objects
+from hub.sources.changes import Change, changes
+from hub.sources.objects import Damaged, Entry, Objects
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FOUND = 100_000
-"""Files with fleet documents, and directories, that one scan may look at."""
+"""Files with fleet documents, and files too large to look at, that a repository may have."""
 
 _MARKER = f"{API_GROUP}/".encode()
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """The fleet documents below a path, good and bad, in the order of paths.
+    """The fleet documents below a path, good and bad, by file.
 
-    `manifests` counts the YAML and JSON files; `read` and `parsed` count what this scan had to look at anew.
+    A file that did not change since the scan before has the very same documents. `manifests` counts the YAML and JSON
+    files; `read` and `parsed` count the files that this scan had to look at anew.
     """
 
-    documents: tuple[Parsed, ...]
+    files: Mapping[str, tuple[Parsed, ...]]
     problems: tuple[Problem, ...]
     manifests: int
     read: int
     parsed: int
 
+    @property
+    def documents(self) -> tuple[Parsed, ...]:
+        """All of them, in the order of paths."""
+        return tuple(document for file in sorted(self.files) for document in self.files[file])
 
-@dataclass(frozen=True, slots=True)
-class _Below:
-    """What a tree holds, with paths relative to it: files to parse, files too large to look at, YAML files."""
 
-    fleet: tuple[tuple[str, str], ...] = ()
-    too_large: tuple[tuple[str, int], ...] = ()
+@dataclass(slots=True)
+class _Found:
+    """What a scan found; the next one starts from it."""
+
+    path: str = ""
+    entry: Entry | None = None
+    files: dict[str, tuple[Parsed, ...]] = field(default_factory=dict)
+    too_large: dict[str, int] = field(default_factory=dict)
     manifests: int = 0
+    read: int = 0
+    parsed: int = 0
 
 
 class FleetScanner:
     """See the module."""
 
-    def __init__(self, memo: int = 200_000) -> None:
-        self._limit = 0
-        self._trees: Memo[_Below] = Memo(memo)
-        self._blobs: Memo[bool] = Memo(memo)
-        self._parsed: Memo[tuple[Parsed, ...]] = Memo(memo)
-        self._read = 0
+    def __init__(self) -> None:
+        self._last = _Found()
 
     def scan(self, objects: Objects, commit: str, path: str = "") -> Scanned:
         """The fleet documents below `path` in a commit; a file given as `path` is the only one.
@@ -65,67 +72,60 @@ class FleetScanner:
         Raises:
             DocumentError: there is nothing at `path`, or too much.
         """
-        self._read = parsed = 0
-        self._limit = objects.limits.file_bytes
-        found = objects.find(commit, path)
-        below = self._below(objects, found.oid, 0) if found.mode == TREE else self._file(objects, found, "")
-        root = f"{found.path}/" if found.path and found.mode == TREE else found.path
-        documents: list[Parsed] = []
-        for relative, oid in below.fleet:
-            known = self._parsed.get((root + relative, oid))
-            if known is None:
-                parsed += 1
-                known = tuple(read_documents(objects.blob(oid), file=root + relative))
-                self._parsed.put((root + relative, oid), known)
-            documents.extend(known)
-        problems = tuple(self._too_large(root + relative, size) for relative, size in below.too_large)
-        return Scanned(tuple(documents), problems, below.manifests, self._read, parsed)
+        entry = objects.find(commit, path)
+        if self._last.path != path:
+            self._last = _Found(path)
+        try:
+            found = self._follow(objects, self._last, entry)
+        except Damaged:
+            # What was there before may be gone from a mirror that was made anew; what is there now may not.
+            found = self._follow(objects, _Found(path), entry)
+        self._last = found
+        limit = objects.limits.file_bytes
+        problems = tuple(_too_large(file, size, limit) for file, size in sorted(found.too_large.items()))
+        return Scanned(found.files, problems, found.manifests, found.read, found.parsed)
 
-    def _below(self, objects: Objects, tree: str, depth: int) -> _Below:
-        known = self._trees.get(tree)
-        if known is not None:
-            return known
-        if depth > MAX_DEPTH:
-            raise DocumentError(f"directories are nested deeper than {MAX_DEPTH}")
-        self._read += 1
-        fleet: list[tuple[str, str]] = []
-        too_large: list[tuple[str, int]] = []
-        manifests = 0
-        for entry in objects.entries(tree):
-            if entry.problem or not (entry.mode == TREE or entry.is_file):
-                continue
-            inner = (
-                self._below(objects, entry.oid, depth + 1)
-                if entry.mode == TREE
-                else self._file(objects, entry, entry.path)
-            )
-            prefix = f"{entry.path}/" if entry.mode == TREE else ""
-            fleet.extend((prefix + relative, oid) for relative, oid in inner.fleet)
-            too_large.extend((prefix + relative, size) for relative, size in inner.too_large)
-            manifests += inner.manifests
-            if len(fleet) > MAX_FOUND or len(too_large) > MAX_FOUND:
-                raise DocumentError(
-                    f"more than {MAX_FOUND:,} files with fleet documents", hint="set a path further down"
-                )
-        result = _Below(tuple(fleet), tuple(too_large), manifests)
-        self._trees.put(tree, result)
-        return result
+    def _follow(self, objects: Objects, last: _Found, entry: Entry) -> _Found:
+        """What is to be found now, by way of the difference. Everything is counted before anything is parsed."""
+        found = _Found(last.path, entry, dict(last.files), dict(last.too_large), last.manifests)
+        fleet: dict[str, str] = {}
+        speaks: dict[str, bool] = {}
+        for change in _manifests(changes(objects, last.entry, entry)):
+            found.manifests += _counts(change.new) - _counts(change.old)
+            found.files.pop(change.path, None)
+            found.too_large.pop(change.path, None)
+            if change.new is not None and _counts(change.new) and self._speaks(objects, change.new, speaks, found):
+                fleet[change.path] = change.new.oid
+        if len(found.files) + len(fleet) > MAX_FOUND or len(found.too_large) > MAX_FOUND:
+            raise DocumentError(f"more than {MAX_FOUND:,} files with fleet documents", hint="set a path further down")
+        for path, oid in fleet.items():
+            found.parsed += 1
+            documents = tuple(read_documents(objects.blob(oid), file=path))
+            if documents:
+                found.files[path] = documents
+        return found
 
-    def _file(self, objects: Objects, entry: Entry, name: str) -> _Below:
-        if not entry.path.endswith(SUFFIXES):
-            return _Below()
-        size = objects.size(entry.oid)
-        if size > self._limit:
-            return _Below(too_large=((name, size),), manifests=1)
-        speaks = self._blobs.get(entry.oid)
-        if speaks is None:
-            self._read += 1
+    def _speaks(self, objects: Objects, entry: Entry, known: dict[str, bool], found: _Found) -> bool:
+        """Whether a file speaks of our API group, and so has to be parsed."""
+        if entry.oid not in known:
+            size = objects.size(entry.oid)
+            if size > objects.limits.file_bytes:
+                found.too_large[entry.path] = size
+                return False
+            found.read += 1
             data = objects.blob(entry.oid)
-            speaks = _MARKER in data or data.startswith(_UTF16)
-            self._blobs.put(entry.oid, speaks)
-        return _Below(fleet=((name, entry.oid),) if speaks else (), manifests=1)
+            known[entry.oid] = _MARKER in data or data.startswith(UTF16_MARKS)
+        return known[entry.oid]
 
-    def _too_large(self, file: str, size: int) -> Problem:
-        limit = self._limit / 1024**2
-        message = f"not searched for fleet documents: {size / 1024**2:.1f} MiB is more than {limit:g} MiB"
-        return Problem("warning", message, Place(file))
+
+def _manifests(told: Iterator[Change]) -> Iterator[Change]:
+    return (change for change in told if change.path.endswith(SUFFIXES))
+
+
+def _counts(entry: Entry | None) -> bool:
+    return entry is not None and entry.is_file and not entry.problem
+
+
+def _too_large(file: str, size: int, limit: int) -> Problem:
+    message = f"not searched for fleet documents: {size / 1024**2:.1f} MiB is more than {limit / 1024**2:g} MiB"
+    return Problem("warning", message, Place(file))

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hub.domain.fleet import build_fleet, cluster_document, implicit_fleet, with_clusters
+from hub.domain.fleet import build_fleet, cluster_document, fleet_of, implicit_fleet, touched, with_clusters
+from hub.domain.joining import by_file
 from hub.domain.reading import Rejected, read_documents
+from hub.domain.references import GUESSES
 from shared.errors import DocumentError
 
 HEAD = "apiVersion: yardarm.dev/v1alpha1\n"
@@ -267,6 +269,75 @@ def test_the_order_of_files_decides_nothing(before, after, random):
     shuffled = random.sample(parsed, len(parsed))
 
     assert build_fleet(shuffled, previous) == build_fleet(parsed, previous)
+
+
+@given(st.lists(FILES, min_size=2, max_size=4))
+def test_a_model_made_from_the_one_before_is_the_one_made_anew(commits):
+    previous, known = None, {}
+    for texts in commits:
+        # A file with the same text is the very same tuple of documents, as a scan gives it.
+        known = {key: known.get(key) or tuple(read(**{key[0]: key[1]})) for key in map(_frozen, texts.items())}
+        files = {f"{file}.yaml": parsed for (file, _), parsed in known.items() if parsed}
+
+        model = fleet_of(files, previous)
+
+        anew = build_fleet([each for parsed in files.values() for each in parsed], previous)
+        assert model == anew == with_clusters(with_clusters(model, [cluster_document("extra", {})]), [])
+        assert list(model.documents) == sorted(model.documents)
+        assert list(model.applications) == sorted(model.applications)
+        previous = model
+
+
+def _frozen(item):
+    return item[0], tuple(item[1])
+
+
+def test_a_commit_that_touches_one_application_leaves_the_others_the_very_same():
+    texts = {f"a{n}": document("Application", f"a{n}", "{dependsOn: [a0]}" if n else "{}") for n in range(50)}
+    files = by_file(read(fleet=CLUSTERS, **texts))
+    before = fleet_of(files)
+
+    after = fleet_of({**files, "a7.yaml": tuple(read(a7=document("Application", "a7", "{namespace: x}")))}, before)
+
+    assert touched(after, before) == {"a7"}
+    assert after.applications["a7"].spec.namespace == "x"
+    assert after.clusters is before.clusters
+    assert touched(fleet_of(dict(after.joined.files), after), after) == frozenset()
+
+
+def test_a_name_that_comes_or_goes_touches_those_who_wait_for_it():
+    files = by_file(read(a=document("Application", "a"), b=document("Application", "b", "{dependsOn: [a]}")))
+    before = fleet_of(files)
+
+    without = fleet_of({"b.yaml": files["b.yaml"]}, before)
+
+    assert "there is no application 'a'" in errors(without)[0]
+    assert touched(without, before) == {"b"}
+    again = fleet_of(files, without)
+    assert (again.problems, again.blocked) == ((), frozenset())
+    assert touched(again, without) == {"a", "b"}
+
+
+def test_other_clusters_touch_everything():
+    before = build_fleet(read(a=document("Application", "a")))
+
+    assert touched(with_clusters(before, [cluster_document("c", {})]), before) is None
+    assert touched(before, None) is None
+
+
+def test_names_are_guessed_for_the_same_slip_everywhere_but_not_for_thousands_of_slips():
+    """Each guess looks at every name there is: thousands times thousands would take hours."""
+    right = document("Application", "cert-manager")
+    same = [document("Application", f"a{n}", "{dependsOn: [cert-manger]}") for n in range(300)]
+    each = [document("Application", f"a{n}", f"{{dependsOn: [cert-manag{n}]}}") for n in range(300)]
+
+    def guessed(texts):
+        found = errors(build_fleet(read(apps=[*texts, right])))
+        assert len(found) == 300
+        return sum("did you mean 'cert-manager'" in error for error in found)
+
+    assert guessed(same) == 300
+    assert guessed(each) == GUESSES
 
 
 @given(FILES, FILES)
