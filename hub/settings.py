@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from hub.domain.egress import Rule
 from shared.errors import DocumentError
 from shared.model import Place
 
@@ -78,6 +79,26 @@ class GitSettings(Section):
     """Bytes one fetch may bring. Default 2 GiB: more is no configuration."""
     max_file_bytes: int = Field(default=8 * 1024**2, gt=0)
     """Bytes of a manifest that is still read. Default 8 MiB: Kubernetes itself takes 1.5 MiB an object."""
+
+
+class EgressSettings(Section):
+    """Where the hub may connect to because a document names it: Git servers, chart repositories, registries.
+
+    Rules are host names, `*.domain`, addresses or networks, each with or without `:port`. `deny` comes first, then
+    `allow`, then the default: everything but loopback, link-local, multicast and cloud metadata addresses.
+    """
+
+    allow: tuple[str, ...] = ()
+    """What may be reached although the default, or `deny: ["*"]`, refuses it. Default none."""
+    deny: tuple[str, ...] = ()
+    """What may not be reached. `*` stands for everything that `allow` does not name. Default none."""
+
+    @field_validator("allow", "deny")
+    @classmethod
+    def _can_be_read(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            Rule.parse(rule)
+        return rules
 
 
 class RenderSettings(Section):
@@ -152,6 +173,7 @@ class HubSettings(BaseSettings):
 
     nats: NatsSettings = NatsSettings()
     git: GitSettings = GitSettings()
+    egress: EgressSettings = EgressSettings()
     render: RenderSettings = RenderSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

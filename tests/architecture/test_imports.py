@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 PURE_STDLIB = {
     "__future__", "ast", "base64", "binascii", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime",
-    "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator", "re",
-    "string", "struct", "types", "typing", "zlib", "zoneinfo",
+    "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator",
+    "re", "string", "struct", "types", "typing", "zlib", "zoneinfo",
 }  # fmt: skip
 PURE_LIBRARIES = {"msgspec", "orjson", "nacl", "zstandard", "cel_expr_python", "shared"}
 VOCABULARY = {
