@@ -11,7 +11,6 @@ from hub.domain.egress import Denied, Egress
 from hub.sources.egress import permitted, session
 from tests.fakes.httpserver import listening
 
-
 SEEN = web.AppKey("seen", list)
 
 
