@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """Requests per object and pass while the trouble is of the passing kind."""
+ABSENT = "1"
+"""A resourceVersion that no object has: sent along, the server makes the object anew or refuses."""
 GONE_WITHIN = 10.0
 """Seconds to wait for an object that is being replaced to disappear."""
 
@@ -175,9 +177,7 @@ class Applier:
                 async with self._lanes:
                     if result.cluster_down:
                         return Outcome(each.ref, Action.PENDING, "the API server does not answer", Retry.SOON)
-                    if before is not None and not migration.applied_by_us(before):
-                        await self._take_over(each, before)
-                    return await self._sent(each, before, force=force)
+                    return await self._put(each, before, force=force)
             except (ApiError, AccessError) as error:
                 if isinstance(error, Conflict) and not force and _only_tools(error):
                     force = True
@@ -201,31 +201,51 @@ class Applier:
             await self._look_again()
         return failed
 
-    async def _sent(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
-        warnings: list[str] = []
-        live = await self._kube.apply(each.manifest, force=force, on_warning=warnings.append)
-        return _applied(each, before, live, tuple(warnings))
-
-    async def _take_over(self, each: Desired, before: Manifest) -> None:
-        """Makes the fields ours that the tool wrote which had the object until now; values stay as they are.
+    async def _put(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
+        """Applies one object as it was seen; one that has changed hands since is left for the next pass to judge.
 
         Raises:
-            ApiError: it cannot be done, or the object changes all the time.
+            Conflict: others own fields of it, or it changes all the time.
+            ApiError: it cannot be done.
         """
-        live: Manifest | None = before
-        for attempt in range(1, ATTEMPTS + 1):
-            fields = migration.migrated(each.manifest, live) if live is not None else None
-            if live is None or fields is None:
-                return
-            try:
-                await self._kube.set_managed_fields(live, fields)
-            except Conflict:
-                if attempt == ATTEMPTS:
-                    raise
-                live = await self._kube.get(each.ref)
-            else:
-                log.info("taken over", extra={"object": str(each.ref), "from": ", ".join(migration.tools(live))})
-                return
+        try:
+            return await self._take_and_send(each, before, force=force)
+        except Conflict as error:
+            if error.kind_of_conflict is not ConflictKind.STALE:
+                raise
+            live = await self._kube.get(each.ref)
+            # Ours already: an apply whose answer was lost.
+            expected = {applyset.part_of(each.manifest), *([applyset.part_of(before)] if before is not None else [])}
+            if live is not None and applyset.part_of(live) not in expected:
+                return Outcome(each.ref, Action.PENDING, "somebody else has just made or taken it", Retry.SOON)
+        return await self._take_and_send(each, live, force=force)
+
+    async def _take_and_send(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
+        if before is not None and not migration.applied_by_us(before):
+            before = await self._take_over(each, before)
+        return await self._sent(each, before, force=force)
+
+    async def _sent(self, each: Desired, before: Manifest | None, *, force: bool) -> Outcome:
+        warnings: list[str] = []
+        manifest = _only_if_still(before, each.manifest)
+        live = await self._kube.apply(manifest, force=force, on_warning=warnings.append)
+        return _applied(each, before, live, tuple(warnings))
+
+    async def _take_over(self, each: Desired, before: Manifest) -> Manifest:
+        """Makes the fields ours that the tool wrote which had the object until now; values stay as they are.
+
+        Returns the object as it is then.
+
+        Raises:
+            Conflict: it has changed meanwhile.
+            ApiError: it cannot be done.
+        """
+        fields = migration.migrated(each.manifest, before)
+        if fields is None:
+            return before
+        taken = await self._kube.set_managed_fields(before, fields)
+        log.info("taken over", extra={"object": str(each.ref), "from": ", ".join(migration.tools(before))})
+        return taken
 
     async def _reclaim(self, each: Desired, refusal: Invalid) -> bool:
         """Takes over list items that an edit put in the way of ours, as a changed Service port does."""
@@ -305,6 +325,17 @@ def _applied(each: Desired, before: Manifest | None, live: Manifest, warnings: t
         same = _version(before) == _version(live)
         action = Action.UNCHANGED if same else Action.CONFIGURED
     return Outcome(each.ref, action, digest=each.digest, live=live, warnings=warnings)
+
+
+def _only_if_still(before: Manifest | None, manifest: Manifest) -> Manifest:
+    """The manifest, to be refused when the object is not as it was seen: another may have made or taken it since.
+
+    What is a member already needs no such care, and its status may change all the time.
+    """
+    if before is not None and applyset.part_of(before) == applyset.part_of(manifest):
+        return manifest
+    version = ABSENT if before is None else _version(before)
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}}
 
 
 def _only_tools(error: Conflict) -> bool:

@@ -93,7 +93,7 @@ class LiveCache:
         self._selector = selector
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._starting: asyncio.Queue[_Watch] = asyncio.Queue()
-        self._subscribers: list[Mailbox[tuple[str, str, str, str], Change]] = []
+        self._subscribers: list[Mailbox[tuple[str, ...], Change]] = []
         self._unpack = functools.lru_cache(UNPACKED)(_unpacked)
 
     async def run(self) -> None:
@@ -151,9 +151,12 @@ class LiveCache:
         broken = [watch.stale for watch in kind.watches if watch.stale is not None] if kind is not None else []
         return min(broken, key=lambda stale: stale.since) if broken else None
 
-    def subscribe(self) -> Mailbox[tuple[str, str, str, str], Change]:
-        """A mailbox that gets every change from now on, the newest per object (keyed by `ObjectRef.key`)."""
-        mailbox: Mailbox[tuple[str, str, str, str], Change] = Mailbox()
+    def subscribe(self) -> Mailbox[tuple[str, ...], Change]:
+        """A mailbox that gets every change from now on, the newest per object and ApplySet.
+
+        Both, since an object that moves to another set is gone for one and new for the other.
+        """
+        mailbox: Mailbox[tuple[str, ...], Change] = Mailbox()
         self._subscribers.append(mailbox)
         return mailbox
 
@@ -172,7 +175,7 @@ class LiveCache:
 
     def _publish(self, change: Change) -> None:
         for mailbox in self._subscribers:
-            mailbox.put(change.ref.key, change)
+            mailbox.put((*change.ref.key, change.part_of), change)
 
 
 class _Kind:

@@ -25,6 +25,8 @@ class Inventory:
         self._loading = asyncio.Lock()
         self._scopes: dict[str, Scope] | None = None
         self._hooks: dict[str, str] = {}
+        self.units: dict[str, str] = {}
+        """The units with a parent (`cluster/namespace/application`) by the id of their ApplySet."""
 
     def parent(self, unit: UnitKey) -> ObjectRef:
         """The parent of a unit."""
@@ -70,6 +72,7 @@ class Inventory:
         await self._kube.delete(parent)
         (await self._load()).pop(parent.name, None)
         self._hooks.pop(parent.name, None)
+        self.units.pop(applyset.set_id(parent), None)
 
     async def _load(self) -> dict[str, Scope]:
         async with self._loading:
@@ -78,6 +81,7 @@ class Inventory:
                 listed, _ = await self._kube.list(resource, namespace=self._namespace, label_selector=applyset.ID_LABEL)
                 self._scopes = {each["metadata"]["name"]: applyset.read_scope(each) for each in listed}
                 self._hooks = {each["metadata"]["name"]: applyset.read_hooks(each) for each in listed}
+                self.units = dict(filter(None, map(applyset.read_unit, listed)))
             return self._scopes
 
     async def _write(self, unit: UnitKey, scope: Scope, hooks: str | None = None) -> None:
@@ -93,3 +97,4 @@ class Inventory:
             await self._kube.apply(manifest, force=True)
         (await self._load())[parent.name] = scope
         self._hooks[parent.name] = note
+        self.units[applyset.set_id(parent)] = str(unit)

@@ -92,6 +92,7 @@ class Look:
             overdue=self._tools.clock.now() > self._delivery.received + self._policy.timeout,
             granted=granted,
             inherited=self.inherited,
+            neighbours=self._tools.inventory.units,
         )
 
     def _prepare(self) -> None:

@@ -244,7 +244,7 @@ class Reconciler:
         giving_up = bool(found.phase is Phase.FAILED and persistent) and self._hooks.give_up(found.reason)
         await self._tidy()
         self._stops = stops(after)
-        unfinished = bool(passed.held or work.waiting or work.prune or work.leaving or giving_up)
+        unfinished = bool(passed.gate or work.waiting or work.prune or work.leaving or giving_up)
         unfinished = unfinished or bool(self._hooks.unfinished())
         # What failed is tried again in its own time, not whenever some status changes.
         stuck = found.phase in (Phase.FAILED, Phase.BLOCKED)

@@ -89,6 +89,13 @@ def read_hooks(parent: Manifest) -> str:
     return str(((parent.get("metadata") or {}).get("annotations") or {}).get(_HOOKS) or "")
 
 
+def read_unit(parent: Manifest) -> tuple[str, str] | None:
+    """(id of the ApplySet, unit) of a live parent; None when it is none of ours."""
+    metadata = parent.get("metadata") or {}
+    unit = (metadata.get("annotations") or {}).get(_UNIT)
+    return (str((metadata.get("labels") or {}).get(ID_LABEL)), str(unit)) if unit else None
+
+
 def part_of(manifest: Manifest) -> str:
     """The id of the ApplySet an object belongs to, empty when to none."""
     return str(((manifest.get("metadata") or {}).get("labels") or {}).get(PART_OF) or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from agent.domain import applyset
@@ -20,11 +20,16 @@ class Owner(NamedTuple):
     release: str
 
 
-def owner_of(live: Manifest, set_id: str) -> Owner | None:
-    """Who else claims the object; None when nobody does."""
+def owner_of(live: Manifest, set_id: str, neighbours: Mapping[str, str] | None = None) -> Owner | None:
+    """Who else claims the object; None when nobody does.
+
+    `neighbours` are the agent's units by the id of their ApplySet.
+    """
     metadata = live.get("metadata") or {}
     member_of = applyset.part_of(live)
     if member_of and member_of != set_id:
+        if neighbour := (neighbours or {}).get(member_of):
+            return Owner(f"application {neighbour}", "remove it from that one")
         return Owner(
             f"ApplySet {member_of}",
             "remove it from that set (of another application, or `kubectl apply --applyset`)",
@@ -100,14 +105,15 @@ def is_ours(live: Manifest, set_id: str) -> bool:
     return applyset.part_of(live) == set_id
 
 
-def may_not_take(live: Manifest, set_id: str, adopt: Adopt) -> str:
+def may_not_take(live: Manifest, set_id: str, adopt: Adopt, neighbours: Mapping[str, str] | None = None) -> str:
     """Why an existing object is left alone; empty when it is ours or may be taken over.
 
-    What another owner claims is taken on the user's word only, even when that owner seems to be gone.
+    What another owner claims is taken on the user's word only, even when that owner seems to be gone. `neighbours` as
+    for `owner_of`.
     """
     if is_ours(live, set_id) or adopt == "always":
         return ""
-    owner = owner_of(live, set_id)
+    owner = owner_of(live, set_id, neighbours)
     if owner is not None:
         return f"exists and belongs to {owner.name}: to take it over set sync.adopt to always, and {owner.release}"
     if adopt == "never":

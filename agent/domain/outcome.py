@@ -65,7 +65,10 @@ class Pass(msgspec.Struct):
     def gate(self) -> str:
         """What the rest waits for, empty when all steps were taken."""
         first = next(iter(self.held.values()), None)
-        return f"waits for {first.cause}: {first.reason}" if first is not None else ""
+        if first is not None:
+            return f"waits for {first.cause}: {first.reason}"
+        pending = next((each for each in self.outcomes.values() if each.action is Action.PENDING), None)
+        return f"{pending.ref}: {pending.reason}" if pending is not None else ""
 
     def add(self, other: Pass) -> None:
         """Takes in what came of more steps."""

@@ -71,6 +71,8 @@ class Known(Value, frozen=True):
     """Objects whose deletion a person has confirmed."""
     inherited: frozenset[str] = frozenset()
     """ApplySets of units whose place this one takes: their objects become its own."""
+    neighbours: Mapping[str, str] = {}
+    """The agent's units by the id of their ApplySet."""
 
 
 Same = Callable[[Desired, Manifest], bool]
@@ -224,7 +226,9 @@ def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[s
     if not ours:
         stripped = applied is not None and not claims.other_owner(live, known.set_id)
         inherited = applyset.part_of(live) in known.inherited
-        not_ours = "" if stripped or inherited else claims.may_not_take(live, known.set_id, policy.adopt)
+        not_ours = (
+            "" if stripped or inherited else claims.may_not_take(live, known.set_id, policy.adopt, known.neighbours)
+        )
         if not_ours:
             return "refused", not_ours
     if hints.create_only(each.manifest):
@@ -244,7 +248,7 @@ def _hook_verdict(each: Desired, known: Known, policy: Policy, *, due: bool) -> 
         return "apply", ""
     if _is_leaving(live):
         return "waiting", "is being deleted; it is created anew when it is gone"
-    not_ours = claims.may_not_take(live, known.set_id, policy.adopt)
+    not_ours = claims.may_not_take(live, known.set_id, policy.adopt, known.neighbours)
     return ("refused", not_ours) if not_ours else ("apply", "")
 
 

@@ -144,6 +144,8 @@ def create(cluster: Cluster, kind: Kind, namespace: str, body: Object, options: 
     """
     _check_type(kind, body)
     _place(kind, namespace, _metadata(body))
+    if _metadata(body).get("resourceVersion"):
+        raise problems.ApiError(400, "BadRequest", "resourceVersion should not be set on objects to be created")
     obj = decoded(kind, {**body, "apiVersion": kind.api_version, "kind": kind.kind}, options)
     obj = _identified(cluster, kind, namespace, obj)
     _check_namespace(cluster, kind, namespace, obj["metadata"]["name"])
@@ -158,8 +160,6 @@ def _place(kind: Kind, namespace: str, metadata: Object) -> None:
     stated = metadata.get("namespace") or ""
     if kind.namespaced and stated not in ("", namespace):
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    if metadata.get("resourceVersion"):
-        raise problems.ApiError(400, "BadRequest", "resourceVersion should not be set on objects to be created")
 
 
 def _identified(cluster: Cluster, kind: Kind, namespace: str, obj: Object) -> Object:
@@ -375,10 +375,9 @@ def _gvk(body: Object) -> str:
 
 
 def _check_new_applied(cluster: Cluster, kind: Kind, namespace: str, name: str, metadata: Object) -> None:
-    if metadata.get("uid") or metadata.get("resourceVersion"):
-        text = "uid mismatch: the provided object specified uid" if metadata.get("uid") else problems.MODIFIED
-        if metadata.get("uid"):
-            text += f" {metadata['uid']}, and no existing object was found"
+    """A resourceVersion does no harm: it is a condition on an object that exists."""
+    if metadata.get("uid"):
+        text = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
         raise problems.conflict(kind.plural, kind.group, name, text)
     _check_namespace(cluster, kind, namespace, name)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.contract.client import APPLY, Client, config_map, deployment, managers
 
 
@@ -267,6 +271,41 @@ async def test_refusals(api: Client) -> None:
     renamed = {**body, "metadata": {"name": "other"}}
     message = (await api.call("PATCH", path, renamed, APPLY, fieldManager="one")).refused(400, "BadRequest")
     assert message == "the name of the object (other) does not match the name on the URL (cm)"
+
+
+@pytest.mark.parametrize(
+    "plural", ["configmaps", "services", "deployments.apps/v1", "roles.rbac.authorization.k8s.io/v1"]
+)
+async def test_a_resource_version_makes_an_apply_conditional(api: Client, plural: str) -> None:
+    """On an object that is not there it means nothing, so that one that no object has asks for a new object."""
+    bodies = {
+        "configmaps": config_map(a="1"),
+        "services": {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80}]}},
+        "deployments.apps/v1": deployment(paused=True),
+        "roles.rbac.authorization.k8s.io/v1": {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "rules": [],
+        },
+    }
+
+    def at(version: str, **labels: str) -> dict[str, Any]:
+        return {**bodies[plural], "metadata": {"name": "x", "resourceVersion": version, "labels": labels}}
+
+    made = await api.apply(plural, at("1", color="red"))
+    assert made.code == 201
+    version = made.ok()["metadata"]["resourceVersion"]
+    assert version != "1"
+    for stale in (at("1", color="red"), at("1", color="blue")):
+        again = await api.apply(plural, stale, force="true")
+        assert "the object has been modified" in again.refused(409, "Conflict")
+        assert "causes" not in (again.body.get("details") or {})
+    # Fields of others are looked at first.
+    other = await api.apply(plural, at("1", color="blue"), manager="two")
+    other.refused(409, "Conflict")
+    assert ".metadata.labels.color" in [cause["field"] for cause in other.body["details"]["causes"]]
+    current = (await api.get(api.path(plural, "x"))).ok()["metadata"]["resourceVersion"]
+    assert (await api.apply(plural, at(current, color="blue"))).ok()["metadata"]["labels"] == {"color": "blue"}
 
 
 async def test_duplicate_keys_are_refused(api: Client) -> None:

@@ -186,6 +186,7 @@ async def test_an_object_that_moves_to_another_applyset_changes_members(objects:
         await changes.drain()
         await until(lambda: bool(objects.streams))
         objects.send("MODIFIED", objects.body("a", "1", applyset="two"))
+        assert await next_change(changes) == ("a", "one", True)
         assert await next_change(changes) == ("a", "two", False)
         assert (cache.part_of("one"), cache.part_of("two")) == ((), (ref("a"),))
 
