@@ -31,6 +31,7 @@ from aiohttp import web
 from yarl import URL
 
 REASONS = {
+    403: "Forbidden",
     409: "Conflict",
     410: "Expired",
     429: "TooManyRequests",
@@ -48,6 +49,8 @@ class Fault:
     """`get`, `list`, `watch`, `create`, `patch`, `delete`; empty for all that the fault can happen to."""
     plurals: frozenset[str] = frozenset()
     """Such as `configmaps`; empty for all."""
+    namespace: str = ""
+    """Empty for all."""
     chance: float = 1.0
     times: int = -1
     """How often it happens at most; negative for no limit."""
@@ -56,13 +59,13 @@ class Fault:
     late: bool = False
     seconds: float = 0.1
 
-    def meets(self, verb: str, plural: str, luck: random.Random) -> bool:
+    def meets(self, verb: str, plural: str, namespace: str, luck: random.Random) -> bool:
         watching = {"gone": {"watch", "list"}, "deaf": {"watch"}, "end": {"watch"}}.get(self.what)
         if (watching and verb not in watching) or not self.times:
             return False
         if (self.verbs and verb not in self.verbs) or (self.plurals and plural not in self.plurals):
             return False
-        if luck.random() >= self.chance:
+        if (self.namespace and namespace != self.namespace) or luck.random() >= self.chance:
             return False
         self.times -= self.times > 0
         return True
@@ -110,11 +113,11 @@ class FaultProxy:
         self._calm = asyncio.Event()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        verb, plural = about(request)
+        verb, plural, namespace = about(request)
         self.requests[verb, plural] += 1
         if verb in ("create", "patch", "delete"):
             self.acting.setdefault(verb, set()).add(request.headers.get("Impersonate-User", ""))
-        fault = next((each for each in self.faults if each.meets(verb, plural, self._luck)), None)
+        fault = next((each for each in self.faults if each.meets(verb, plural, namespace, self._luck)), None)
         if fault is None:
             return await self._pass(request, verb, None)
         self.happened[fault.what, verb] += 1
@@ -180,22 +183,23 @@ class FaultProxy:
             await response.write(chunk)
 
 
-def about(request: web.BaseRequest) -> tuple[str, str]:
-    """(verb, plural) of an API request; the plural is empty for discovery and the like."""
+def about(request: web.BaseRequest) -> tuple[str, str, str]:
+    """(verb, plural, namespace) of an API request; the last two are empty for discovery and the like."""
     parts = [part for part in request.path.split("/") if part]
     # The sandbox has clusters under a path of their own.
     start = next((n for n, part in enumerate(parts) if part in ("api", "apis")), None)
     if start is None:
-        return "get", ""
+        return "get", "", ""
     parts = parts[start + (2 if parts[start] == "api" else 3) :]
+    namespace = ""
     if len(parts) > 2 and parts[0] == "namespaces":
-        parts = parts[2:]
+        namespace, parts = parts[1], parts[2:]
     plural, named = (parts[0] if parts else ""), len(parts) > 1
     if request.method == "GET" and plural:
-        return ("get" if named else "watch" if request.query.get("watch") == "true" else "list"), plural
-    return {"GET": "get", "POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}[
-        request.method
-    ], plural
+        reading = "get" if named else "watch" if request.query.get("watch") == "true" else "list"
+        return reading, plural, namespace
+    verbs = {"GET": "get", "POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
+    return verbs[request.method], plural, namespace
 
 
 def _abort(request: web.BaseRequest) -> web.StreamResponse:

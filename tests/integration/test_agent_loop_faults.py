@@ -1,4 +1,7 @@
-"""The agent when its cluster or its NATS misbehaves: each fault is named where a user looks, and passes without a trace."""
+"""The agent when its cluster or its NATS misbehaves: each fault is named where a user looks, and passes without a trace.
+
+On the sandbox, and on a real API server when there is one; a proxy before it makes the trouble.
+"""
 
 import asyncio
 import contextlib
@@ -10,11 +13,16 @@ from agent.kube.access import Access
 from agent.kube.client import Kube
 from agent.kube.transport import Request
 from agent.loop import run_agent
-from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
 from shared.errors import Unavailable
 from shared.model import ObjectRef
+from tests.fakes import apiserver
 from tests.fakes.agenthub import agent_hub
+from tests.fakes.faultproxy import Fault, FaultProxy
+
+PATCH = frozenset({"patch"})
+CONFIGMAPS = frozenset({"configmaps"})
+SECRETS = frozenset({"secrets"})
 
 
 def configmap(name, **data):
@@ -34,15 +42,15 @@ class Counting(Kube):
 
 
 class Place:
-    def __init__(self, hub, sandbox, kube, inside):
-        self.hub, self.sandbox, self.kube, self.inside = hub, sandbox, kube, inside
+    def __init__(self, hub, proxy, kube, inside):
+        self.hub, self.proxy, self.kube, self.inside = hub, proxy, kube, inside
         self.app = f"t{uuid.uuid4().hex[:8]}"
 
     async def assign(self, *manifests, app="", **more):
         return await self.hub.assign("c1", app or self.app, list(manifests), **more)
 
     def faults(self, *faults):
-        self.sandbox.set_faults("c1", list(faults))
+        self.proxy.faults = faults
 
     async def live(self, kind, name):
         return await self.kube.get(ObjectRef("v1", kind, self.app, name))
@@ -52,29 +60,36 @@ class Place:
         await self.kube.apply(manifest, force=True, manager="intruder")
 
 
-@pytest.fixture
-async def place(tmp_path):
-    async with (
-        agent_hub(tmp_path) as hub,
-        Sandbox(token="t") as sandbox,
-        await Kube.connect(Access.url(sandbox.add_cluster("c1"), "t")) as outside,
-        await Counting.connect(Access.url(sandbox.url("c1"), "t")) as inside,
-        asyncio.TaskGroup() as group,
-    ):
+@pytest.fixture(params=apiserver.available())
+async def place(request, tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        if request.param == "sandbox":
+            server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
+        else:
+            server = stack.enter_context(apiserver.real(tmp_path))
+        hub = await stack.enter_async_context(agent_hub(tmp_path))
+        proxy = await stack.enter_async_context(FaultProxy(server.url, server.tls(), token=server.token))
+        outside = await stack.enter_async_context(
+            await Kube.connect(Access.url(server.url, server.token, server.ca or None))
+        )
+        inside = await stack.enter_async_context(await Counting.connect(Access.url(proxy.url, server.token)))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        place = Place(hub, proxy, outside, inside)
         settings = AgentSettings(
             cluster="c1", nats=hub.nats.server.url, creds=None, state=tmp_path / "state", heartbeat=0.5,
-            report_interval=0.05,
+            report_interval=0.05, inventory_namespace=f"{place.app}-system",
         )  # fmt: skip
         task = group.create_task(run_agent(settings, inside, hub.credentials("c1")))
-        yield Place(hub, sandbox, outside, inside)
+        yield place
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,))
+        for name in (place.app, f"{place.app}-other", settings.inventory_namespace):
+            await outside.delete(ObjectRef("v1", "Namespace", "", name))
 
 
 async def test_a_throttling_server_gets_its_patience(place):
     await place.hub.healthy(await place.assign(configmap("a")))
-    place.faults({"verb": "patch", "resource": "configmaps", "code": 429, "retryAfter": 1, "times": 2})
+    place.faults(Fault("status", PATCH, CONFIGMAPS, code=429, retry_after=1, times=2))
 
     given = await place.assign(configmap("a", new="1"), configmap("b"))
 
@@ -84,14 +99,14 @@ async def test_a_throttling_server_gets_its_patience(place):
 
 async def test_a_server_that_stumbles_is_tried_again(place):
     await place.hub.healthy(await place.assign(configmap("a")))
-    place.faults({"verb": "patch", "resource": "configmaps", "code": 500, "times": 3})
+    place.faults(Fault("status", PATCH, CONFIGMAPS, code=500, times=3))
 
     await place.hub.healthy(await place.assign(configmap("a", new="1"), configmap("b")))
 
 
 async def test_what_is_forbidden_is_named_and_holds_up_nothing_else(place):
     await place.hub.healthy(await place.assign(configmap("a")))
-    place.faults({"verb": "patch", "resource": "secrets", "code": 403})
+    place.faults(Fault("status", PATCH, SECRETS, code=403))
 
     given = await place.assign(configmap("a"), configmap("b"), secret("s"))
     report = await place.hub.report(given, lambda r: r.phase == "Failed")
@@ -104,7 +119,7 @@ async def test_what_is_forbidden_is_named_and_holds_up_nothing_else(place):
 async def test_drift_that_may_not_be_corrected_does_not_make_the_agent_spin(place):
     given = await place.assign(configmap("a", color="blue"))
     await place.hub.healthy(given)
-    place.faults({"verb": "patch", "resource": "configmaps", "code": 403})
+    place.faults(Fault("status", PATCH, CONFIGMAPS, code=403))
 
     live = await place.live("ConfigMap", "a")
     live["data"] = {"color": "red"}
@@ -119,7 +134,7 @@ async def test_drift_that_may_not_be_corrected_does_not_make_the_agent_spin(plac
 
 
 async def test_a_kind_that_may_not_be_watched_is_said_and_applied_all_the_same(place):
-    place.faults({"verb": "list", "resource": "secrets", "code": 403})
+    place.faults(Fault("status", frozenset({"list"}), SECRETS, code=403))
 
     given = await place.assign(secret("s"))
     report = await place.hub.report(given, lambda r: r.warnings)
@@ -130,7 +145,7 @@ async def test_a_kind_that_may_not_be_watched_is_said_and_applied_all_the_same(p
 
 async def test_a_hanging_request_does_not_hold_up_another_unit(place):
     await place.hub.healthy(await place.assign(configmap("a")))
-    place.faults({"verb": "patch", "resource": "configmaps", "namespace": place.app, "hang": 15})
+    place.faults(Fault("delay", PATCH, CONFIGMAPS, place.app, seconds=15))
     await place.assign(*(configmap(f"c{n}") for n in range(40)))
 
     other = await place.assign(configmap("a"), app=f"{place.app}-other")
@@ -140,7 +155,7 @@ async def test_a_hanging_request_does_not_hold_up_another_unit(place):
 
 async def test_a_newer_revision_does_not_wait_for_a_hanging_one(place):
     await place.hub.healthy(await place.assign(configmap("a")))
-    place.faults({"verb": "patch", "resource": "configmaps", "namespace": place.app, "hang": 60, "times": 1})
+    place.faults(Fault("delay", PATCH, CONFIGMAPS, place.app, seconds=60, times=1))
     stuck = await place.assign(configmap("a", v="2"))
     await place.hub.report(stuck, lambda r: r.phase == "Applying")
 
@@ -151,7 +166,7 @@ async def test_a_newer_revision_does_not_wait_for_a_hanging_one(place):
 
 async def test_a_cluster_that_is_away_is_a_problem_of_the_agent_and_passes(place):
     await place.hub.healthy(await place.assign(configmap("a")))
-    place.faults({"code": 503})
+    place.faults(Fault("status", code=503))
     given = await place.assign(configmap("a", v="2"))
     await place.hub.report(given, lambda r: r.phase != "Applied" and r.reason)
 
@@ -200,10 +215,12 @@ async def test_a_wave_waits_for_the_one_before_it(place):
     """The first wave's Deployment never becomes ready, so the second is not applied; and a fix is not held up."""
     late = {"argocd.argoproj.io/sync-wave": "1"}
     labels = {"app": "api"}
+    never = {"test.yardarm.dev/never-ready": "true"}
     deployment = {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"},
         "spec": {"selector": {"matchLabels": labels}, "template": {
-            "metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "example.com/app:broken"}]}}},
+            "metadata": {"labels": labels, "annotations": never},
+            "spec": {"containers": [{"name": "app", "image": "example.com/app:broken"}]}}},
     }  # fmt: skip
     second = {**configmap("late"), "metadata": {"name": "late", "annotations": late}}
 
@@ -213,6 +230,7 @@ async def test_a_wave_waits_for_the_one_before_it(place):
     assert report.phase == "Applying"
     assert await place.live("ConfigMap", "late") is None
     deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "example.com/app:1"
+    del deployment["spec"]["template"]["metadata"]["annotations"]
     await place.hub.healthy(await place.assign(deployment, second))
 
     assert await place.live("ConfigMap", "late")
