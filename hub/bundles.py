@@ -170,7 +170,7 @@ class _Work:
         parts = self._variants.blend(cluster, facts).parts
         for part in parts:
             if part.footing not in self._contents:
-                self._contents[part.footing] = (await self._evaluation.supplies.footprint(part)).content
+                self._contents[part.footing] = (await self._evaluation.supplies.reading(part)).content
         used = self.fresh.used.get(self._contents_of(parts))
         return self._variants.of(cluster, facts=facts, contents=self._contents, used_names=used)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from hub.domain.blending import Part
 from hub.domain.records import Commit, PathTimes
-from hub.render import footprint as footprints
-from hub.render.footprint import Footprint, Materials
+from hub.render import parts as rendering
+from hub.render.parts import Materials, Reading
 from hub.sources.mirror import Mirror
 from hub.sources.objects import Objects
 from hub.sources.tree import GitTree
@@ -42,10 +42,10 @@ class Supplies:
 
     def __init__(self, origins: Mapping[Key, Origin | Problem]) -> None:
         self._origins = origins
-        self._known: dict[str, Footprint | Problem] = {}
+        self._known: dict[str, Reading | Problem] = {}
 
-    async def footprints(self, parts: Iterable[Part]) -> None:
-        """Works out many at once: one turn of its thread for each repository."""
+    async def prepare(self, parts: Iterable[Part]) -> None:
+        """Works out the readings of many parts at once: one turn of its thread for each repository."""
         wanted: dict[Key, dict[str, Part]] = {}
         for part in parts:
             if part.footing not in self._known:
@@ -53,14 +53,14 @@ class Supplies:
         for key, each in wanted.items():
             origin = self._origins.get(key)
             if isinstance(origin, Origin):
-                self._known |= await origin.mirror.read(_footprints(origin.commit.sha, list(each.values())))
+                self._known |= await origin.mirror.read(_readings(origin.commit.sha, list(each.values())))
             else:
                 self._known |= dict.fromkeys(each, origin or Problem("error", f"{key[0]} is not known"))
 
-    async def footprint(self, part: Part) -> Footprint:
+    async def reading(self, part: Part) -> Reading:
         """See `hub.render.renderer.Supplies`."""
         if part.footing not in self._known:
-            await self.footprints([part])
+            await self.prepare([part])
         known = self._known[part.footing]
         if isinstance(known, Problem):
             raise DocumentError(known.message, known.place, known.hint)
@@ -68,12 +68,12 @@ class Supplies:
 
     async def materials(self, part: Part) -> Materials:
         """See `hub.render.renderer.Supplies`."""
-        found = await self.footprint(part)
+        found = await self.reading(part)
         origin = self._origins[key_of(part)]
         if isinstance(origin, Problem):
             raise DocumentError(origin.message)
         sha = origin.commit.sha
-        return await origin.mirror.read(lambda objects: footprints.read(GitTree(objects, sha), part, found))
+        return await origin.mirror.read(lambda objects: rendering.read(GitTree(objects, sha), part, found))
 
     def ask_for_capabilities(self, parts: Iterable[Part]) -> bool:
         """Whether one of these parts, which must have been worked out, depends on what a cluster's API can do."""
@@ -88,13 +88,13 @@ class Supplies:
         )
 
 
-def _footprints(sha: str, parts: list[Part]) -> Callable[[Objects], dict[str, Footprint | Problem]]:
-    def work(objects: Objects) -> dict[str, Footprint | Problem]:
+def _readings(sha: str, parts: list[Part]) -> Callable[[Objects], dict[str, Reading | Problem]]:
+    def work(objects: Objects) -> dict[str, Reading | Problem]:
         tree = GitTree(objects, sha)
-        found: dict[str, Footprint | Problem] = {}
+        found: dict[str, Reading | Problem] = {}
         for part in parts:
             try:
-                found[part.footing] = footprints.footprint(tree, part)
+                found[part.footing] = rendering.reading(tree, part)
             except DocumentError as error:
                 found[part.footing] = Problem("error", error.message, error.place, error.hint)
         return found

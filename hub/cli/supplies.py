@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.render import footprint as footprints
+from hub.render import parts as rendering
 from hub.render import plain
 
 if TYPE_CHECKING:
     from hub.domain.blending import Part
     from hub.domain.tree import Tree
-    from hub.render.footprint import Footprint, Materials
     from hub.render.job import PlainJob, Rendered
+    from hub.render.parts import Materials, Reading
 
 
 class DiskSupplies:
@@ -20,13 +20,13 @@ class DiskSupplies:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
 
-    async def footprint(self, part: Part) -> Footprint:
+    async def reading(self, part: Part) -> Reading:
         """See `hub.render.renderer.Supplies`."""
-        return footprints.footprint(self._tree, part)
+        return rendering.reading(self._tree, part)
 
     async def materials(self, part: Part) -> Materials:
         """See `hub.render.renderer.Supplies`."""
-        return footprints.read(self._tree, part, await self.footprint(part))
+        return rendering.read(self._tree, part, await self.reading(part))
 
 
 class InProcess:

@@ -250,7 +250,7 @@ class FleetLoop:
         for key in {key_of(part) for each in parts.values() for part in each}:
             if key not in look.origins:
                 look.origins[key] = await self._origin(*key)
-        await look.supplies.footprints(part for each in parts.values() for part in each)
+        await look.supplies.prepare(part for each in parts.values() for part in each)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
         for name, application in look.model.applications.items():

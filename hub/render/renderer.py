@@ -7,15 +7,15 @@ from typing import Protocol
 
 from hub.domain.blending import Part
 from hub.domain.variants import Inputs
-from hub.render.footprint import Footprint, Materials, selection_of
 from hub.render.job import File, Patch, PlainJob, Rendered, RenderError, Selection, Target
+from hub.render.parts import Materials, Reading, selection_of
 from shared.model import Problem
 
 
 class Supplies(Protocol):
     """What the sources of one application hold, all as of one moment."""
 
-    async def footprint(self, part: Part) -> Footprint:
+    async def reading(self, part: Part) -> Reading:
         """What a part reads.
 
         Raises:
@@ -27,8 +27,8 @@ class Supplies(Protocol):
         """The files of a part.
 
         Raises:
-            DocumentError: as `footprint`.
-            Unavailable: as `footprint`.
+            DocumentError: as `reading`.
+            Unavailable: as `reading`.
         """
 
 
@@ -71,7 +71,7 @@ class Renderer:
         return await self._workers.render(_objects_job(inputs, gathered))
 
     async def _gather(self, inputs: Inputs, part: Part, supplies: Supplies, gathered: _Gathered) -> None:
-        found = await supplies.footprint(part)
+        found = await supplies.reading(part)
         if found.way != "plain":
             wanted = "a chart" if part.source.chart else "Helm" if found.way == "helm" else "Kustomize"
             message = f"it asks for {wanted}: this version renders plain YAML only"

@@ -22,7 +22,7 @@ Way = Literal["plain", "kustomize", "helm", "files"]
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
+class Reading:
     """What a part reads. `paths` are from the repository's root; plain files are found when they are read."""
 
     content: ContentKey
@@ -39,7 +39,7 @@ class Materials:
     problems: tuple[Problem, ...] = ()
 
 
-def footprint(tree: Tree, part: Part) -> Footprint:
+def reading(tree: Tree, part: Part) -> Reading:
     """What a part reads of its repository.
 
     Raises:
@@ -47,12 +47,12 @@ def footprint(tree: Tree, part: Part) -> Footprint:
     """
     lent = tuple(_lent(tree, part))
     if not part.rendered:
-        return Footprint(ContentKey(digest_of(lent)), "files", part.lent)
+        return Reading(ContentKey(digest_of(lent)), "files", part.lent)
     own = _own(tree, part)
     if not lent:
         return own
     key = ContentKey(digest_of([own.content.key, lent]), capabilities=own.content.capabilities)
-    return Footprint(key, own.way, (*own.paths, *part.lent), own.problems)
+    return Reading(key, own.way, (*own.paths, *part.lent), own.problems)
 
 
 def way_of(tree: Tree, part: Part) -> Way:
@@ -68,8 +68,8 @@ def way_of(tree: Tree, part: Part) -> Way:
     return "kustomize" if names & KUSTOMIZATIONS else "helm" if CHART in names else "plain"
 
 
-def read(tree: Tree, part: Part, found: Footprint) -> Materials:
-    """The files of a footprint.
+def read(tree: Tree, part: Part, found: Reading) -> Materials:
+    """The files that were found.
 
     Raises:
         DocumentError: one of them cannot be read.
@@ -89,9 +89,9 @@ def selection_of(part: Part) -> Selection:
     return Selection(plain.recurse, plain.include, plain.exclude, explicit=True)
 
 
-def _own(tree: Tree, part: Part) -> Footprint:
+def _own(tree: Tree, part: Part) -> Reading:
     key = tree.require(part.source.path)
-    return Footprint(ContentKey(key), way_of(tree, part))
+    return Reading(ContentKey(key), way_of(tree, part))
 
 
 def _lent(tree: Tree, part: Part) -> Iterator[tuple[str, str]]:
