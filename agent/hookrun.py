@@ -7,7 +7,7 @@ before anything that could not be told from the cluster afterwards.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -28,22 +28,41 @@ REMOVAL = "removed"
 
 
 class HookRun:
-    """The hooks of one assignment. `farewell` are those for leaving: an assignment that says so does not hold them."""
+    """The hooks of one assignment."""
 
-    def __init__(self, inventory: Inventory, view: View, delivery: Delivery, farewell: Sequence[Manifest] = ()) -> None:
+    def __init__(self, inventory: Inventory, view: View, delivery: Delivery, before: HookRun | None = None) -> None:
+        """`before` are those of the assignment that this one takes the place of, None when it is not known."""
         assignment = delivery.assignment
         self._inventory = inventory
         self._view = view
         self._unit = assignment.unit
         self._digest = REMOVAL if assignment.removed else hooks.content_digest(delivery.bundle.lines)
         self._generation = assignment.generation
-        self.farewell = farewell if assignment.removed else ()
+        self._leaves = assignment.removed
+        self._farewell: list[Manifest] | None = before._farewell if assignment.removed and before else None
+        """The hooks for leaving, None while they are not known: an assignment that says so does not hold them."""
+        if not assignment.removed:
+            self._farewell = hooks.farewells(delivery.bundle.lines)
         self._noted = False
         self._ended: dict[str, Hook] = {}
         """Seen to have ended between passes: an object with a time to live may be gone by the next."""
         self.wanted: dict[Key, Desired] = {}
         self.run = Run("", 0)
         self.found: tuple[Hook, ...] = ()
+
+    async def farewell(self) -> list[Manifest]:
+        """The hooks for leaving, when it leaves. Until then they are kept on the cluster, for a later life of ours.
+
+        Raises:
+            ApiError: the cluster could not be asked, or does not take them.
+            InvalidMessage: what was kept is damaged.
+        """
+        if self._farewell is None:
+            self._farewell = await self._inventory.farewell(self._unit)
+        if self._leaves:
+            return self._farewell
+        await self._inventory.keep_farewell(self._unit, self._farewell)
+        return []
 
     def take(self, prepared: Iterable[Desired]) -> dict[Key, Desired]:
         """Keeps the hooks among the objects of the bundle, and returns the others."""

@@ -6,21 +6,21 @@ What the hub assigned can be had from it again, so applying never waits for a di
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 from agent.domain.desired import Key
 from agent.state import State
 from shared.bundle import Bundle
 from shared.messages import Timeline
-from shared.model import Manifest, UnitKey
+from shared.model import UnitKey
 from shared.tasks import Clock, Mailbox
 
 GATHER = 1.0
 """Seconds from the first thing to be written until all that has come meanwhile is. Digests lost with a killed process
 cost a comparison, not a write to the cluster."""
 
-Kind = Literal["assignment", "applied", "timeline", "granted", "farewell", "moment"]
+Kind = Literal["assignment", "applied", "timeline", "granted", "moment"]
 
 
 class Keeper:
@@ -62,17 +62,11 @@ class Keeper:
         if (state := self._state) is not None:
             self._mailbox.put((None, "moment"), lambda: state.save_moment(at))
 
-    def keep_farewell(self, unit: UnitKey, manifests: Sequence[Manifest]) -> None:
-        """The hooks that run when the application leaves."""
-        if (state := self._state) is not None:
-            self._mailbox.put((unit, "farewell"), lambda: state.save_farewell(unit, manifests))
-
     def forget(self, unit: UnitKey) -> None:
         """A unit that is gone: also what was still to be written of it."""
         if (state := self._state) is not None:
             self._mailbox.put((unit, "applied"), lambda: None)
             self._mailbox.put((unit, "timeline"), lambda: None)
-            self._mailbox.put((unit, "farewell"), lambda: None)
             self._mailbox.put((unit, "granted"), lambda: None)
             self._mailbox.put((unit, "assignment"), lambda: state.forget(unit))
 

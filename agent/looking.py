@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from agent.domain import applyset, claims, hints, hooks
 from agent.domain.desired import Desired, Key, Refused, prepare
@@ -11,11 +11,13 @@ from agent.domain.reach import within
 from agent.examiner import Examiner
 from agent.hookrun import HookRun
 from agent.inbox import Delivery
-from agent.kube.errors import Forbidden
+from agent.kube.errors import ApiError, Forbidden, Unreachable
 from agent.survey import Survey
 from agent.tools import Tools
 from agent.view import View
 from shared.model import Manifest, ObjectRef, UnitKey
+
+NONE: frozenset[Key] = frozenset()
 
 
 class Look:
@@ -51,7 +53,7 @@ class Look:
         self.refused: list[Refused] = []
         self.all_served = False
         """Whether the cluster serves every kind that is desired."""
-        self.released: frozenset[Key] = frozenset()
+        self.released = NONE
         """Objects that a unit has taken over which takes the place of this one."""
         self._prepared = False
 
@@ -64,21 +66,21 @@ class Look:
 
         Raises:
             ApiError: the cluster does not answer.
+            InvalidMessage: the hooks of an application that leaves cannot be read.
         """
         scope = await self._tools.inventory.scope(self._unit)
         if self._applied and not await self._tools.inventory.exists(self._unit):
             # A cluster made anew under its old name: what we know of the old one is no drift here.
             self._applied.clear()
+        farewell = await self._farewell()
         if not self._prepared or not self.all_served:
-            self._prepare()
+            self._prepare(farewell)
         run = [each for each in self._hooks.wanted.values() if not hooks.never(each.manifest)]
         kept = [each for each in (*self.desired.values(), *run) if not hints.not_applied(each.manifest)]
         self.all_served = await self._survey.watch(kept, scope.kinds)
         live = await self._live(kept)
         self.suspects.clear()
-        heirs = self._tools.heirs(self._unit)
-        taken = (key for key, found in live.items() if applyset.part_of(found) in heirs) if heirs else ()
-        self.released = frozenset(taken)
+        self.released = self._inherited_by_others(live)
         kept = [each for each in kept if each.ref.key not in self.released]
         before = self._examiner.applied_before(kept, live, self._applied, self._hooks.wanted.keys())
         await self._examiner.examine(before, live)
@@ -95,8 +97,33 @@ class Look:
             neighbours=self._tools.inventory.units,
         )
 
-    def _prepare(self) -> None:
-        manifests = self._delivery.bundle.manifests or self._hooks.farewell
+    async def _farewell(self) -> list[Manifest]:
+        """The hooks of an application that leaves; of one that stays, they are put where a restart finds them."""
+        try:
+            found = await self._hooks.farewell()
+        except Unreachable:
+            raise
+        except ApiError as error:
+            if self._delivery.assignment.removed:
+                raise
+            self._survey.warnings["farewell"] = f"its hooks for leaving are lost when the agent restarts: {error}"
+            return []
+        self._survey.warnings.pop("farewell", None)
+        return found
+
+    def disturbed(self) -> list[Desired]:
+        """Desired objects that something was heard of, without those that an heir has taken meanwhile."""
+        heard = [self.desired[key] for key in self.suspects if key in self.desired]
+        live = {each.ref.key: found for each in heard if (found := self._view.get(each.ref)) is not None}
+        self.released |= self._inherited_by_others(live)
+        return [each for each in heard if each.ref.key not in self.released]
+
+    def _inherited_by_others(self, live: Mapping[Key, Manifest]) -> frozenset[Key]:
+        heirs = self._tools.heirs(self._unit)
+        return frozenset(key for key, found in live.items() if applyset.part_of(found) in heirs) if heirs else NONE
+
+    def _prepare(self, farewell: list[Manifest]) -> None:
+        manifests = self._delivery.bundle.manifests or farewell
         prepared, wrong = prepare(manifests, self._unit, self.set_id, self._survey.namespaced)
         prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
         self.refused = [*wrong, *unreachable]

@@ -36,6 +36,7 @@ def role_objects(
     all_kinds = {"apiGroups": everything, "resources": everything, "verbs": verbs}
     own = [
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": [*READ, *WRITE]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", *WRITE]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "patch"]},
     ]
     objects: list[Manifest] = []

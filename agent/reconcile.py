@@ -59,12 +59,8 @@ class Reconciler:
         applied: dict[Key, str],
         consents: Consents,
         previous: Reconciler | None = None,
-        farewell: Sequence[Manifest] = (),
     ) -> None:
-        """`applied` (digests of what was last applied, by object) and `consents` are shared by a unit's generations.
-
-        `farewell` are the hooks that run when the application leaves.
-        """
+        """`applied` (digests of what was last applied, by object) and `consents` are shared by a unit's generations."""
         self.assignment = delivery.assignment
         self._tools = tools
         self._applied = applied
@@ -81,7 +77,7 @@ class Reconciler:
         if previous and previous._policy.ignore != self._policy.ignore:
             vigil.compare_anew()
         self._examiner: Examiner = Examiner(vigil, self._view, self._survey, self._policy)
-        self._hooks = HookRun(tools.inventory, self._view, delivery, farewell)
+        self._hooks: HookRun = HookRun(tools.inventory, self._view, delivery, previous._hooks if previous else None)
         self._look = Look(tools, delivery, applied, self._hooks, self._view, self._survey, self._examiner)
         judge = Judge(self._policy.health, tools.clock)
         self._standing = Standing(self._unit, self._look, self._hooks, self._view, judge, tools.diagnosis, applied)
@@ -137,6 +133,7 @@ class Reconciler:
 
         Raises:
             ApiError: the cluster does not answer; what was done is remembered.
+            InvalidMessage: what was kept on the cluster of its hooks is damaged.
         """
         if self._at_rest and not full:
             if not await self._disturbed():
@@ -162,14 +159,14 @@ class Reconciler:
 
     async def _disturbed(self) -> bool:
         """Looks at the suspects of a unit at rest. True when there is something to do."""
+        heard_of = self._look.disturbed()
         suspects, self._look.suspects = self._look.suspects, set()
-        desired = self._look.desired
-        await self._examiner.examine(desired[key] for key in suspects if key in desired)
+        await self._examiner.examine(heard_of)
         hooked = any(self._hooks.awaits(key) for key in suspects)
         freed = any(
             self._standing.up(ref).health is Health.HEALTHY for ref, _, _ in self._stops.held if ref.key in suspects
         )
-        apart = desired.keys() | self._hooks.wanted.keys()
+        apart = self._look.desired.keys() | self._hooks.wanted.keys()
         strangers = any(key not in apart and self._is_member(key) for key in suspects)
         return strangers or hooked or freed or bool(self._examiner.to_correct())
 
@@ -324,6 +321,10 @@ class Reconciler:
 
     async def _leave(self) -> Verdict:
         """Nothing of the unit is left but what is known of it."""
+        if self._hooks.wanted:
+            # Should we die among the next requests, no hook that is gone then is run again.
+            self._hooks.end()
+            await self._hooks.note()
         await self._forget_hooks()
         await self._tools.inventory.remove(self._unit)
         self._applied.clear()

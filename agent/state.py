@@ -1,10 +1,10 @@
 """What an agent must still know after a restart without hub and NATS: assignments, bundles, what it applied.
 
 One directory (0700), a few files (0600) per unit: the signed assignment as it came, the body of its bundle, the
-digests of what was applied, when the assignment reached each point, which deletions were confirmed, and the hooks that
-run when it leaves. Files are replaced as a whole, body before assignment. Nothing here is believed on reading:
-signature and digest are checked as for a message, and a file that does not pass is dropped with a warning, since the
-hub will give it again. Secrets are kept as the bundle holds them.
+digests of what was applied, when the assignment reached each point, and which deletions were confirmed. Files are
+replaced as a whole, body before assignment. Nothing here is believed on reading: signature and digest are checked as
+for a message, and a file that does not pass is dropped with a warning, since the hub will give it again. Secrets are
+kept as the bundle holds them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import orjson
@@ -28,7 +27,7 @@ from agent.domain.desired import Key
 from shared.bundle import BODY_LIMIT, Bundle, body_digest, decompress
 from shared.errors import DigestMismatch, InvalidMessage, YardarmError
 from shared.messages import Assignment, Timeline
-from shared.model import Manifest, UnitKey
+from shared.model import UnitKey
 from shared.signing import Trust
 
 log = logging.getLogger(__name__)
@@ -46,8 +45,6 @@ class Saved(msgspec.Struct, frozen=True):
     applied: dict[Key, str]
     timeline: Timeline | None = None
     """When the assignment reached each point; None when it is not known of this generation."""
-    farewell: list[Manifest] = []
-    """The hooks that run when the application leaves: the assignment that says so does not hold them."""
     granted: frozenset[Key] = frozenset()
     """Objects of this bundle's unit whose deletion was confirmed."""
 
@@ -161,19 +158,9 @@ class State:
             raise DigestMismatch(f"the bundle is not {assignment.digest[:12]}")
         bundle = Bundle(policy=assignment.policy, lines=tuple(body.split(b"\n")) if body else ())
         timeline = self._load_timeline(path.with_suffix(".timeline"), assignment.generation)
-        farewell = self._load_farewell(path.with_suffix(".farewell"))
         granted = self._load_granted(path.with_suffix(".granted"), assignment.digest)
         applied = self._load_applied(path.with_suffix(".applied"))
-        return Saved(assignment, bundle, applied, timeline, farewell, granted)
-
-    def _load_farewell(self, path: Path) -> list[Manifest]:
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
-        except FileNotFoundError:
-            return []
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("saved hooks are not usable", extra={"file": str(path), "error": str(error)})
-            return []
+        return Saved(assignment, bundle, applied, timeline, granted)
 
     def _load_timeline(self, path: Path, generation: int) -> Timeline | None:
         try:
@@ -219,14 +206,10 @@ class State:
         """Keeps when the assignment of this generation reached each point."""
         self._write({self._path(unit, "timeline"): msgspec.json.encode((generation, timeline))})
 
-    def save_farewell(self, unit: UnitKey, manifests: Sequence[Manifest]) -> None:
-        """Keeps the hooks that run when the application leaves."""
-        self._write({self._path(unit, "farewell"): msgspec.json.encode(manifests)})
-
     def forget(self, unit: UnitKey) -> None:
         """Removes a unit that has left the cluster."""
         try:
-            for kind in ("assignment", "body", "applied", "timeline", "farewell", "granted"):
+            for kind in ("assignment", "body", "applied", "timeline", "granted"):
                 self._problems.pop(self._path(unit, kind), None)
                 self._path(unit, kind).unlink(missing_ok=True)
         except OSError as error:

@@ -15,7 +15,7 @@ import msgspec
 
 from agent.cache import Change
 from agent.consent import Consents
-from agent.domain import account, blocking, hooks
+from agent.domain import account, blocking
 from agent.domain.account import State
 from agent.domain.desired import Key
 from agent.domain.verdict import Verdict
@@ -24,8 +24,9 @@ from agent.kube.errors import AccessError, ApiError
 from agent.reconcile import Reconciler, Result
 from agent.state import Saved
 from agent.tools import Tools
+from shared.errors import InvalidMessage
 from shared.messages import Blocker, Event, Phase, Report, Severity, Timeline
-from shared.model import Health, Manifest, UnitKey
+from shared.model import Health, UnitKey
 from shared.tasks import Backoff
 from shared.telemetry import record_span, trace_id
 
@@ -49,8 +50,6 @@ class Unit:
         self._clock = tools.clock
         self._work: Reconciler | None = None
         self._applied: dict[Key, str] = {}
-        self._farewell: list[Manifest] = []
-        """Hooks for the day the application leaves: the assignment that says so is empty."""
         self._consents = Consents(tools.keeper, tools.clock)
         self._wake = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
@@ -91,7 +90,6 @@ class Unit:
         """Takes up a saved assignment, with what was known of it when the agent last ran."""
         timeline = saved.timeline
         self._applied.update(saved.applied)
-        self._farewell = list(saved.farewell)
         self._consents.restore(delivery.assignment.digest, saved.granted)
         self.assign(delivery)
         if timeline is not None:
@@ -106,9 +104,7 @@ class Unit:
             self._event("superseded", Severity.INFO, "superseded by a newer revision before it was healthy")
         self._tools.diagnosis.forget(self.key)
         self._consents.taken_up(assignment)
-        if not assignment.removed:
-            self._keep_farewell(hooks.farewells(delivery.bundle.lines))
-        self._work = Reconciler(self._tools, delivery, self._applied, self._consents, self._work, self._farewell)
+        self._work = Reconciler(self._tools, delivery, self._applied, self._consents, self._work)
         self._timeline = Timeline(received=delivery.received, fetched=delivery.fetched)
         self._span("agent.fetch", delivery.received, delivery.fetched)
         self._verdict = Verdict(Phase.APPLYING)
@@ -121,11 +117,6 @@ class Unit:
         self._wake.set()
         # Most attempts are over before anybody could read that they have begun.
         asyncio.get_running_loop().call_later(AT_WORK, self._still_at_work, self._work)
-
-    def _keep_farewell(self, found: list[Manifest]) -> None:
-        if found != self._farewell:
-            self._farewell = found
-            self._tools.keeper.keep_farewell(self.key, found)
 
     def _still_at_work(self, work: Reconciler) -> None:
         if self._reported is None or self._reported.generation < work.assignment.generation:
@@ -211,7 +202,7 @@ class Unit:
             self._trouble(f"a pass took longer than {DEADLINE:g} s: it is ended, and another one begins", None)
         except asyncio.CancelledError:
             raise
-        except (ApiError, AccessError) as error:
+        except (ApiError, AccessError, InvalidMessage) as error:
             self._trouble(str(error), getattr(error, "retry_after", None))
         except Exception as error:
             log.exception("an attempt crashed", extra={"unit": str(self.key)})

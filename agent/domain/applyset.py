@@ -24,6 +24,7 @@ _KINDS = "applyset.kubernetes.io/contains-group-kinds"
 _NAMESPACES = "applyset.kubernetes.io/additional-namespaces"
 _UNIT = "yardarm.dev/unit"
 _HOOKS = "yardarm.dev/hooks"
+_FAREWELL = "yardarm.dev/farewell"
 
 
 class Scope(Value, frozen=True):
@@ -35,6 +36,16 @@ class Scope(Value, frozen=True):
     def __or__(self, other: Scope) -> Scope:
         """Everything that either covers."""
         return Scope(self.kinds | other.kinds, self.namespaces | other.namespaces)
+
+
+class Record(Value, frozen=True):
+    """What a parent says of its unit."""
+
+    scope: Scope = Scope()
+    hooks: str = ""
+    """How far the unit's hooks are."""
+    farewell: str = ""
+    """Names the hooks for leaving that are kept in the Secret beside it; empty when there are none."""
 
 
 def parent_ref(unit: UnitKey, namespace: str = NAMESPACE) -> ObjectRef:
@@ -58,8 +69,9 @@ def scope_of(refs: Iterable[ObjectRef], parent: ObjectRef) -> Scope:
     )
 
 
-def parent_manifest(unit: UnitKey, parent: ObjectRef, scope: Scope, hooks: str = "") -> Manifest:
-    """The parent as it is applied. `hooks` says how far the unit's hooks are."""
+def parent_manifest(unit: UnitKey, parent: ObjectRef, record: Record) -> Manifest:
+    """The parent as it is applied."""
+    notes = {_HOOKS: record.hooks, _FAREWELL: record.farewell}
     return {
         "apiVersion": parent.api_version,
         "kind": parent.kind,
@@ -69,24 +81,23 @@ def parent_manifest(unit: UnitKey, parent: ObjectRef, scope: Scope, hooks: str =
             "labels": {ID_LABEL: set_id(parent), "app.kubernetes.io/managed-by": "yardarm"},
             "annotations": {
                 _TOOLING: TOOLING,
-                _KINDS: ",".join(sorted(scope.kinds)),
-                _NAMESPACES: ",".join(sorted(scope.namespaces)),
+                _KINDS: ",".join(sorted(record.scope.kinds)),
+                _NAMESPACES: ",".join(sorted(record.scope.namespaces)),
                 _UNIT: str(unit),
-                **({_HOOKS: hooks} if hooks else {}),
+                **{name: text for name, text in notes.items() if text},
             },
         },
     }
 
 
-def read_scope(parent: Manifest) -> Scope:
-    """The scope a live parent lists."""
+def read_record(parent: Manifest) -> Record:
+    """What a live parent says."""
     annotations = (parent.get("metadata") or {}).get("annotations") or {}
-    return Scope(_split(annotations.get(_KINDS)), _split(annotations.get(_NAMESPACES)))
-
-
-def read_hooks(parent: Manifest) -> str:
-    """What a live parent says of the unit's hooks, empty when nothing."""
-    return str(((parent.get("metadata") or {}).get("annotations") or {}).get(_HOOKS) or "")
+    return Record(
+        Scope(_split(annotations.get(_KINDS)), _split(annotations.get(_NAMESPACES))),
+        str(annotations.get(_HOOKS) or ""),
+        str(annotations.get(_FAREWELL) or ""),
+    )
 
 
 def read_unit(parent: Manifest) -> tuple[str, str] | None:

@@ -169,8 +169,8 @@ async def test_killed_again_and_again_it_rolls_out_once_and_loses_nothing(place,
     assert {each["metadata"]["name"] for each in await place.listed("Deployment", "apps/v1")} == {
         f"d{n}" for n in range(1, 11)
     }
-    scope = applyset.read_scope(await place.kube.get(applyset.parent_ref(given.unit, f"{place.name}-system")))
-    assert scope.kinds == {"ConfigMap", "Deployment.apps"}
+    record = applyset.read_record(await place.kube.get(applyset.parent_ref(given.unit, f"{place.name}-system")))
+    assert record.scope.kinds == {"ConfigMap", "Deployment.apps"}
 
 
 async def test_a_restart_of_what_is_applied_writes_nothing(place):

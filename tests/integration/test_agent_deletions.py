@@ -183,7 +183,7 @@ async def test_without_being_told_one_application_takes_nothing_from_another(pla
     other = await place.hub.assign(CLUSTER, "store", [configmap("a")], namespace="shop")
     report = await place.hub.report(other, lambda r: r.phase == "Blocked")
 
-    assert "belongs to ApplySet" in report.reason
+    assert f"belongs to application {CLUSTER}/shop/shop" in report.reason
 
 
 async def test_a_deletion_that_hangs_says_on_what(place):

@@ -289,6 +289,55 @@ async def test_hooks_run_when_the_application_leaves(place):
     assert place.gone.index("a") < place.gone.index("bye")
 
 
+async def test_an_agent_without_a_disk_knows_the_hooks_for_leaving_after_a_restart(place):
+    """What the hub says of an application that left is that it left, and no more."""
+    await place.stop()
+    place.settings = msgspec.structs.replace(place.settings, state=None)
+    await place.start()
+    bundle = [configmap("a"), job("drain", hook="PreDelete")]
+    await place.hub.healthy(await place.assign(configmap("a"), job("old", hook="PreDelete")))
+    await place.hub.healthy(await place.assign(*bundle))
+    await place.stop()
+    gone = await place.assign(removed=True)
+    await place.start()
+
+    await place.hub.report(gone, lambda r: r.phase == "Removed", 30)
+
+    await place.has_made(["a", "drain"])
+    for kind in ("Secret", "ConfigMap"):
+        kept = ObjectRef("v1", kind, place.settings.inventory_namespace, f"{place.app}.{place.app}")
+        assert await place.kube.get(kept) is None
+
+
+async def test_hooks_for_leaving_that_git_dropped_are_not_run_after_a_restart(place):
+    await place.hub.healthy(await place.assign(configmap("a"), job("old", hook="PreDelete")))
+    await place.hub.healthy(await place.assign(configmap("a")))
+    await place.stop()
+    place.settings = msgspec.structs.replace(place.settings, state=None)
+    gone = await place.assign(removed=True)
+    await place.start()
+
+    await place.hub.report(gone, lambda r: r.phase == "Removed", 30)
+
+    await place.has_made(["a"])
+
+
+async def test_damaged_hooks_for_leaving_keep_the_application_until_somebody_decides(place):
+    await place.hub.healthy(await place.assign(configmap("a"), job("drain", hook="PreDelete")))
+    kept = ObjectRef("v1", "Secret", place.settings.inventory_namespace, f"{place.app}.{place.app}")
+    await place.stop()
+    place.settings = msgspec.structs.replace(place.settings, state=None)
+    await place.kube.merge(await place.kube.get(kept), {"data": {"hooks": "eA=="}})
+    gone = await place.assign(removed=True)
+    await place.start()
+
+    await place.hub.report(gone, lambda r: f"Secret {place.app}.{place.app} cannot be read" in r.reason)
+    assert await place.live("ConfigMap", "a")
+
+    await place.kube.delete(kept)
+    await place.hub.report(gone, lambda r: r.phase == "Removed", 40)
+
+
 async def test_a_hook_is_no_drift(place):
     given = await place.assign(configmap("note", hook="PostSync"), configmap("a"))
     await place.hub.healthy(given)

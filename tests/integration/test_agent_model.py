@@ -376,8 +376,8 @@ class Machine(RuleBasedStateMachine):
                 yield f"the inventory of {app} is missing"
             if live is not None and app not in self.git:
                 yield f"the inventory of {app} is still there"
-            elif live is not None and applyset.read_scope(live).kinds != covers:
-                yield f"the inventory of {app} covers {applyset.read_scope(live).kinds}"
+            elif live is not None and applyset.read_record(live).scope.kinds != covers:
+                yield f"the inventory of {app} covers {applyset.read_record(live).scope.kinds}"
 
 
 async def nothing():

@@ -363,5 +363,6 @@ def test_the_inventory_reads_back():
     parent = applyset.parent_ref(UNIT)
     scope = applyset.scope_of(refs, parent)
 
-    assert applyset.read_scope(applyset.parent_manifest(UNIT, parent, scope)) == scope
+    record = applyset.Record(scope, "hooks so far", "farewell")
+    assert applyset.read_record(applyset.parent_manifest(UNIT, parent, record)) == record
     assert scope.kinds == {"ConfigMap", "Deployment.apps"}
