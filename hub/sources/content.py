@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hub.sources.access import Limits
 from hub.sources.links import MAX_DEPTH, Astray, follow, links_below
-from hub.sources.objects import LINK, SUBMODULE, TREE, Entry, Objects
+from hub.sources.objects import LINK, SUBMODULE, TREE, Entry, Objects, clean
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -30,24 +30,37 @@ class Content:
     problems: tuple[Problem, ...] = ()
 
 
-def content_key(objects: Objects, commit: str, path: str) -> str:
+def content_key(objects: Objects, commit: str, path: str, seen: set[str] | None = None) -> str:
     """Names what is below `path`: the id of its tree, and of whatever links in it lead to. Reads no files.
+
+    Adds the paths to `seen` on whose content the key depends, with all that is below them.
 
     Raises:
         DocumentError: there is nothing at `path`, or what is there is a link, a submodule or far too large.
     """
-    return key_of(objects, commit, objects.find(commit, path))
+    seen = seen if seen is not None else set()
+    seen.add("/".join(clean(path)))
+    try:
+        found = objects.find(commit, path)
+    except DocumentError as error:
+        if error.place is not None:  # as far as the way went; what else is there may be what was meant
+            seen.update((error.place.file, error.place.file.rpartition("/")[0]))
+        raise
+    return key_of(objects, commit, found, seen)
 
 
-def key_of(objects: Objects, commit: str, found: Entry) -> str:
-    """Names what is in a file or directory of a commit. `found.path` is its path there, with no link on the way."""
+def key_of(objects: Objects, commit: str, found: Entry, seen: set[str] | None = None) -> str:
+    """Names what is in a file or directory of a commit. `found.path` is its path there, with no link on the way.
+
+    Adds the paths to `seen` that links in it lead to.
+    """
     links = links_below(objects, found.oid) if found.mode == TREE else ()
     if not links:
         return found.oid
     hasher = hashlib.sha256(found.oid.encode())
     for link in links:
         try:
-            target = follow(objects, commit, _join(found.path, link.path), link.oid).oid
+            target = follow(objects, commit, _join(found.path, link.path), link.oid, seen).oid
         except Astray as astray:
             target = str(astray)
         hasher.update(f"\0{link.path}\0{target}".encode(errors="replace"))

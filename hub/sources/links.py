@@ -40,49 +40,79 @@ def links_below(objects: Objects, tree: str, depth: int = 0) -> tuple[Entry, ...
     return tuple(found)
 
 
-def follow(objects: Objects, commit: str, path: str, link: str) -> Entry:
+def follow(objects: Objects, commit: str, path: str, link: str, seen: set[str] | None = None) -> Entry:
     """The file or directory that the link at `path` (with the object id `link`) leads to, with its path in the commit.
+
+    Adds the paths to `seen` on whose content the answer depends.
 
     Raises:
         Astray: out of the repository, into a submodule, in a circle, or to nothing.
     """
     text = _target(objects, link)
-    shown = ascii(text)
-    stack = [Entry("", objects.tree_of(commit), TREE)]
+    walk = _Walk(objects, commit, ascii(text), seen if seen is not None else set())
     for name in path.split("/")[:-1]:
-        stack.append(_child(objects, stack[-1], name, shown))
-    return _walk(objects, stack, _steps(text, shown), shown)
+        walk.enter(name)
+    return walk.to(_steps(text, walk.shown))
 
 
-def resolve(objects: Objects, commit: str, path: str) -> Entry:
+def resolve(objects: Objects, commit: str, path: str, seen: set[str] | None = None) -> Entry:
     """The file or directory at `path`, links on the way and at its end followed, with its own path in the commit.
+
+    Adds the paths to `seen` on whose content the answer depends.
 
     Raises:
         Astray: as `follow`.
     """
-    shown = ascii(path)
-    return _walk(objects, [Entry("", objects.tree_of(commit), TREE)], _steps(path, shown), shown)
+    walk = _Walk(objects, commit, ascii(path), seen if seen is not None else set())
+    return walk.to(_steps(path, walk.shown))
 
 
-def _walk(objects: Objects, stack: list[Entry], steps: list[str], shown: str) -> Entry:
-    """Where `steps` lead to from the directory at the end of `stack`, whose other members are those above it."""
-    hops = 0
-    while steps:
-        step = steps.pop(0)
-        if step == "..":
-            if len(stack) == 1:
-                raise Astray(f"to {shown}, out of the repository")
-            stack.pop()
-            continue
-        found = _child(objects, stack[-1], step, shown)
-        if found.mode != LINK:
-            stack.append(found)
-            continue
-        hops += 1
-        if hops > _MAX_HOPS:
-            raise Astray(f"to {shown}, in a circle")
-        steps = _steps(_target(objects, found.oid), shown) + steps
-    return stack[-1]
+class _Walk:
+    """A way through a commit, from its root. `shown` is what messages call its goal."""
+
+    def __init__(self, objects: Objects, commit: str, shown: str, seen: set[str]) -> None:
+        self.shown = shown
+        self._objects = objects
+        self._stack = [Entry("", objects.tree_of(commit), TREE)]
+        self._seen = seen
+
+    def enter(self, name: str) -> None:
+        """Goes down to a directory."""
+        self._stack.append(self._child(name))
+
+    def to(self, steps: list[str]) -> Entry:
+        """Where `steps` lead to from here."""
+        hops = 0
+        while steps:
+            step = steps.pop(0)
+            if step == "..":
+                if len(self._stack) == 1:
+                    raise Astray(f"to {self.shown}, out of the repository")
+                self._stack.pop()
+                continue
+            found = self._child(step)
+            if found.mode != LINK:
+                self._stack.append(found)
+                continue
+            self._seen.add(found.path)
+            hops += 1
+            if hops > _MAX_HOPS:
+                raise Astray(f"to {self.shown}, in a circle")
+            steps = _steps(_target(self._objects, found.oid), self.shown) + steps
+        self._seen.add(self._stack[-1].path)
+        return self._stack[-1]
+
+    def _child(self, name: str) -> Entry:
+        parent = self._stack[-1]
+        path = f"{parent.path}/{name}" if parent.path else name
+        found = self._objects.child(parent.oid, name) if parent.mode == TREE else None
+        if found is None:
+            self._seen.add(path if parent.mode == TREE else parent.path)
+            raise Astray(f"to {self.shown}, which does not exist")
+        if found.mode == SUBMODULE:
+            self._seen.add(path)
+            raise Astray(f"to {self.shown}, in a submodule")
+        return Entry(path, found.oid, found.mode)
 
 
 def _target(objects: Objects, link: str) -> str:
@@ -95,12 +125,3 @@ def _steps(target: str, shown: str) -> list[str]:
     if target.startswith("/"):
         raise Astray(f"to {shown}, out of the repository")
     return [step for step in target.split("/") if step not in ("", ".")]
-
-
-def _child(objects: Objects, parent: Entry, name: str, shown: str) -> Entry:
-    found = objects.child(parent.oid, name) if parent.mode == TREE else None
-    if found is None:
-        raise Astray(f"to {shown}, which does not exist")
-    if found.mode == SUBMODULE:
-        raise Astray(f"to {shown}, in a submodule")
-    return Entry(f"{parent.path}/{name}" if parent.path else name, found.oid, found.mode)

@@ -235,7 +235,7 @@ class Objects:
             walked = f"{walked}/{name}" if walked else name
             step = self.child(found.oid, name)
             if step is None:
-                raise self._no_such_path(walked, found.oid, name, commit)
+                raise self._no_such_path(walked, found.oid, name)
             if step.mode in (LINK, SUBMODULE):
                 what = "a symbolic link" if step.mode == LINK else "a submodule"
                 raise DocumentError(
@@ -288,10 +288,10 @@ class Objects:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {_some(names)}"
         return DocumentError(f"there is no branch, tag or commit {ref!r}", hint=hint)
 
-    def _no_such_path(self, walked: str, tree: str, name: str, commit: str) -> DocumentError:
+    def _no_such_path(self, walked: str, tree: str, name: str) -> DocumentError:
         near = difflib.get_close_matches(name, [entry.path for entry in self.entries(tree)], n=1)
         hint = f"did you mean {near[0]!r}?" if near else ""
-        return DocumentError(f"there is no {walked!r} in commit {commit[:12]}", Place(walked), hint=hint)
+        return DocumentError(f"there is no {walked!r} in the repository", Place(walked), hint=hint)
 
 
 def clean(path: str) -> list[str]:

@@ -13,9 +13,13 @@ from shared.model import Place, Problem
 
 
 class GitTree:
-    """A repository at a commit: see `hub.domain.tree.Tree`."""
+    """A repository at a commit: see `hub.domain.tree.Tree`.
 
-    def __init__(self, objects: Objects, commit: str) -> None:
+    `seen` collects the paths that were looked at: answers stay the same as long as what is there, and below, does.
+    """
+
+    def __init__(self, objects: Objects, commit: str, seen: set[str] | None = None) -> None:
+        self.seen = seen if seen is not None else set()
         self._objects = objects
         self._commit = commit
 
@@ -29,14 +33,15 @@ class GitTree:
         found = self._find(path)
         if found is None:
             return ""
-        return key_of(self._objects, self._commit, found)
+        return key_of(self._objects, self._commit, found, self.seen)
 
     def require(self, path: str) -> str:
         """See `hub.domain.tree.Tree`."""
-        return content_key(self._objects, self._commit, path)
+        return content_key(self._objects, self._commit, path, self.seen)
 
     def gather(self, path: str, wanted: Callable[[str], bool]) -> tuple[Files, tuple[Problem, ...]]:
         """See `hub.domain.tree.Tree`."""
+        content_key(self._objects, self._commit, path, self.seen)
         content = read_content(self._objects, self._commit, path, wanted)
         return content.files, content.problems
 
@@ -50,7 +55,7 @@ class GitTree:
     def read(self, path: str) -> bytes:
         """See `hub.domain.tree.Tree`."""
         try:
-            found = resolve(self._objects, self._commit, path)
+            found = resolve(self._objects, self._commit, path, self.seen)
         except Astray as astray:
             raise DocumentError(f"{path} leads {astray}", Place(path)) from None
         if found.mode == TREE:
@@ -64,7 +69,7 @@ class GitTree:
 
     def _find(self, path: str) -> Entry | None:
         try:
-            found = resolve(self._objects, self._commit, path)
+            found = resolve(self._objects, self._commit, path, self.seen)
         except Astray:
             return None
         return None if found.mode in (SUBMODULE, LINK) else found

@@ -251,7 +251,7 @@ async def test_large_files_and_large_applications_are_refused_before_they_are_re
 async def test_a_path_that_is_not_there_is_named(repo, mirror):
     repo.write("apps/web/a.yaml", "a: b\n")
     repo.commit()
-    with pytest.raises(DocumentError, match="there is no 'apps/wep' in commit"):
+    with pytest.raises(DocumentError, match="there is no 'apps/wep' in the repository"):
         await content(mirror, "apps/wep")
 
 
