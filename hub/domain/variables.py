@@ -3,8 +3,9 @@
 The rule that lets repositories written for other tools work unchanged: only names that some document of the fleet
 defines are ours. `${HOME}` in a script is nobody's variable and stays as it is; it gets a warning only when it looks
 like a slip of the pen. `${domain}` is replaced; where another cluster defines it but this one does not, it is an error,
-or the default of `${domain:-example.com}` (which,
-as in shells, also stands in for an empty value). `$${domain}` is written out as `${domain}`.
+or the default of `${domain:-example.com}` (which, as in shells, also stands in for an empty value). The other forms that
+shells know (`${domain^^}`, `${domain#*.}`, …) are those of `hub.domain.expansion`. `$${domain}` is written out as
+`${domain}`.
 
 Variables are put into decoded strings, so that a value cannot change the structure. A value written without quotes that
 is one variable and nothing else (`replicas: ${replicas}`) takes the variable's type; in quotes it stays a string.
@@ -12,19 +13,19 @@ Precedence, later wins: environments in order, cluster, overrides in order. The 
 `application` and `namespace` cannot be redefined.
 
 The annotation `yardarm.dev/substitute: disabled` leaves one object alone, or on an Application all of its objects; on
-an Application, `variables` leaves the builtins alone.
+an Application, `variables` leaves the builtins alone. Flux's own annotation and label of that meaning count on objects.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hub.domain.documents import SUBSTITUTE, Application, Override
+from hub.domain.expansion import MAX_NESTED, Reference, references, value_of
 from hub.domain.fields import BUILTINS, Scalar
 from hub.domain.fleet import FleetModel
 from hub.domain.scalars import Unquoted, resolve
@@ -94,7 +95,7 @@ def _layers(
         yield f"override {number + 1} of {application.name}", override.variables
 
 
-_REFERENCE = re.compile(r"(?P<escape>\$)?\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}")
+FLUX_SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
 
 
 def substitute(manifest: Manifest, variables: Scope, place: Place | None = None) -> Substituted:
@@ -105,9 +106,7 @@ def substitute(manifest: Manifest, variables: Scope, place: Place | None = None)
         variables: what the application sees on the cluster.
         place: where the object is written, for findings.
     """
-    metadata = manifest.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(annotations, dict) and annotations.get(SUBSTITUTE) == "disabled":
+    if _left_alone(manifest):
         return Substituted(manifest, frozenset())
     walk = _Walk(variables, place)
     result = walk.value(manifest)
@@ -117,11 +116,23 @@ def substitute(manifest: Manifest, variables: Scope, place: Place | None = None)
 def names_in(value: Any) -> frozenset[str]:
     """The variable names that a value and everything in it asks for, ours or not."""
     if isinstance(value, str):
-        return frozenset(match["name"] for match in _REFERENCE.finditer(value)) if "${" in value else frozenset()
+        found = [each for each in references(value) if isinstance(each, Reference)] if "${" in value else []
+        return frozenset(each.name for each in found).union(*(names_in(each.argument) for each in found))
     inner = (
         [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     )
     return frozenset().union(*map(names_in, inner))
+
+
+def _left_alone(manifest: Manifest) -> bool:
+    metadata = manifest.get("metadata")
+    if not isinstance(metadata, dict):
+        return False
+    annotations, labels = metadata.get("annotations"), metadata.get("labels")
+    marks = [annotations.get(name) for name in (SUBSTITUTE, FLUX_SUBSTITUTE)] if isinstance(annotations, dict) else []
+    if isinstance(labels, dict):
+        marks.append(labels.get(FLUX_SUBSTITUTE))
+    return "disabled" in marks
 
 
 class _Walk:
@@ -166,41 +177,45 @@ class _Walk:
         return value if all(new is old for new, old in zip(result, value, strict=True)) else result
 
     def _string(self, text: str) -> Any:
-        match = _REFERENCE.fullmatch(text) if isinstance(text, Unquoted) else None
-        if match is None or match["escape"]:
+        whole = _whole(text) if isinstance(text, Unquoted) else None
+        if whole is None:
             return self._text(text)
-        name, default = match["name"], match["default"]
-        self.used.add(name)
-        value = self._scope.values.get(name)
-        if name in self._scope.known and default is not None and value in (None, ""):
-            return resolve(default)
-        return self._replacement(match, text) if value is None else value
+        value = self._scope.values.get(whole.name)
+        plain = not whole.operator or (whole.has_default and value not in (None, ""))
+        if plain and value is not None:
+            self.used.add(whole.name)
+            return value
+        replaced = self._replacement(whole, text, 0)
+        return text if replaced == text else resolve(replaced)
 
-    def _text(self, text: str) -> str:
-        new = _REFERENCE.sub(lambda match: self._replacement(match, match[0]), text)
+    def _text(self, text: str, depth: int = 0) -> str:
+        if depth > MAX_NESTED:
+            return text
+        new = "".join(
+            part if isinstance(part, str) else self._replacement(part, part.text, depth) for part in references(text)
+        )
         return text if new == text else new
 
-    def _replacement(self, match: re.Match[str], unchanged: str) -> str:
-        name, default = match["name"], match["default"]
+    def _replacement(self, reference: Reference, unchanged: str, depth: int) -> str:
+        name = reference.name
         self.used.add(name)
         if name not in self._scope.known:
             near = _near(name, self._scope.known)
             if near:
                 self._find("warning", f"${{{name}}} is not a variable and stays as it is", f"did you mean ${{{near}}}?")
             return unchanged
-        if match["escape"]:
+        if reference.escaped:
             return unchanged[1:]
         value = self._scope.values.get(name)
-        if default is not None and value in (None, ""):
-            return str(default)
-        if value is not None:
-            return _text_of(value)
-        self._find(
-            "error",
-            f"the variable ${{{name}}} has no value on this cluster",
-            f"define it for the cluster or its environment, or write ${{{name}:-default}}",
-        )
-        return unchanged
+        if value is None and not reference.has_default:
+            self._find(
+                "error",
+                f"the variable ${{{name}}} has no value on this cluster",
+                f"define it for the cluster or its environment, or write ${{{name}:-default}}",
+            )
+            return unchanged
+        text = "" if value is None else _text_of(value)
+        return value_of(reference, text, lambda inner: self._text(inner, depth + 1))
 
     def _find(self, severity: Any, message: str, hint: str = "") -> None:
         path = ""
@@ -210,6 +225,13 @@ class _Walk:
         problem = Problem(severity, message, at, hint)
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _whole(text: str) -> Reference | None:
+    """The reference that a text consists of; None when it is more, or meant as text."""
+    parts = list(references(text))
+    only = parts[0] if len(parts) == 1 else None
+    return only if isinstance(only, Reference) and not only.escaped else None
 
 
 def _text_of(value: Scalar) -> str:

@@ -72,7 +72,9 @@ def test_later_layers_win_and_every_value_knows_its_origin():
         ("${only_us:-}", None), ('"${only_us:-7}"', "7"), ("${only_us:-7}", 7), ("a${only_us:-b}", "ab"),
         ("$${domain}", "${domain}"), ("a $${domain} ${domain}", "a ${domain} example.com"),
         ("${HOME}", "${HOME}"), ("$${HOME}", "$${HOME}"), ("${HOME:-/root}/${domain}", "${HOME:-/root}/example.com"),
-        ("$(domain)", "$(domain)"), ("$domain", "$domain"), ("${domain%%.*}", "${domain%%.*}"), ("${#domain}", "${#domain}"),
+        ("$(domain)", "$(domain)"), ("$domain", "$domain"), ("${domain%%.*}", "example"), ("${#domain}", 11),
+        ("${domain^^}", "EXAMPLE.COM"), ("${missing^^}", "${missing^^}"), ("${domain!}", "${domain!}"), ("${domain", "${domain"),
+        ("${only_us:=${cluster}-7}", "eu-7"), ("${replicas:-5}", 3), ('"${replicas:0:1}${replicas}"', "33"),
     ],
 )  # fmt: skip
 def test_what_is_put_in(text, value):
