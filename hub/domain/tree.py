@@ -26,6 +26,9 @@ class Tree(Protocol):
     def id(self, path: str) -> str:
         """Names the content at a path: equal ids, equal content. Empty when nothing is there."""
 
+    def real(self, path: str) -> str:
+        """The path once links are followed, which is where `..` from it leads on from. Empty for the root."""
+
     def require(self, path: str) -> str:
         """The `id` of what an application's path names.
 

@@ -60,6 +60,25 @@ class Patch(Value, frozen=True):
     origin: str = "a patch"
 
 
+class Image(Value, frozen=True):
+    """What takes the place of the image `name`, as in a kustomization; empty parts stay as they are.
+
+    `name` is a regular expression without the tag, as Kustomize takes it.
+    """
+
+    name: str
+    new_name: str = ""
+    new_tag: str = ""
+    digest: str = ""
+
+
+class Replicas(Value, frozen=True):
+    """How many pods the workload `name` runs."""
+
+    name: str
+    count: int
+
+
 class PlainJob(Value, frozen=True, tag="plain"):
     """One plain render.
 
@@ -76,6 +95,8 @@ class PlainJob(Value, frozen=True, tag="plain"):
     variables: dict[str, Scalar] = msgspec.field(default_factory=dict)
     known: tuple[str, ...] = ()
     patches: tuple[Patch, ...] = ()
+    images: tuple[Image, ...] = ()
+    replicas: tuple[Replicas, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -101,8 +122,60 @@ class HelmJob(Value, frozen=True, tag="helm"):
     program: str = ""
 
 
-TemplateJob = HelmJob
-"""Jobs that make YAML files: a union as soon as there is another."""
+class Additions(Value, frozen=True):
+    """What an application adds to its kustomization, as `kustomize edit` would write it there.
+
+    `labels` are put on objects only; with `label_templates` on the templates of pods too, with `label_selectors` on
+    selectors as well, which `kustomize edit add label` does when it is not asked otherwise. `components` are
+    directories, relative to the kustomization's.
+    """
+
+    images: tuple[Image, ...] = ()
+    replicas: tuple[Replicas, ...] = ()
+    name_prefix: str = ""
+    name_suffix: str = ""
+    namespace: str = ""
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    label_templates: bool = False
+    label_selectors: bool = False
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    components: tuple[str, ...] = ()
+    patches: tuple[Patch, ...] = ()
+
+
+class RemoteContent(Value, frozen=True):
+    """What a kustomization names outside its repository by `text`: the directory or file `path` of `files`."""
+
+    text: str
+    path: str
+    files: tuple[File, ...]
+    kustomizations: tuple[str, ...] = ()
+
+
+class KustomizeJob(Value, frozen=True, tag="kustomize"):
+    """One build of the kustomization in the directory `path`.
+
+    Paths of `files` are from the repository's root; `kustomizations` are those that are kustomization files. `command`
+    is the program with what comes before the directory: `("/usr/bin/kubectl", "kustomize")`. `outside`: files above a
+    kustomization's own directory may be read. `seconds` and `memory` (bytes) are the program's limits. `problems` were
+    met while the files were gathered: an error among them fails the render.
+    """
+
+    application: str
+    path: str
+    files: tuple[File, ...]
+    kustomizations: tuple[str, ...]
+    command: tuple[str, ...]
+    additions: Additions = Additions()
+    remotes: tuple[RemoteContent, ...] = ()
+    outside: bool = False
+    seconds: float = 30.0
+    memory: int = 512 * 1024**2
+    problems: tuple[Problem, ...] = ()
+
+
+TemplateJob = HelmJob | KustomizeJob
+"""Jobs that make YAML files."""
 
 Job = PlainJob | TemplateJob
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from hub.render.job import HelmJob, Job, PlainJob, RenderError, Result
+from hub.render.job import HelmJob, Job, KustomizeJob, PlainJob, RenderError, Result
 from hub.render.plain import render
 from shared.model import Problem, Value
 
@@ -55,6 +55,10 @@ def perform(job: Job) -> Result:
             from hub.render.helm.template import template
 
             return template(job)
+        case KustomizeJob():
+            from hub.render.kustomize.build import build
+
+            return build(job)
 
 
 def answer(job: Job) -> Reply:

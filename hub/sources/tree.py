@@ -45,6 +45,11 @@ class GitTree:
         content = read_content(self._objects, self._commit, path, wanted)
         return content.files, content.problems
 
+    def real(self, path: str) -> str:
+        """See `hub.domain.tree.Tree`."""
+        found = self._find(path)
+        return path if found is None else found.path
+
     def names(self, path: str) -> tuple[str, ...]:
         """See `hub.domain.tree.Tree`."""
         found = self._find(path)

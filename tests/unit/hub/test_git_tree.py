@@ -34,6 +34,8 @@ def test_links_are_followed_inside_the_repository_only(repo):
     assert files.kind("apps/web/out") == files.kind("apps/circle") == files.kind("nowhere") == ""
     with pytest.raises(DocumentError, match="out of the repository"):
         files.read("apps/web/out")
+    assert files.real("apps/web/base/a.yaml") == "base/a.yaml"
+    assert files.real("nowhere") == "nowhere"
     assert files.names("apps/web") == ("b.yaml", "base", "out")
     assert files.names("") == ("apps", "base")
 

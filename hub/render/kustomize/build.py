@@ -1,0 +1,130 @@
+"""One `kustomize build`: the files of the job in a directory of their own, the program over them, its output as files.
+
+The kustomization files are written anew from what was read of them, so that Kustomize builds what was checked, whatever
+it would have made of the originals. Runs in workers and offline.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hub.render import program
+from hub.render.footprint import join
+from hub.render.job import File, KustomizeJob, RenderError
+from hub.render.kustomize import references
+from hub.render.kustomize.editing import Fields, edited
+from hub.render.kustomize.messages import explained
+from shared.errors import DocumentError
+from shared.model import Problem
+
+MOST_OUTPUT = 64 * 1024**2
+_PART = 1024**2
+_REPOSITORY = "repository"
+_REMOTE = "remote-{}"
+
+
+def build(job: KustomizeJob) -> tuple[File, ...]:
+    """The manifests that the kustomization builds to, in Kustomize's order, in files of about a megabyte.
+
+    Raises:
+        RenderError: the kustomization is refused, or its build fails.
+    """
+    problems = list(job.problems)
+    read = _read(job, problems)
+    if any(problem.severity == "error" for problem in problems):
+        raise RenderError(tuple(problems))
+    with tempfile.TemporaryDirectory(prefix="yardarm-kustomize-") as temporary:
+        folder = Path(temporary).resolve()
+        try:
+            _write(job, read, folder)
+            outcome = program.run(_command(job, folder), folder, program.Limits(job.seconds, job.memory, MOST_OUTPUT))
+        except OSError as error:
+            message = f"{posixpath.basename(job.command[0])} cannot be run: {error}"
+            raise RenderError((Problem("error", message, application=job.application),), transient=True) from None
+    if outcome.failure:
+        raise RenderError(explained(outcome, job, str(folder)), transient=outcome.limited)
+    return tuple(_parts(outcome.output, f"{posixpath.join(job.path, '') or './'} (kustomize build)"))
+
+
+def _read(job: KustomizeJob, problems: list[Problem]) -> dict[str, Fields]:
+    """The fields of every kustomization file by its place in the folder, with the additions in that of the job."""
+    read: dict[str, Fields] = {}
+    for base, files, kustomizations in _trees(job):
+        data = {file.path: file for file in files}
+        for path in kustomizations:
+            try:
+                read[posixpath.join(base, path)] = references.read(data[path].data, data[path].name).fields
+            except DocumentError as error:
+                problems.append(Problem("error", error.message, error.place, error.hint, job.application))
+    for name in references.NAMES:
+        path = posixpath.join(_REPOSITORY, job.path, name)
+        if path in read:
+            read[path] = edited(read[path], job.additions)
+    return read
+
+
+def _trees(job: KustomizeJob) -> Iterable[tuple[str, tuple[File, ...], tuple[str, ...]]]:
+    """What is written where: (directory of the folder, files, the kustomization files among them)."""
+    yield _REPOSITORY, job.files, job.kustomizations
+    for number, remote in enumerate(job.remotes):
+        yield _REMOTE.format(number), remote.files, remote.kustomizations
+
+
+def _write(job: KustomizeJob, read: Mapping[str, Fields], folder: Path) -> None:
+    remotes = {
+        remote.text: posixpath.join(_REMOTE.format(number), remote.path) for number, remote in enumerate(job.remotes)
+    }
+    for base, files, _ in _trees(job):
+        for file in files:
+            path = posixpath.join(base, file.path)
+            data = file.data if path not in read else orjson.dumps(_with_remotes(read[path], path, remotes))
+            _create(folder, path, data)
+
+
+def _create(folder: Path, path: str, data: bytes) -> None:
+    if join("", path) != path:
+        raise ValueError(f"{path!r} is not a path inside a folder")
+    place = folder / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Exclusive, so that no two names that are one to the file system become one file.
+    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as opened:
+        opened.write(data)
+
+
+def _with_remotes(fields: Fields, path: str, remotes: Mapping[str, str]) -> Fields:
+    """The fields with the way to where a remote's content lies in place of its address."""
+    if not remotes:
+        return fields
+    start = posixpath.dirname(path)
+
+    def local(entry: Any) -> Any:
+        return posixpath.relpath(remotes[entry], start) if isinstance(entry, str) and entry in remotes else entry
+
+    places = ("resources", "bases", "components")
+    return {
+        field: [local(entry) for entry in value] if field in places and isinstance(value, list) else value
+        for field, value in fields.items()
+    }
+
+
+def _command(job: KustomizeJob, folder: Path) -> tuple[str, ...]:
+    allowed = ("--load-restrictor", "LoadRestrictionsNone") if job.outside or job.remotes else ()
+    return (*job.command, str(folder / _REPOSITORY / job.path), *allowed)
+
+
+def _parts(output: bytes, name: str) -> Iterable[File]:
+    """The output cut between documents: Kustomize puts `---` alone on a line there and indents it anywhere else."""
+    start, number = 0, 1
+    while start < len(output):
+        end = output.find(b"\n---\n", start + _PART) + 1 or len(output)
+        lines = output.count(b"\n", 0, start)
+        shown = f"{name} from line {lines + 1}" if lines else name
+        yield File(f"build-{number}.yaml", output[start:end], shown)
+        start, number = end, number + 1
