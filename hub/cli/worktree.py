@@ -61,6 +61,13 @@ class Worktree:
             hasher.update(each.read_bytes() if each.is_file() else b"")
         return hasher.hexdigest()
 
+    def real(self, path: str) -> str:
+        """See `hub.domain.tree.Tree`."""
+        found = self._inside(path)
+        if found is None:
+            return path
+        return "" if found == self.root else found.relative_to(self.root).as_posix()
+
     def require(self, path: str) -> str:
         """See `hub.domain.tree.Tree`."""
         folder = self.root / path

@@ -14,7 +14,7 @@ from typing import IO, Generic, TypeVar
 
 import msgspec
 
-from hub.render.job import Job, PlainJob, RenderError, Result
+from hub.render.job import HelmJob, Job, RenderError, Result
 from hub.render.worker import HEADER, READY, Reply, length, pack
 from shared.model import Problem
 
@@ -222,7 +222,7 @@ def _failure(job: Job, message: str, *, transient: bool) -> RenderError:
 
 
 def _size(job: Job) -> int:
-    return sum(len(file.data) for file in job.files) if isinstance(job, PlainJob) else len(job.archive)
+    return len(job.archive) if isinstance(job, HelmJob) else sum(len(file.data) for file in job.files)
 
 
 def _ending(code: int | None) -> str:

@@ -17,7 +17,7 @@ import orjson
 
 from hub.render import program
 from hub.render.footprint import join
-from hub.render.job import File, KustomizeJob, RenderError
+from hub.render.job import File, KustomizeJob, RenderError, Templated
 from hub.render.kustomize import references
 from hub.render.kustomize.editing import Fields, edited
 from hub.render.kustomize.messages import explained
@@ -30,7 +30,7 @@ _REPOSITORY = "repository"
 _REMOTE = "remote-{}"
 
 
-def build(job: KustomizeJob) -> tuple[File, ...]:
+def build(job: KustomizeJob) -> Templated:
     """The manifests that the kustomization builds to, in Kustomize's order, in files of about a megabyte.
 
     Raises:
@@ -50,7 +50,8 @@ def build(job: KustomizeJob) -> tuple[File, ...]:
             raise RenderError((Problem("error", message, application=job.application),), transient=True) from None
     if outcome.failure:
         raise RenderError(explained(outcome, job, str(folder)), transient=outcome.limited)
-    return tuple(_parts(outcome.output, f"{posixpath.join(job.path, '') or './'} (kustomize build)"))
+    made = tuple(_parts(outcome.output, f"{posixpath.join(job.path, '') or './'} (kustomize build)"))
+    return Templated(made, tuple(problems))
 
 
 def _read(job: KustomizeJob, problems: list[Problem]) -> dict[str, Fields]:
