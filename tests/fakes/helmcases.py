@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
+from hub.render.helm.layout import assemble, lay_out
 from hub.render.job import File, HelmJob
-from hub.sources.charts.layout import assemble, lay_out
 from tests.fakes.memorytree import MemoryTree
 
 FOLDER = Path(__file__).parents[1] / "data/helm"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from hub.sources.tree import Kind
+from hub.domain.tree import Kind
 from shared.errors import DocumentError
 from shared.model import Place
 

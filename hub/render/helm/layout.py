@@ -10,11 +10,11 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hub.sources.charts.archive import ArchiveLimits, pack
-from hub.sources.charts.gathering import Gathering, Remote
-from hub.sources.charts.model import Wanted
-from hub.sources.memo import Memo
-from hub.sources.tree import Tree
+from hub.domain.charts import Wanted
+from hub.domain.tree import Tree
+from hub.render.helm.archive import ArchiveLimits, is_packed, pack, unpack_deep
+from hub.render.helm.gathering import Gathering, Remote
+from hub.render.helm.traits import Traits, traits_of, traits_of_texts
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -24,43 +24,19 @@ class Layout:
     """A chart in Git.
 
     `files` are (path in the chart, path in the repository). `key` changes when one of them does; what `remote` resolves
-    to is not in it. `roots` are the directories it was made from, with their ids. With an error among `problems` there
-    is no chart.
+    to is not in it. With an error among `problems` there is no chart.
     """
 
     name: str
     files: tuple[tuple[str, str], ...]
     remote: tuple[Remote, ...]
     key: str
-    roots: tuple[tuple[str, str], ...]
     problems: tuple[Problem, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
         """What it reads of the repository."""
         return tuple(path for _, path in self.files)
-
-
-class Layouts:
-    """Remembers layouts, so that a commit elsewhere costs a look at the ids of a few directories.
-
-    For one thread: a repository has one of its own.
-    """
-
-    def __init__(self, limits: ArchiveLimits | None = None, kept: int = 10_000) -> None:
-        self._limits = limits or ArchiveLimits()
-        self._known: Memo[Layout] = Memo(kept)
-
-    def of(self, tree: Tree, path: str) -> Layout:
-        """The chart in the directory `path`."""
-        path = path.strip("/") if path != "." else ""
-        mark = (path, tree.id(path))
-        known = self._known.get(mark)
-        if known is not None and all(tree.id(root) == content for root, content in known.roots):
-            return known
-        made = lay_out(tree, path, self._limits)
-        self._known.put(mark, made)
-        return made
 
 
 def lay_out(tree: Tree, path: str, limits: ArchiveLimits | None = None) -> Layout:
@@ -75,10 +51,19 @@ def lay_out(tree: Tree, path: str, limits: ArchiveLimits | None = None) -> Layou
     for within, of in work.files:
         hasher.update(f"{within}\0{tree.id(of)}\0".encode())
     for remote in work.remote:
-        hasher.update(f"{remote}\0".encode())
-    return Layout(
-        name, tuple(work.files), tuple(work.remote), hasher.hexdigest(), tuple(work.roots.items()), tuple(work.problems)
-    )
+        hasher.update(f"{remote.wanted}\0{remote.into}\0".encode())
+    return Layout(name, tuple(work.files), tuple(work.remote), hasher.hexdigest(), tuple(work.problems))
+
+
+def traits_in(tree: Tree, layout: Layout) -> Traits:
+    """What the chart's own files say of it; those of `remote` charts say more.
+
+    Raises:
+        DocumentError: a file cannot be read.
+    """
+    files = {within: tree.read(path) for within, path in layout.files}
+    packed = [unpack_deep(data) for within, data in files.items() if is_packed(within)]
+    return traits_of(files) | traits_of_texts(text for each in packed for text in each.values())
 
 
 def assemble(tree: Tree, layout: Layout, fetched: Mapping[Wanted, bytes], limits: ArchiveLimits | None = None) -> bytes:

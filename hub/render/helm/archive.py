@@ -69,14 +69,15 @@ def _deep(
     files = _unpack(reader, limits)
     left[0] -= reader.count
     for path, content in files.items():
-        if _is_nested(path):
+        if is_packed(path):
             inner = path.removesuffix(".tgz")
             yield from _deep(content, limits, left, f"{prefix}{inner}/", nesting - 1)
         else:
             yield prefix + path, content
 
 
-def _is_nested(path: str) -> bool:
+def is_packed(path: str) -> bool:
+    """Whether the file at `path` in a chart is another chart's archive."""
     directories, _, name = path.rpartition("/")
     within = directories == "charts" or directories.endswith("/charts")
     return within and name.endswith(".tgz") and name[0] not in "._"

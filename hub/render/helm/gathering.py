@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hub.domain import semver
-from hub.sources.charts.archive import ArchiveLimits, unpack
-from hub.sources.charts.chartfile import (
+from hub.domain.charts import Wanted, repository
+from hub.domain.tree import Tree
+from hub.render.helm.archive import ArchiveLimits, unpack
+from hub.render.helm.chartfile import (
     CHART,
     LOCK,
     REQUIREMENTS,
@@ -23,10 +25,8 @@ from hub.sources.charts.chartfile import (
     read_chart,
     read_dependencies,
 )
-from hub.sources.charts.ignoring import NAME as HELMIGNORE
-from hub.sources.charts.ignoring import Ignored
-from hub.sources.charts.model import Wanted, repository
-from hub.sources.tree import Tree
+from hub.render.helm.ignoring import NAME as HELMIGNORE
+from hub.render.helm.ignoring import Ignored
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -52,14 +52,12 @@ class Gathering:
     limits: ArchiveLimits
     files: list[tuple[str, str]] = field(default_factory=list)
     remote: list[Remote] = field(default_factory=list)
-    roots: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def chart(self, path: str, into: str, trail: tuple[str, ...]) -> ChartFile:
         """Add the chart in the directory `path` to the archive, below `into`."""
         if path in trail:
             raise DocumentError(f"the chart depends on itself: {' → '.join([*trail, path])}")
-        self.roots[path] = self.tree.id(path)
         file = _join(path, CHART)
         if self.tree.kind(file) != "file":
             raise DocumentError(f"there is no chart in {path or 'the root of the repository'}", Place(file))
