@@ -44,7 +44,7 @@ def lay_out(tree: Tree, path: str, limits: ArchiveLimits | None = None) -> Layou
     work = Gathering(tree, limits or ArchiveLimits())
     name = ""
     try:
-        name = work.chart(path, "", ()).name
+        name = work.chart("" if path == "." else path.strip("/"), "", ()).name
     except DocumentError as error:
         work.problems.append(Problem("error", error.message, error.place or Place(path or "."), error.hint))
     hasher = hashlib.sha256()
