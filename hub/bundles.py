@@ -18,7 +18,7 @@ from hub.domain.records import Commit, PathTimes, SourceInfo
 from hub.domain.variants import ContentKey, Inputs, Variant, Variants, policy_of
 from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderError
-from hub.render.renderer import Supplies
+from hub.render.parts import Supplies
 from shared import bundle, telemetry
 from shared.errors import DocumentError, Unavailable
 from shared.messages import encode

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from hub.render import parts as rendering
-from hub.render import plain
+from hub.render.worker import perform
+from hub.supply.local import Looker
+from shared.errors import DocumentError
+from shared.model import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from hub.domain.blending import Part
     from hub.domain.tree import Tree
-    from hub.render.job import PlainJob, Rendered
-    from hub.render.parts import Materials, Reading
+    from hub.render.job import PlainJob, Rendered, Templated, TemplateJob
+    from hub.supply.local import Local
+    from hub.supply.pinned import Key
+
+T = TypeVar("T")
 
 
-class DiskSupplies:
-    """`hub.render.renderer.Supplies` of one tree of files, whatever repository a part names."""
+class DiskTrees:
+    """`hub.supply.pinned.Trees` of one folder: the fleet repository as it lies there. Others are the hub's to fetch."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+        self._looker = Looker()
 
-    async def reading(self, part: Part) -> Reading:
-        """See `hub.render.renderer.Supplies`."""
-        return rendering.reading(self._tree, part)
+    async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
+        """See `hub.supply.pinned.Trees`."""
+        if not is_here(key):
+            return dict.fromkeys(parts, Problem("warning", _elsewhere(key)))
+        return {footing: self._looker.look(self._tree, part) for footing, part in parts.items()}
 
-    async def materials(self, part: Part) -> Materials:
-        """See `hub.render.renderer.Supplies`."""
-        return rendering.read(self._tree, part, await self.reading(part))
+    async def read(self, key: Key, call: Callable[[Tree], T]) -> T:
+        """See `hub.supply.pinned.Trees`."""
+        if not is_here(key):
+            raise DocumentError(_elsewhere(key))
+        return call(self._tree)
 
 
 class InProcess:
@@ -34,4 +46,18 @@ class InProcess:
 
     async def render(self, job: PlainJob) -> Rendered:
         """See `hub.render.renderer.Worker`."""
-        return plain.render(job)
+        return perform(job)
+
+    async def template(self, job: TemplateJob) -> Templated:
+        """See `hub.render.templates.TemplateWorker`."""
+        return perform(job)
+
+
+def is_here(key: Key) -> bool:
+    """Whether the fleet repository is meant, as it is."""
+    return key == (".", "")
+
+
+def _elsewhere(key: Key) -> str:
+    repo, ref = key
+    return f"{repo}{f' at {ref}' if ref else ''} is elsewhere, which only the hub fetches"

@@ -41,11 +41,16 @@ class EnvironmentInfo(Value, frozen=True):
 
 
 class SourceInfo(Value, frozen=True):
-    """Where an application comes from. `repo` has no credentials in it."""
+    """Where an application comes from: a path of a Git repository, or a chart of a chart repository.
+
+    `repo` has no credentials in it. `version` is the one that is asked for.
+    """
 
     repo: str
     ref: str = ""
     path: str = ""
+    chart: str = ""
+    version: str = ""
 
 
 class PathTimes(Value, frozen=True, omit_defaults=True):

@@ -113,6 +113,21 @@ def substitute(manifest: Manifest, variables: Scope, place: Place | None = None)
     return Substituted(result, frozenset(walk.used), tuple(walk.problems))
 
 
+def filled(values: dict[str, Any], variables: Scope) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Helm values with their variables put in; a string that is one variable and nothing else takes its type."""
+    walk = _Walk(variables, None)
+    result = walk.value(_unquoted(values))
+    return result, tuple(walk.problems)
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, str):
+        return Unquoted(value) if "${" in value else value
+    if isinstance(value, dict):
+        return {key: _unquoted(inner) for key, inner in value.items()}
+    return [_unquoted(inner) for inner in value] if isinstance(value, list) else value
+
+
 def names_in(value: Any) -> frozenset[str]:
     """The variable names that a value and everything in it asks for, ours or not."""
     if isinstance(value, str):

@@ -36,12 +36,12 @@ from hub.domain.records import (
 )
 from hub.metrics import Metrics
 from hub.publisher import Cause
-from hub.repositories import Repositories
 from hub.sources.scan import FleetScanner
 from hub.sources.urls import redact
-from hub.supplies import Key, Origin, Supplies, key_of
-from shared import telemetry
-from shared.errors import DocumentError, Unavailable, YardarmError
+from hub.supply.git import Origin, Warehouse
+from hub.supply.pinned import Key, Supplies, key_of
+from hub.supply.pins import Pins
+from shared.errors import YardarmError
 from shared.model import Place, Problem
 from shared.tasks import Clock
 
@@ -91,6 +91,7 @@ class _Look:
     """What one look at everything found, before it is handed on."""
 
     model: FleetModel
+    fleet: Origin
     origins: dict[Key, Origin | Problem]
     supplies: Supplies
 
@@ -101,7 +102,8 @@ class FleetLoop:
     def __init__(  # noqa: PLR0913, PLR0917 - called once, by the composition root
         self,
         source: FleetSource,
-        repositories: Repositories,
+        pins: Pins,
+        warehouse: Warehouse,
         render: Render,
         downstream: Downstream,
         facts: Callable[[], Facts],
@@ -112,7 +114,8 @@ class FleetLoop:
     ) -> None:
         """`allows` says whether removals of (kind, application, token) were confirmed."""
         self._source = source
-        self._repositories = repositories
+        self._pins = pins
+        self._warehouse = warehouse
         self._render = render
         self._downstream = downstream
         self._facts = facts
@@ -125,7 +128,6 @@ class FleetLoop:
         self._poked = asyncio.Event()
         self._registered: tuple[FleetDocument, ...] = ()
         self._commit: Commit | None = None
-        self._seen: dict[str, tuple[str, PathTimes]] = {}
         self._prints: dict[str, tuple[Any, ...]] = {}
         self._parts: dict[str, tuple[Application, tuple[Part, ...]]] = {}
         self._unread: tuple[Problem, ...] = ()
@@ -177,7 +179,7 @@ class FleetLoop:
             self._tell(*self._told)
 
     async def _look(self) -> None:
-        found = await self._origin(self._source.repo, self._source.ref)
+        found = await self._pins.origin(self._source.repo, self._source.ref)
         if isinstance(found, Problem):
             self._tell(found)
             return
@@ -186,7 +188,7 @@ class FleetLoop:
             return
         self.model, self._commit = model, found.commit
         origins: dict[Key, Origin | Problem] = {(self._source.repo, ""): found, (FLEET, ""): found}
-        look = _Look(model, origins, Supplies(origins))
+        look = _Look(model, found, origins, self._warehouse.supplies(origins))
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
         self._let_go(look, found, renamed)
@@ -214,31 +216,6 @@ class FleetLoop:
     def _differs(self) -> bool:
         return self.model is not None and self.model.registered != self._registered
 
-    async def _origin(self, repo: str, ref: str) -> Origin | Problem:
-        """The commit of a repository that counts now, or why there is none."""
-        try:
-            watched = await self._repositories.watch(repo)
-            if not watched.available:
-                return Problem("warning", f"{watched.mirror.name} has not been fetched yet")
-            sha = await watched.mirror.resolve(ref)
-            info = await watched.mirror.commit_info(sha)
-        except (DocumentError, Unavailable) as error:
-            return Problem("error", str(error))
-        commit = Commit(sha, info.subject, info.author, info.time)
-        traceparent, times = self._trace(commit, watched.mirror.name, watched.moved_at)
-        return Origin(watched.mirror, commit, traceparent, times)
-
-    def _trace(self, commit: Commit, repo: str, detected: float) -> tuple[str, PathTimes]:
-        """One trace per commit, from when it was made or seen."""
-        known = self._seen.get(commit.sha)
-        if known is None:
-            times = PathTimes(committed=commit.at, detected=detected)
-            attributes = {"yardarm.commit": commit.sha, "yardarm.repo": repo, "yardarm.subject": commit.subject}
-            known = telemetry.begin_trace("commit", detected, self._clock.now(), attributes), times
-            self._seen[commit.sha] = known
-            log.info("commit", extra={"commit": commit.sha, "repo": repo, "trace": telemetry.trace_id(known[0])})
-        return known
-
     async def _hand_on(self, look: _Look) -> dict[str, str]:
         """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""
         facts = self._facts()
@@ -247,16 +224,15 @@ class FleetLoop:
             self._shape = (look.model, _shape(look.model))
         shape = self._shape[1]
         parts = {name: self._parts_of(application) for name, application in look.model.applications.items()}
-        for key in {key_of(part) for each in parts.values() for part in each}:
-            if key not in look.origins:
-                look.origins[key] = await self._origin(*key)
+        for key in {key_of(part) for each in parts.values() for part in each} - {None}:
+            if key is not None and key not in look.origins:
+                look.origins[key] = await self._pins.origin(*key)
         await look.supplies.prepare(part for each in parts.values() for part in each)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
         for name, application in look.model.applications.items():
-            origin = look.origins[key_of(parts[name][0])]
             seen: Any = facts if _uses_facts(application) else None
-            if seen is None and look.supplies.ask_for_capabilities(parts[name]):
+            if seen is None and look.supplies.has_charts(parts[name]):
                 seen = capabilities
             old = before.get(name, "")
             contents = look.supplies.mark(parts[name])
@@ -265,7 +241,7 @@ class FleetLoop:
                 continue
             self._prints[name] = mark
             self.evaluated += 1
-            evaluation = self._evaluation(look, application, origin, facts)
+            evaluation = self._evaluation(look, application, facts)
             self._downstream.put(dataclasses.replace(evaluation, renamed=old))
         return renamed
 
@@ -282,9 +258,16 @@ class FleetLoop:
 
     def _source_of(self, look: _Look, application: Application) -> SourceInfo:
         source = self._parts_of(application)[0].source
+        if source.chart:
+            return SourceInfo(source.repo, chart=source.chart, version=source.version)
         origin = look.origins[source.repo, source.ref]
         repo = self._source.repo if source.repo == FLEET else source.repo
         return SourceInfo(origin.mirror.name if isinstance(origin, Origin) else repo, source.ref, source.path)
+
+    def _origin_of(self, look: _Look, application: Application) -> Origin | Problem:
+        """The commit that its revisions are named after: that of its own repository, or that of the fleet's."""
+        key = key_of(self._parts_of(application)[0])
+        return look.fleet if key is None else look.origins[key]
 
     def _parts_of(self, application: Application) -> tuple[Part, ...]:
         """The parts it may have; worked out once for each version of its document."""
@@ -293,7 +276,8 @@ class FleetLoop:
             known = self._parts[application.name] = (application, candidates(application))
         return known[1]
 
-    def _evaluation(self, look: _Look, application: Application, origin: Origin | Problem, facts: Facts) -> Evaluation:
+    def _evaluation(self, look: _Look, application: Application, facts: Facts) -> Evaluation:
+        origin = self._origin_of(look, application)
         problems: tuple[Problem, ...] = ()
         if isinstance(origin, Problem):
             problems = (msgspec.structs.replace(origin, application=application.name),)
@@ -355,13 +339,6 @@ class FleetLoop:
 
     def _tell(self, *more: Problem) -> None:
         """Shows the fleet as it is known, with what is wrong with its sources."""
-        sources = [
-            Problem("warning", f"{watched.error}; the last good state stays")
-            if watched.available
-            else Problem("error", watched.error, hint="nothing is known of it yet; it is tried again")
-            for watched in self._repositories.all().values()
-            if watched.error
-        ]
         model = self.model
         clusters = tuple(_cluster_info(model, name) for name in model.clusters) if model is not None else ()
         counts: dict[str, int] = {}
@@ -376,7 +353,7 @@ class FleetLoop:
                 EnvironmentInfo(name, environment.spec.order, counts.get(name, 0))
                 for name, environment in (model.environments.items() if model is not None else ())
             ),
-            problems=(*more, *sources, *self._unread, *(model.problems if model is not None else ())),
+            problems=(*more, *self._pins.problems(), *self._unread, *(model.problems if model is not None else ())),
             pending=self._pending,
         )
         self._told = more

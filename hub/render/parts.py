@@ -1,21 +1,15 @@
-"""What a source's render reads, found without rendering: the files, and a key that changes only when one of them does.
-
-It decides how a source is rendered where its document does not say: a kustomization, a chart, else plain files.
-"""
+"""The sources of an application as a renderer meets them: what a part reads, named by a key, and what it is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from hub.domain.blending import Part, digest_of
-from hub.domain.tree import Files, Tree
+from hub.domain.blending import Part
 from hub.domain.variants import ContentKey
-from hub.render.job import Selection
-from hub.render.select import CHART, KUSTOMIZATIONS, is_selected
-from shared.errors import DocumentError
-from shared.model import Place, Problem
+from hub.render.job import File, RemoteContent, Selection
+from shared.model import Problem
 
 Way = Literal["plain", "kustomize", "helm", "files"]
 """How a part is rendered; `files`: it is not, others borrow its files."""
@@ -23,79 +17,76 @@ Way = Literal["plain", "kustomize", "helm", "files"]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a part reads. `paths` are from the repository's root; plain files are found when they are read."""
+    """What a part reads, found without rendering.
+
+    `content` changes only when something that it reads does. `varies` says that it comes out differently each time it
+    is rendered.
+    """
 
     content: ContentKey
     way: Way
-    paths: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    varies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Materials:
-    """The files of a part: plain ones by their path below the part's, others by their path in the repository."""
+class PlainFiles:
+    """Files by their path below the part's. `lent` are those that others borrow, by their path in the repository."""
 
-    files: Files
+    files: tuple[File, ...]
+    selection: Selection
     problems: tuple[Problem, ...] = ()
+    lent: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def reading(tree: Tree, part: Part) -> Reading:
-    """What a part reads of its repository.
+@dataclass(frozen=True, slots=True)
+class ChartFiles:
+    """A chart with its dependencies as a gzipped tar. `own` are its value files by what its document calls them."""
 
-    Raises:
-        DocumentError: its path cannot be used, or a file that it needs is not there.
-    """
-    lent = tuple(_lent(tree, part))
-    if not part.rendered:
-        return Reading(ContentKey(digest_of(lent)), "files", part.lent)
-    own = _own(tree, part)
-    if not lent:
-        return own
-    key = ContentKey(digest_of([own.content.key, lent]), capabilities=own.content.capabilities)
-    return Reading(key, own.way, (*own.paths, *part.lent), own.problems)
+    chart: str
+    archive: bytes
+    own: Mapping[str, bytes]
+    lent: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def way_of(tree: Tree, part: Part) -> Way:
-    """How a part is rendered: as its document says, or as what is at its path asks for."""
-    render = part.render
-    if part.source.chart or render.helm is not None:
-        return "helm"
-    if render.kustomize is not None:
-        return "kustomize"
-    if render.plain is not None:
-        return "plain"
-    names = set(tree.names(part.source.path))
-    return "kustomize" if names & KUSTOMIZATIONS else "helm" if CHART in names else "plain"
+@dataclass(frozen=True, slots=True)
+class KustomizeFiles:
+    """All that the build of the kustomization in the directory `path` reads, by path in the repository."""
+
+    path: str
+    files: tuple[File, ...]
+    kustomizations: tuple[str, ...]
+    remotes: tuple[RemoteContent, ...] = ()
+    outside: bool = False
+    problems: tuple[Problem, ...] = ()
+    lent: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def read(tree: Tree, part: Part, found: Reading) -> Materials:
-    """The files that were found.
+@dataclass(frozen=True, slots=True)
+class LentFiles:
+    """A part that is there for the value files of others."""
 
-    Raises:
-        DocumentError: one of them cannot be read.
-    """
-    if found.way == "plain":
-        selection = selection_of(part)
-        files, problems = tree.gather(part.source.path, lambda path: is_selected(path, selection))
-        return Materials(files, problems)
-    return Materials(tuple((path, tree.read(path)) for path in found.paths), found.problems)
+    lent: Mapping[str, bytes]
 
 
-def selection_of(part: Part) -> Selection:
-    """Which files of a plain source are manifests."""
-    plain = part.render.plain
-    if plain is None:
-        return Selection()
-    return Selection(plain.recurse, plain.include, plain.exclude, explicit=True)
+Materials = PlainFiles | ChartFiles | KustomizeFiles | LentFiles
+"""What a part is made of; its type says how it is rendered."""
 
 
-def _own(tree: Tree, part: Part) -> Reading:
-    key = tree.require(part.source.path)
-    return Reading(ContentKey(key), way_of(tree, part))
+class Supplies(Protocol):
+    """What the sources of one application hold, all as of one moment."""
 
+    async def reading(self, part: Part) -> Reading:
+        """What a part reads.
 
-def _lent(tree: Tree, part: Part) -> Iterator[tuple[str, str]]:
-    for path in part.lent:
-        if tree.kind(path) != "file":
-            raise DocumentError(f"there is no file {path!r}, which is a value file", Place(path))
-        yield path, tree.id(path)
+        Raises:
+            DocumentError: its source cannot be used as it is, or is not there.
+            Unavailable: it cannot be had now.
+        """
+
+    async def materials(self, part: Part) -> Materials:
+        """What a part is made of.
+
+        Raises:
+            DocumentError: as `reading`.
+            Unavailable: as `reading`.
+        """

@@ -14,7 +14,7 @@ from typing import IO, Generic, TypeVar
 
 import msgspec
 
-from hub.render.job import HelmJob, Job, RenderError, Result
+from hub.render.job import HelmJob, Job, PlainJob, RenderError, Result
 from hub.render.worker import HEADER, READY, Reply, length, pack
 from shared.model import Problem
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import resource
 import signal
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 import msgspec
 
-from hub.render.job import HelmJob, Job, KustomizeJob, PlainJob, RenderError, Result
+from hub.render.job import HelmJob, Job, KustomizeJob, PlainJob, Rendered, RenderError, Result, Templated, TemplateJob
 from hub.render.plain import render
 from shared.model import Problem, Value
 
@@ -40,6 +40,14 @@ def pack(value: Value) -> bytes:
 def length(header: bytes) -> int:
     """Bytes of the frame that follow its header."""
     return int.from_bytes(header, "big")
+
+
+@overload
+def perform(job: PlainJob) -> Rendered: ...
+
+
+@overload
+def perform(job: TemplateJob) -> Templated: ...
 
 
 def perform(job: Job) -> Result:

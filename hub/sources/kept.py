@@ -17,26 +17,39 @@ from shared.errors import DocumentError, Unavailable
 
 V = TypeVar("V")
 
+PATIENCE = 8
+
 
 class Kept(Generic[V]):
-    """Results by key, for one ref of one repository. `work` is called with a tree, and must look at nothing else."""
+    """Results by key, for one ref of one repository. `work` is called with a tree, and must look at nothing else.
+
+    What nobody has asked for while it went through `PATIENCE` commits is forgotten.
+    """
 
     def __init__(self, tree: Callable[[Objects, str], GitTree] = GitTree) -> None:
         """`tree` makes what `work` looks at."""
         self._make = tree
         self._commit = ""
         self._results: dict[Hashable, V] = {}
+        self._moves = 0
+        self._asked: dict[Hashable, int] = {}
         self._interest: Interest[Hashable] = Interest()
 
     def __len__(self) -> int:
         return len(self._results)
 
     def move(self, objects: Objects, commit: str) -> frozenset[Hashable]:
-        """Goes to a commit; returns the keys whose results were forgotten, because they might be others there."""
-        touched = self._touched(objects, commit) if commit != self._commit and self._results else set()
+        """Goes to a commit; returns the keys whose results might be others there, and were forgotten therefore."""
+        if commit == self._commit:
+            return frozenset()
+        self._moves += 1
+        for key in [key for key, asked in self._asked.items() if self._moves - asked > PATIENCE]:
+            del self._asked[key]
+            self._forget(key)
+        touched = self._touched(objects, commit) if self._results else set()
         self._commit = commit
         for key in touched:
-            del self._results[key]
+            self._forget(key)
         return frozenset(touched)
 
     def _touched(self, objects: Objects, commit: str) -> set[Hashable]:
@@ -50,13 +63,14 @@ class Kept(Generic[V]):
 
     def get(self, objects: Objects, key: Hashable, work: Callable[[GitTree], V]) -> V:
         """The result for `key` at the commit moved to. What `work` raises is not kept."""
+        self._asked[key] = self._moves
         if key not in self._results:
             tree = self._make(objects, self._commit)
             self._results[key] = work(tree)
             self._interest.put(key, tree.seen)
         return self._results[key]
 
-    def drop(self, key: Hashable) -> None:
-        """Forgets a result nobody asks for any more."""
-        self._results.pop(key, None)
-        self._interest.drop(key)
+    def _forget(self, key: Hashable) -> None:
+        if key in self._results:
+            del self._results[key]
+            self._interest.drop(key)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hub.sources.changes import changes
 from hub.sources.content import content_key
 from hub.sources.interest import Interest
-from hub.sources.kept import Kept
+from hub.sources.kept import PATIENCE, Kept
 from hub.sources.objects import TREE, Entry, Objects
 from hub.sources.tree import GitTree
 from shared.errors import DocumentError
@@ -119,6 +119,17 @@ def test_only_what_looked_at_a_change_is_forgotten(tmp_path):
     assert kept.move(opened(repo), sha) == {7}
     assert kept.get(opened(repo), 7, lambda tree: tree.require("apps/7")) == content_key(opened(repo), sha, "apps/7")
     assert len(kept) == 299
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten(tmp_path):
+    repo, kept = GitRepo(tmp_path / "repo"), Kept[str]()
+    for number in range(2 * PATIENCE):
+        repo.write("a", f"{number}")
+        kept.move(opened(repo), repo.commit())
+        kept.get(opened(repo), "asked", lambda tree: tree.id("b"))
+        if number == 0:
+            kept.get(opened(repo), "once", lambda tree: tree.id("c"))
+    assert len(kept) == 1
 
 
 def test_a_repository_that_was_replaced_keeps_nothing(tmp_path):

@@ -49,7 +49,7 @@ def placement_of(destination: Fields, servers: Mapping[str, str], scene: Scene) 
     name, server = destination.text("name"), destination.text("server").rstrip("/")
     destination.needless("namespace")
     destination.finish()
-    if server == IN_CLUSTER and IN_CLUSTER not in servers or name == IN_CLUSTER_NAME:
+    if (server == IN_CLUSTER and IN_CLUSTER not in servers) or name == IN_CLUSTER_NAME:
         destination.differs(
             "server" if server else "name",
             "the cluster that Argo CD runs on: here no cluster is special, so it goes to every one",

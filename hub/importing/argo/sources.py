@@ -75,7 +75,7 @@ def _split(url: str) -> tuple[str, str]:
     return repo, chart
 
 
-def _git(source: Fields, url: str, ref: str, path: str, origins: Origins, scene: Scene) -> Part:  # noqa: PLR0913, PLR0917
+def _git(source: Fields, url: str, ref: str, path: str, origins: Origins, scene: Scene) -> Part:
     made: dict[str, Any] = origins.source(url, ref)
     if url in origins.taken:
         source.differs("repoURL", f"{url} is taken as this repository: what it names exists here")

@@ -1,0 +1,58 @@
+"""Which commit of each repository counts now, and its trace: one trace per commit, from when it was made or seen."""
+
+from __future__ import annotations
+
+import logging
+
+from hub.domain.records import Commit, PathTimes
+from hub.repositories import Repositories
+from hub.supply.git import Origin
+from shared import telemetry
+from shared.errors import DocumentError, Unavailable
+from shared.model import Problem
+from shared.tasks import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Pins:
+    """Asks for commits of watched repositories; whatever it was asked for is watched from then on."""
+
+    def __init__(self, repositories: Repositories, clock: Clock) -> None:
+        self._repositories = repositories
+        self._clock = clock
+        self._seen: dict[str, tuple[str, PathTimes]] = {}
+
+    async def origin(self, repo: str, ref: str) -> Origin | Problem:
+        """The commit of a repository that counts now, or why there is none."""
+        try:
+            watched = await self._repositories.watch(repo)
+            if not watched.available:
+                return Problem("warning", f"{watched.mirror.name} has not been fetched yet")
+            sha = await watched.mirror.resolve(ref)
+            info = await watched.mirror.commit_info(sha)
+        except (DocumentError, Unavailable) as error:
+            return Problem("error", str(error))
+        commit = Commit(sha, info.subject, info.author, info.time)
+        traceparent, times = self._trace(commit, watched.mirror.name, watched.moved_at)
+        return Origin(watched.mirror, commit, traceparent, times)
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with repositories."""
+        return [
+            Problem("warning", f"{watched.error}; the last good state stays")
+            if watched.available
+            else Problem("error", watched.error, hint="nothing is known of it yet; it is tried again")
+            for watched in self._repositories.all().values()
+            if watched.error
+        ]
+
+    def _trace(self, commit: Commit, repo: str, detected: float) -> tuple[str, PathTimes]:
+        known = self._seen.get(commit.sha)
+        if known is None:
+            times = PathTimes(committed=commit.at, detected=detected)
+            attributes = {"yardarm.commit": commit.sha, "yardarm.repo": repo, "yardarm.subject": commit.subject}
+            known = telemetry.begin_trace("commit", detected, self._clock.now(), attributes), times
+            self._seen[commit.sha] = known
+            log.info("commit", extra={"commit": commit.sha, "repo": repo, "trace": telemetry.trace_id(known[0])})
+        return known
