@@ -22,12 +22,14 @@ from shared.model import Place, Problem
 class Footprint:
     """The files at `paths`, sorted, and those that were looked for in vain (`absent`).
 
-    `key` changes only when one of them does. An error among `problems` means that there is nothing to render.
+    Paths lead through no links; `links` are those that were met on the way, each with what it leads to. `key` changes
+    only when one of all these does. An error among `problems` means that there is nothing to render.
     """
 
     key: str
     paths: tuple[str, ...]
     absent: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -38,13 +40,30 @@ class Trail:
     tree: Tree
     files: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
+    links: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def file(self, path: str) -> bool:
-        """Notes that the file at `path` is read; False when there is none, which is noted as well."""
-        there = self.tree.kind(path) == "file"
-        (self.files if there else self.absent).add(path)
-        return there
+    def file(self, path: str) -> str:
+        """Notes that the file at `path` is read. Where it is once links are followed; '' when there is none."""
+        if self.tree.kind(path) != "file":
+            self.absent.add(path)
+            return ""
+        real = self.real(path)
+        self.files.add(real)
+        return real
+
+    def real(self, path: str) -> str:
+        """The path with links followed, which are noted."""
+        real = self.tree.real(path)
+        if real == path:
+            return real
+        at = ""
+        for name in path.split("/"):
+            step = posixpath.join(at, name)
+            at = self.tree.real(step)
+            if at != step:
+                self.links[step] = at
+        return real
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
         """Notes something for which there will be no result."""
@@ -54,15 +73,16 @@ class Trail:
         """Adds what another walk noted."""
         self.files |= other.files
         self.absent |= other.absent
+        self.links |= other.links
         self.problems += (problem for problem in other.problems if problem not in self.problems)
 
     def footprint(self, *more: str) -> Footprint:
         """What was noted. `more` counts in the key too."""
-        paths, absent = tuple(sorted(self.files)), tuple(sorted(self.absent))
+        paths, absent, links = tuple(sorted(self.files)), tuple(sorted(self.absent)), tuple(sorted(self.links.items()))
         hasher = hashlib.sha256("\0".join(more).encode(errors="surrogateescape"))
-        for path in (*paths, *absent):
-            hasher.update(f"\n{path}\0{self.tree.id(path)}".encode(errors="surrogateescape"))
-        return Footprint(hasher.hexdigest(), paths, absent, tuple(self.problems))
+        for path, content in (*((path, self.tree.id(path)) for path in (*paths, *absent)), *links):
+            hasher.update(f"\n{path}\0{content}".encode(errors="surrogateescape"))
+        return Footprint(hasher.hexdigest(), paths, absent, links, tuple(self.problems))
 
 
 def read_files(

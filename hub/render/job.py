@@ -150,15 +150,17 @@ class RemoteContent(Value, frozen=True):
     path: str
     files: tuple[File, ...]
     kustomizations: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 class KustomizeJob(Value, frozen=True, tag="kustomize"):
     """One build of the kustomization in the directory `path`.
 
-    Paths of `files` are from the repository's root; `kustomizations` are those that are kustomization files. `command`
-    is the program with what comes before the directory: `("/usr/bin/kubectl", "kustomize")`. `outside`: files above a
-    kustomization's own directory may be read. `seconds` and `memory` (bytes) are the program's limits. `problems` were
-    met while the files were gathered: an error among them fails the render.
+    Paths of `files` are from the repository's root and lead through no links; `links` says which paths lead to them
+    besides. `kustomizations` are the paths of kustomization files, first that of `path`. `command` is the program with
+    what comes before the directory: `("/usr/bin/kubectl", "kustomize")`. `outside`: files above a kustomization's own
+    directory may be read. `seconds` and `memory` (bytes) are the program's limits. `problems` were met while the files
+    were gathered: an error among them fails the render.
     """
 
     application: str
@@ -166,6 +168,7 @@ class KustomizeJob(Value, frozen=True, tag="kustomize"):
     files: tuple[File, ...]
     kustomizations: tuple[str, ...]
     command: tuple[str, ...]
+    links: tuple[tuple[str, str], ...] = ()
     additions: Additions = Additions()
     remotes: tuple[RemoteContent, ...] = ()
     outside: bool = False

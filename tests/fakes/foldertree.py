@@ -40,7 +40,9 @@ class FolderTree:
         return "" if shown == "." else shown
 
     def names(self, path: str) -> tuple[str, ...]:
-        return tuple(sorted(os.listdir(self.root / path))) if self.kind(path) == "directory" else ()
+        return (
+            tuple(sorted(each.name for each in (self.root / path).iterdir())) if self.kind(path) == "directory" else ()
+        )
 
     def read(self, path: str) -> bytes:
         self.reads.append(path)

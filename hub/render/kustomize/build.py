@@ -10,6 +10,7 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,49 +55,65 @@ def build(job: KustomizeJob) -> Templated:
     return Templated(made, tuple(problems))
 
 
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """What is written into one directory of the folder."""
+
+    directory: str
+    files: tuple[File, ...]
+    kustomizations: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+
+
+def _trees(job: KustomizeJob) -> list[_Tree]:
+    return [
+        _Tree(_REPOSITORY, job.files, job.kustomizations, job.links),
+        *(
+            _Tree(_REMOTE.format(number), remote.files, remote.kustomizations, remote.links)
+            for number, remote in enumerate(job.remotes)
+        ),
+    ]
+
+
 def _read(job: KustomizeJob, problems: list[Problem]) -> dict[str, Fields]:
     """The fields of every kustomization file by its place in the folder, with the additions in that of the job."""
     read: dict[str, Fields] = {}
-    for base, files, kustomizations in _trees(job):
-        data = {file.path: file for file in files}
-        for path in kustomizations:
+    for tree in _trees(job):
+        files = {file.path: file for file in tree.files}
+        for path in tree.kustomizations:
             try:
-                read[posixpath.join(base, path)] = references.read(data[path].data, data[path].name).fields
+                fields = references.read(files[path].data, files[path].name).fields
             except DocumentError as error:
                 problems.append(Problem("error", error.message, error.place, error.hint, job.application))
-    for name in references.NAMES:
-        path = posixpath.join(_REPOSITORY, job.path, name)
-        if path in read:
-            read[path] = edited(read[path], job.additions)
+                continue
+            first = tree.directory == _REPOSITORY and path == job.kustomizations[0]
+            read[posixpath.join(tree.directory, path)] = edited(fields, job.additions) if first else fields
     return read
-
-
-def _trees(job: KustomizeJob) -> Iterable[tuple[str, tuple[File, ...], tuple[str, ...]]]:
-    """What is written where: (directory of the folder, files, the kustomization files among them)."""
-    yield _REPOSITORY, job.files, job.kustomizations
-    for number, remote in enumerate(job.remotes):
-        yield _REMOTE.format(number), remote.files, remote.kustomizations
 
 
 def _write(job: KustomizeJob, read: Mapping[str, Fields], folder: Path) -> None:
     remotes = {
         remote.text: posixpath.join(_REMOTE.format(number), remote.path) for number, remote in enumerate(job.remotes)
     }
-    for base, files, _ in _trees(job):
-        for file in files:
-            path = posixpath.join(base, file.path)
+    for tree in _trees(job):
+        for file in tree.files:
+            path = posixpath.join(tree.directory, file.path)
             data = file.data if path not in read else orjson.dumps(_with_remotes(read[path], path, remotes))
-            _create(folder, path, data)
+            # Exclusive, so that no two names that are one to the file system become one file.
+            with os.fdopen(os.open(_place(folder, path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+                opened.write(data)
+        for link, target in tree.links:
+            place = _place(folder, posixpath.join(tree.directory, link))
+            place.symlink_to(_place(folder, posixpath.join(tree.directory, target)))
 
 
-def _create(folder: Path, path: str, data: bytes) -> None:
-    if join("", path) != path:
+def _place(folder: Path, path: str) -> Path:
+    """Where a path lies below the folder, in a directory that is made when it is not there."""
+    if not path or join("", path) != path:
         raise ValueError(f"{path!r} is not a path inside a folder")
     place = folder / path
     place.parent.mkdir(parents=True, exist_ok=True)
-    # Exclusive, so that no two names that are one to the file system become one file.
-    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as opened:
-        opened.write(data)
+    return place
 
 
 def _with_remotes(fields: Fields, path: str, remotes: Mapping[str, str]) -> Fields:
@@ -116,7 +133,7 @@ def _with_remotes(fields: Fields, path: str, remotes: Mapping[str, str]) -> Fiel
 
 
 def _command(job: KustomizeJob, folder: Path) -> tuple[str, ...]:
-    allowed = ("--load-restrictor", "LoadRestrictionsNone") if job.outside or job.remotes else ()
+    allowed = ("--load-restrictor", "LoadRestrictionsNone") if job.outside else ()
     return (*job.command, str(folder / _REPOSITORY / job.path), *allowed)
 
 

@@ -33,16 +33,18 @@ MOST_DEPTH = 50
 class Closure:
     """What the kustomization in the directory `root` reads.
 
-    `kustomizations` are those of the footprint's paths that are kustomization files, `remotes` what is named outside
-    the repository. `outside` says that a file is named which is in the repository but not below its kustomization,
-    which Kustomize reads only when it is told that it may.
+    `kustomizations` are those of the footprint's paths that are kustomization files, first that of `root`; `remotes`
+    what is named outside the repository, with the first place that names it. `outside` says that a file is named that
+    is not below its kustomization, which Kustomize reads only when it is told that it may; `plugins`, that generators
+    or transformers are configured in files of their own.
     """
 
     root: str
     footprint: Footprint
     kustomizations: tuple[str, ...]
-    remotes: tuple[Remote | RemoteFile, ...]
-    outside: bool
+    remotes: tuple[tuple[Remote | RemoteFile, Place], ...] = ()
+    outside: bool = False
+    plugins: bool = False
 
 
 class Memory:
@@ -79,10 +81,10 @@ class _Directory:
     """
 
     trail: Trail
-    unusable: str = ""
+    unusable: DocumentError | None = None
     file: str = ""
     below: list[tuple[str, Place]] = field(default_factory=list)
-    remotes: list[Remote | RemoteFile] = field(default_factory=list)
+    remotes: list[tuple[Remote | RemoteFile, Place]] = field(default_factory=list)
     kustomizations: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     outside: bool = False
@@ -109,7 +111,7 @@ class Closures:
             self._refer(added, root, Reference(Role.COMPONENT, text, "components", 0), place)
         walk.visit(root, Place(root or "."), ())
         walk.add(added, (root,))
-        return walk.closure(root)
+        return walk.closure(root, first.file)
 
     def directory(self, path: str) -> _Directory:
         """The kustomization in one directory."""
@@ -120,17 +122,20 @@ class Closures:
 
     def _read(self, path: str) -> _Directory:
         here = _Directory(Trail(self._tree))
-        there = [name for name in NAMES if here.trail.file(posixpath.join(path, name))]
+        there = {name: real for name in NAMES if (real := here.trail.file(posixpath.join(path, name)))}
         if len(there) != 1:
             shown = path or "the root of the repository"
             here.unusable = (
-                f"{shown} has several kustomization files: {', '.join(there)}"
+                DocumentError(f"{shown} has several kustomization files: {', '.join(there)}", hint="keep one")
                 if there
-                else f"there is no kustomization file in {shown}"
+                else DocumentError(
+                    f"there is no kustomization file in {shown}", hint=f"add a {NAMES[0]}, or name another directory"
+                )
             )
             return here
-        here.file = posixpath.join(path, there[0])
+        (here.file,) = there.values()
         here.kustomizations.add(here.file)
+        here.outside = not contains(path, here.file)
         try:
             read = self._memory.read(self._tree, here.file)
         except DocumentError as error:
@@ -165,9 +170,9 @@ class Closures:
         if kind == "file" and role is not Role.COMPONENT:
             self._file(here, path, reference, target, place)
         elif kind == "directory" and role is Role.PLUGIN:
-            self._plugin_directory(here, path, self._tree.real(target), place, ())
+            self._plugin_directory(here, path, here.trail.real(target), place, ())
         elif kind == "directory" and role in (Role.RESOURCE, Role.COMPONENT):
-            here.below.append((self._tree.real(target), place))
+            here.below.append((here.trail.real(target), place))
         elif kind:
             here.trail.error(place, f"{text!r} is a {kind}, and has to be {role.value}")
         else:
@@ -176,14 +181,14 @@ class Closures:
             here.trail.error(place, why.message, why.hint)
 
     def _file(self, here: _Directory, path: str, reference: Reference, target: str, place: Place) -> None:
-        here.trail.file(target)
-        here.others.add(target)
-        here.outside = here.outside or not contains(path, self._tree.real(target))
+        real = here.trail.file(target)
+        here.others.add(real)
+        here.outside = here.outside or not contains(path, real)
         if reference.role is Role.RESOURCE and posixpath.basename(target) in NAMES:
             hint = f"name its directory: {posixpath.dirname(reference.text) or '.'}"
             here.trail.error(place, f"{reference.text!r} is a kustomization file, not a resource", hint)
         if reference.role is Role.PLUGIN:
-            self._plugins(here, path, None, Place(target))
+            self._plugins(here, path, None, Place(real))
 
     def _plugins(self, here: _Directory, path: str, text: str | None, place: Place) -> None:
         """Configurations of plugins, written out in `text` or in the file at `place`; names in them start at `path`."""
@@ -215,8 +220,8 @@ class Closures:
         below = self.directory(directory)
         here.trail.merge(below.trail)
         here.kustomizations |= below.kustomizations
-        if not below.file:
-            here.trail.error(place, below.unusable)
+        if below.unusable is not None:
+            here.trail.error(place, below.unusable.message, below.unusable.hint)
             return
         try:
             fields = self._memory.read(self._tree, below.file).fields
@@ -250,7 +255,7 @@ class Closures:
             hint = "copy it into the repository, or have its address allowed in render.kustomize_remotes"
             here.trail.error(place, what, hint)
         else:
-            here.remotes.append(remote)
+            here.remotes.append((remote, place))
         return True
 
 
@@ -263,7 +268,7 @@ class _Walk:
         self._builds: dict[str, int] = {}
         self._kustomizations: set[str] = set()
         self._others: set[str] = set()
-        self._remotes: dict[Remote | RemoteFile, None] = {}
+        self._remotes: dict[Remote | RemoteFile, Place] = {}
         self._outside = self._plugins = False
 
     def visit(self, path: str, place: Place, above: tuple[str, ...]) -> int:
@@ -277,8 +282,8 @@ class _Walk:
             return 0
         if path not in self._builds:
             here = self._closures.directory(path)
-            if here.unusable:
-                self._trail.error(place, here.unusable, f"add a {NAMES[0]}, or name another directory")
+            if here.unusable is not None:
+                self._trail.error(place, here.unusable.message, here.unusable.hint)
             self._builds[path] = 1 + self.add(here, (*above, path))
             if self._builds[path] > MOST_BUILDS:
                 self._trail.error(place, f"it takes {self._builds[path]:,} builds of bases within bases: refused")
@@ -289,22 +294,21 @@ class _Walk:
         self._trail.merge(here.trail)
         self._kustomizations |= here.kustomizations
         self._others |= here.others
-        self._remotes.update(dict.fromkeys(here.remotes))
+        for remote, place in here.remotes:
+            self._remotes.setdefault(remote, place)
         self._outside = self._outside or here.outside
         self._plugins = self._plugins or here.plugins
         return sum(self.visit(path, place, above) for path, place in here.below)
 
-    def closure(self, root: str) -> Closure:
-        """All that was found."""
+    def closure(self, root: str, file: str) -> Closure:
+        """All that was found. `file` is the kustomization file of `root`."""
         for path in sorted(self._kustomizations & self._others):
             self._trail.error(Place(path), "a kustomization file cannot be data, a patch or a configuration as well")
-        if self._outside and self._plugins:
-            # Where plugins are at work, Kustomize's own fence stays up.
-            self._outside = False
         return Closure(
             root,
             self._trail.footprint(root),
-            tuple(sorted(self._kustomizations)),
-            tuple(self._remotes),
-            self._outside,
+            tuple(sorted(self._kustomizations, key=lambda path: (path != file, path))),
+            tuple(self._remotes.items()),
+            self._outside or any(isinstance(remote, RemoteFile) for remote in self._remotes),
+            self._plugins,
         )

@@ -7,6 +7,7 @@ lines of a kustomization. The line is that of the entry which holds what the mes
 from __future__ import annotations
 
 import difflib
+import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ _MALFORMED = re.compile(
     r"accumulating resources from '(?P<file>[^']*)': (?P<why>MalformedYAMLError: yaml: (?:line (?P<line>\d+): )?.*)",
     re.DOTALL,
 )
+_LOGGED = re.compile(r"err=(\"(?:[^\"\\]|\\[\"\\/bfnrt])*\")")
+"""As kubectl logs the error of a subcommand."""
 _KIND = re.compile(r"expected kind .*'Component' for path '(?P<path>[^']+)'.*", re.DOTALL)
 _UNKNOWN = re.compile(r'json: unknown field "(?P<field>[^"]*)"')
 _TYPE = re.compile(r"cannot unmarshal (?P<have>\w+) into Go struct field (?P<field>[\w.]+) of type (?P<want>\S+)")
@@ -108,6 +111,9 @@ def _story(outcome: Outcome, path: str, folder: str) -> _Story:
     crash = said.partition("panic: ")[2].partition("\n")[0]
     if crash:
         return _Story(root, f"kustomize crashed: {crash}")
+    logged = _LOGGED.search(said)
+    if logged is not None:
+        said = json.loads(logged[1], strict=False)
     said = re.split(r"^[Ee]rror: ", said, maxsplit=1, flags=re.MULTILINE)[-1] or outcome.failure
     ways = list(_WAY.finditer(said))
     directory = ways[-1]["path"].removeprefix(folder) if ways else root

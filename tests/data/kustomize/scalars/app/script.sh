@@ -1,0 +1,5 @@
+#!/bin/sh
+cat <<EOD
+---
+a: b
+EOD
