@@ -37,10 +37,9 @@ def build(job: KustomizeJob) -> Templated:
     Raises:
         RenderError: the kustomization is refused, or its build fails.
     """
-    problems = list(job.problems)
-    read = _read(job, problems)
-    if any(problem.severity == "error" for problem in problems):
-        raise RenderError(tuple(problems))
+    if any(problem.severity == "error" for problem in job.problems):
+        raise RenderError(job.problems)
+    read = _read(job)
     with tempfile.TemporaryDirectory(prefix="yardarm-kustomize-") as temporary:
         folder = Path(temporary).resolve()
         try:
@@ -75,7 +74,7 @@ def _trees(job: KustomizeJob) -> list[_Tree]:
     ]
 
 
-def _read(job: KustomizeJob, problems: list[Problem]) -> dict[str, Fields]:
+def _read(job: KustomizeJob) -> dict[str, Fields]:
     """The fields of every kustomization file by its place in the folder, with the additions in that of the job."""
     read: dict[str, Fields] = {}
     for tree in _trees(job):
@@ -84,8 +83,9 @@ def _read(job: KustomizeJob, problems: list[Problem]) -> dict[str, Fields]:
             try:
                 fields = references.read(files[path].data, files[path].name).fields
             except DocumentError as error:
-                problems.append(Problem("error", error.message, error.place, error.hint, job.application))
-                continue
+                raise RenderError(
+                    (Problem("error", error.message, error.place, error.hint, job.application),)
+                ) from None
             first = tree.directory == _REPOSITORY and path == job.kustomizations[0]
             read[posixpath.join(tree.directory, path)] = edited(fields, job.additions) if first else fields
     return read

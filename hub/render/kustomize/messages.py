@@ -31,8 +31,8 @@ _MALFORMED = re.compile(
     r"accumulating resources from '(?P<file>[^']*)': (?P<why>MalformedYAMLError: yaml: (?:line (?P<line>\d+): )?.*)",
     re.DOTALL,
 )
-_LOGGED = re.compile(r"err=(\"(?:[^\"\\]|\\[\"\\/bfnrt])*\")")
-"""As kubectl logs the error of a subcommand."""
+_LOGGED = re.compile(r"err=(?:(\"(?:[^\"\\]|\\[\"\\/bfnrt])*\")|<\n\t(.*)\n >)", re.DOTALL)
+"""As kubectl logs the error of a subcommand: quoted, or, of several lines, indented."""
 _KIND = re.compile(r"expected kind .*'Component' for path '(?P<path>[^']+)'.*", re.DOTALL)
 _UNKNOWN = re.compile(r'json: unknown field "(?P<field>[^"]*)"')
 _TYPE = re.compile(r"cannot unmarshal (?P<have>\w+) into Go struct field (?P<field>[\w.]+) of type (?P<want>\S+)")
@@ -111,9 +111,8 @@ def _story(outcome: Outcome, path: str, folder: str) -> _Story:
     crash = said.partition("panic: ")[2].partition("\n")[0]
     if crash:
         return _Story(root, f"kustomize crashed: {crash}")
-    logged = _LOGGED.search(said)
-    if logged is not None:
-        said = json.loads(logged[1], strict=False)
+    if (logged := _LOGGED.search(said)) is not None:
+        said = json.loads(logged[1], strict=False) if logged[1] else logged[2].replace("\n\t", "\n")
     said = re.split(r"^[Ee]rror: ", said, maxsplit=1, flags=re.MULTILINE)[-1] or outcome.failure
     ways = list(_WAY.finditer(said))
     directory = ways[-1]["path"].removeprefix(folder) if ways else root
