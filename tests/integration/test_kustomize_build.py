@@ -32,7 +32,7 @@ CASES = sorted(place.name for place in DATA.iterdir())
 
 
 def objects(job: KustomizeJob) -> dict[tuple[str, ...], Any]:
-    rendered = render(PlainJob(application="web", namespace="default", files=build(job)))
+    rendered = render(PlainJob(application="web", namespace="default", files=build(job).files))
     return {each.ref.key: json.loads(each.line) for each in rendered.objects}
 
 
@@ -72,7 +72,7 @@ spec: {template: {spec: {containers: [{name: c, image: "nginx:1"}]}}}
 @each_program
 @pytest.mark.parametrize("case", CASES)
 def test_a_build_is_what_the_program_itself_builds(case, command):
-    made = b"".join(file.data for file in build(job(DATA / case, "app", command)))
+    made = b"".join(file.data for file in build(job(DATA / case, "app", command)).files)
 
     options = ("--load-restrictor", "LoadRestrictionsNone") if case == "outside" else ()
     assert made == built(DATA / case, "app", command, *options)
@@ -84,7 +84,7 @@ def test_a_build_is_what_the_program_itself_builds(case, command):
 def test_its_objects_are_those_that_kubectl_would_apply(case):
     work = job(DATA / case, "app", any_command())
 
-    assert objects(work) == keyed(as_kubectl_reads(b"".join(file.data for file in build(work))))
+    assert objects(work) == keyed(as_kubectl_reads(b"".join(file.data for file in build(work).files)))
 
 
 EDITS = {
@@ -180,7 +180,7 @@ patches: [{target: {kind: Service}, patch: '[{"op": "add", "path": "/spec", "val
 @pytest.mark.parametrize("name", EDITS)
 def test_additions_are_what_kustomize_edit_makes_of_them(editable, name):
     additions, commands = EDITS[name]
-    made = b"".join(file.data for file in build(job(editable, "app", (KUSTOMIZE, "build"), additions)))
+    made = b"".join(file.data for file in build(job(editable, "app", (KUSTOMIZE, "build"), additions)).files)
 
     for command in commands:
         words = command.split() if isinstance(command, str) else command
@@ -192,7 +192,7 @@ def test_additions_are_what_kustomize_edit_makes_of_them(editable, name):
 def test_all_additions_together_are_what_the_edits_make(editable):
     every = {field: value for additions, _ in EDITS.values() for field, value in fields(additions) if value}
     every["labels"], every["label_templates"], every["label_selectors"] = {"x": "1"}, False, False
-    made = b"".join(file.data for file in build(job(editable, "app", (KUSTOMIZE, "build"), Additions(**every))))
+    made = b"".join(file.data for file in build(job(editable, "app", (KUSTOMIZE, "build"), Additions(**every))).files)
 
     for name, (_, commands) in EDITS.items():
         for command in commands if not name.startswith("labels") else []:
@@ -238,7 +238,7 @@ def test_links_inside_the_repository_are_built_as_they_are(tmp_path):
     (root / "way").symlink_to("app")
 
     for path in ("app", "way"):
-        assert b"".join(each.data for each in build(job(root, path, any_command()))) == built(root, path, any_command())
+        assert b"".join(each.data for each in build(job(root, path, any_command())).files) == built(root, path, any_command())
     # Kustomize itself refuses a kustomization file that is a link out of its directory.
     assert "linked-s-" in str(objects(job(root, "linked", any_command())).keys())
     added = objects(job(root, "linked", any_command(), Additions(name_prefix="added-")))

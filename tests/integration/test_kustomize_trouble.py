@@ -111,7 +111,7 @@ def test_a_build_that_takes_too_long_too_much_memory_or_writes_too_much_is_stopp
         build(job(root, "app", command))
 
     fine = write(tmp_path / "fine", {"app/kustomization.yaml": "resources: [a.yaml]", "app/a.yaml": CONFIG})
-    assert build(job(fine, "app", command))
+    assert build(job(fine, "app", command)).files
 
 
 def test_nothing_of_the_hubs_environment_reaches_the_program(tmp_path, monkeypatch):
@@ -298,7 +298,7 @@ async def test_remote_bases_are_built_from_what_the_hub_fetched(tmp_path, comman
     work = KustomizeJob(
         "web", "app", gathered.files, found.kustomizations, command, remotes=gathered.remotes, outside=gathered.outside
     )
-    made = b"".join(each.data for each in build(work)).decode()
+    made = b"".join(each.data for each in build(work).files).decode()
     assert [line for line in made.splitlines() if line.startswith("  name:")] == [
         "  name: p-cm-s", "  name: p-extra", "  name: p-web",
     ]  # fmt: skip

@@ -51,7 +51,7 @@ def build(job: KustomizeJob) -> Templated:
     if outcome.failure:
         raise RenderError(explained(outcome, job, str(folder)), transient=outcome.limited)
     made = tuple(_parts(outcome.output, f"{posixpath.join(job.path, '') or './'} (kustomize build)"))
-    return Templated(made, tuple(problems))
+    return Templated(made, job.problems)
 
 
 @dataclass(frozen=True, slots=True)

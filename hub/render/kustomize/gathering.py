@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from hub.render.footprint import Tree, read_files
+from hub.domain.tree import Tree
+from hub.render.footprint import read_files
 from hub.render.job import File, RemoteContent
 from hub.render.kustomize.closure import Closure, Closures, Memory
 from hub.render.kustomize.remote import Remote, RemoteFile
