@@ -33,7 +33,9 @@ from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Publisher
 from hub.render.pool import PoolLimits, RenderPool
+from hub.render.programs import Programs
 from hub.render.renderer import Renderer
+from hub.render.templates import Templates
 from hub.repositories import Repositories
 from hub.settings import HubSettings
 from hub.shelf import Shelf
@@ -43,6 +45,8 @@ from hub.sources.mirror import Notice
 from hub.sources.poller import Pace
 from hub.store import Store
 from hub.streams import Fence
+from hub.supply.git import Warehouse
+from hub.supply.pins import Pins
 from hub.suspicion import Suspicion
 from hub.sweeper import Sweeper
 from hub.view import View
@@ -227,6 +231,10 @@ class Hub:
         unknown = [name for name, each in facts.items() if each.get("apis", "") not in self.view.apis]
         return facts | {name: {k: v for k, v in facts[name].items() if k != "apis"} for name in unknown}
 
+    def served_apis(self, digest: str) -> tuple[str, ...]:
+        """The APIs that a cluster serves, by the digest that its facts name."""
+        return self.view.apis.get(digest, ())
+
     def _units(self, application: str) -> Mapping[UnitKey, Any]:
         return self._lead.publisher.of_application(application) if self._lead is not None else {}
 
@@ -313,8 +321,11 @@ class _Lead:
         )
         self.fleet = FleetLoop(
             FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
-            self.repositories,
-            Renderer(pool).render,
+            Pins(self.repositories, clock),
+            Warehouse(self.charts, settings.render.kustomize_remotes),
+            Renderer(
+                pool, Templates(pool), hub.served_apis, Programs(kustomize=settings.render.kustomize_binary)
+            ).render,
             self.applications,
             hub.view_facts,
             self.shelf.fleet_changed,

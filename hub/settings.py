@@ -110,6 +110,12 @@ class RenderSettings(Section):
     """Seconds for one variant of one application. Default 60; a chart with 800 documents takes 0.02."""
     memory: int = Field(default=1024, ge=64)
     """MiB of address space for one worker. Default 1024: ten times what a large chart needs."""
+    kustomize_binary: str = ""
+    """The program that builds kustomizations: kustomize or kubectl, a path or a name on PATH. Default: kustomize, else
+    kubectl."""
+    kustomize_remotes: tuple[str, ...] = ()
+    """Addresses outside their repository that kustomizations may name, by prefix (`github.com/team`). They are had
+    through the hub's own mirrors. Default none: what a build reads is in the repository."""
 
 
 class TelemetrySettings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from hub.cli.output import Output, counted, emit, to_yaml
 from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
 
 if TYPE_CHECKING:
-    from hub.cli.worktree import Worktree
+    from hub.cli.supplies import DiskRenderer
     from hub.domain.documents import Application
     from hub.domain.fleet import FleetModel
     from hub.domain.variants import Variant
@@ -36,12 +37,12 @@ def validate(path: Repository = Path(), output: Format = Output.TABLE) -> None:
     """  # noqa: D301 - \b keeps the lines of an example apart
     from shared.messages import to_json
 
-    tree, fleet = _load(path, "")
-    problems = [*fleet.problems]
     owners: dict[tuple[str, tuple[str, ...]], str] = {}
-    for name in sorted(fleet.applications):
-        found = _check(tree, fleet, fleet.applications[name], owners)
-        problems = list(dict.fromkeys([*problems, *found]))
+    with _loaded(path, "") as (renderer, fleet):
+        problems = [*fleet.problems]
+        for name in sorted(fleet.applications):
+            found = _check(renderer, fleet, fleet.applications[name], owners)
+            problems = list(dict.fromkeys([*problems, *found]))
     errors = sum(problem.severity == "error" for problem in problems)
 
     def people() -> Iterator[str]:
@@ -71,20 +72,19 @@ def render(
     yardarm render . --cluster prod-eu-1
     yardarm render . --cluster prod-eu-1 --app web | kubectl diff -n shop -f -
     """  # noqa: D301 - \b keeps the lines of an example apart
-    tree, fleet = _load(path, cluster)
-    if cluster not in fleet.clusters:
-        known = ", ".join(sorted(fleet.clusters)) or "none"
-        usage(f"there is no cluster {cluster!r} in {path}; there are: {known}")
-    if app is not None and app not in fleet.applications:
-        known = ", ".join(sorted(fleet.applications)) or "none"
-        usage(f"there is no application {app!r} in {path}; there are: {known}")
-    wanted = [fleet.applications[name] for name in sorted(fleet.applications) if app in (None, name)]
     objects: list[bytes] = []
     problems: list[Problem] = []
-    for application in wanted:
-        made, found = _render_for(tree, fleet, application, cluster)
-        objects += made
-        problems += found
+    with _loaded(path, cluster) as (renderer, fleet):
+        if cluster not in fleet.clusters:
+            known = ", ".join(sorted(fleet.clusters)) or "none"
+            usage(f"there is no cluster {cluster!r} in {path}; there are: {known}")
+        if app is not None and app not in fleet.applications:
+            known = ", ".join(sorted(fleet.applications)) or "none"
+            usage(f"there is no application {app!r} in {path}; there are: {known}")
+        for application in [fleet.applications[name] for name in sorted(fleet.applications) if app in (None, name)]:
+            made, found = _render_for(renderer, fleet, application, cluster)
+            objects += made
+            problems += found
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     if any(problem.severity == "error" for problem in problems):
@@ -104,20 +104,23 @@ def schema() -> None:
     sys.stdout.write(json.dumps(generated(), indent=2) + "\n")
 
 
-def _load(path: Path, cluster: str) -> tuple[Worktree, FleetModel]:
-    """The tree and its fleet; a repository without Cluster documents gets one that is called `cluster`."""
+@contextlib.contextmanager
+def _loaded(path: Path, cluster: str) -> Iterator[tuple[DiskRenderer, FleetModel]]:
+    """The folder's fleet, and who renders it; without Cluster documents it gets one that is called `cluster`."""
+    from hub.cli.supplies import DiskRenderer
     from hub.cli.worktree import Worktree
     from hub.domain.fleet import cluster_document, with_clusters
 
     tree = Worktree(path)
     fleet = tree.fleet()
-    if fleet.clusters or not (cluster or fleet.applications):
-        return tree, fleet
-    return tree, with_clusters(fleet, [cluster_document(cluster or "any", {})])
+    if not fleet.clusters and (cluster or fleet.applications):
+        fleet = with_clusters(fleet, [cluster_document(cluster or "any", {})])
+    with DiskRenderer(tree) as renderer:
+        yield renderer, fleet
 
 
 def _check(
-    tree: Worktree, fleet: FleetModel, application: Application, owners: dict[tuple[str, tuple[str, ...]], str]
+    renderer: DiskRenderer, fleet: FleetModel, application: Application, owners: dict[tuple[str, tuple[str, ...]], str]
 ) -> Iterator[Problem]:
     """What is wrong with an application's manifests, on whatever cluster; equal variants are rendered once.
 
@@ -133,7 +136,7 @@ def _check(
         if inputs.digest not in seen:
             seen[inputs.digest] = ()
             try:
-                rendered = _rendered(tree, inputs)
+                rendered = _rendered(renderer, inputs)
             except RenderError as error:
                 yield from error.problems
                 continue
@@ -154,7 +157,7 @@ def _claimed(ref: ObjectRef, owner: str, fleet: FleetModel, application: Applica
 
 
 def _render_for(
-    tree: Worktree, fleet: FleetModel, application: Application, cluster: str
+    renderer: DiskRenderer, fleet: FleetModel, application: Application, cluster: str
 ) -> tuple[list[bytes], list[Problem]]:
     from hub.domain.placement import place
     from hub.domain.variants import variant
@@ -165,7 +168,7 @@ def _render_for(
     if cluster not in place(application, fleet, {}).selected:
         return [], [Problem("warning", f"{name} is not placed on {cluster}", fleet.place("Application", name))]
     try:
-        rendered = _rendered(tree, variant(application, cluster, fleet))
+        rendered = _rendered(renderer, variant(application, cluster, fleet))
     except RenderError as error:
         return [], list(error.problems)
     if rendered is None:
@@ -173,27 +176,19 @@ def _render_for(
     return list(rendered.lines), list(rendered.warnings)
 
 
-def _rendered(tree: Worktree, variant: Variant) -> Rendered | None:
-    """The render of a variant, None when a source of it is not this repository.
+def _rendered(renderer: DiskRenderer, variant: Variant) -> Rendered | None:
+    """The render of a variant, None when a source of it is a repository elsewhere.
 
     Raises:
         RenderError: it does not render.
     """
-    import asyncio
+    from hub.cli.supplies import is_here
+    from hub.supply.pinned import key_of
 
-    from hub.cli.supplies import DiskSupplies, InProcess
-    from hub.render.job import RenderError
-    from hub.render.renderer import Renderer
-    from shared.errors import DocumentError
-    from shared.model import Problem
-
-    inputs = variant.inputs
-    if any(part.source.repo != "." for part in inputs.blend.parts):
+    keys = [key_of(part) for part in variant.inputs.blend.parts]
+    if not all(key is None or is_here(key) for key in keys):
         return None
-    try:
-        return asyncio.run(Renderer(InProcess()).render(inputs, DiskSupplies(tree)))
-    except DocumentError as error:
-        raise RenderError((Problem("error", error.message, error.place, error.hint, inputs.application),)) from None
+    return renderer.render(variant.inputs)
 
 
 def _print(objects: list[bytes], output: Output) -> None:

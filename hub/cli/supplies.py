@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from hub.render.programs import Programs
+from hub.render.renderer import Renderer
+from hub.render.templates import Templates
 from hub.render.worker import perform
+from hub.sources.memo import Memo
 from hub.supply.local import Looker
+from hub.supply.pinned import Supplies
 from shared.errors import DocumentError
 from shared.model import Problem
 
@@ -14,11 +20,48 @@ if TYPE_CHECKING:
 
     from hub.domain.blending import Part
     from hub.domain.tree import Tree
+    from hub.domain.variants import Inputs
     from hub.render.job import PlainJob, Rendered, Templated, TemplateJob
+    from hub.render.kustomize.gathering import Fetched
+    from hub.render.kustomize.remote import Remote, RemoteFile
     from hub.supply.local import Local
-    from hub.supply.pinned import Key
+    from hub.supply.pinned import Charts, Key
 
 T = TypeVar("T")
+
+
+class DiskRenderer:
+    """Renders applications whose files are in one folder; charts are fetched, and kept in `charts`.
+
+    `with DiskRenderer(tree) as renderer: renderer.render(inputs)`
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._runner = asyncio.Runner()
+        web = Web(Egress(), lambda _host: ChartAccess())
+        self._charts = Charts(charts_cache(), web, Pace(), lambda: None, Clock())
+        self._supplies = Supplies(DiskTrees(tree), self._charts, Memo(1000))
+        workers = InProcess()
+        self._renderer = Renderer(workers, Templates(workers), _no_apis, Programs())
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._charts.close())
+        self._runner.__exit__(kind, error, trace)
+
+    def render(self, inputs: Inputs) -> Rendered:
+        """All objects of an application for one variant.
+
+        Raises:
+            RenderError: something is wrong with what people wrote.
+            Unavailable: a chart cannot be fetched.
+        """
+        return self._runner.run(self._renderer.render(inputs, self._supplies))
 
 
 class DiskTrees:
@@ -31,7 +74,7 @@ class DiskTrees:
     async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
         """See `hub.supply.pinned.Trees`."""
         if not is_here(key):
-            return dict.fromkeys(parts, Problem("warning", _elsewhere(key)))
+            return dict.fromkeys(parts, Problem("error", _elsewhere(key)))
         return {footing: self._looker.look(self._tree, part) for footing, part in parts.items()}
 
     async def read(self, key: Key, call: Callable[[Tree], T]) -> T:
@@ -39,6 +82,10 @@ class DiskTrees:
         if not is_here(key):
             raise DocumentError(_elsewhere(key))
         return call(self._tree)
+
+    async def fetch(self, remote: Remote | RemoteFile) -> Fetched:  # noqa: ARG002 - all alike
+        """See `hub.supply.pinned.Trees`."""
+        raise DocumentError("what is outside the repository is fetched by the hub only")
 
 
 class InProcess:
@@ -61,3 +108,7 @@ def is_here(key: Key) -> bool:
 def _elsewhere(key: Key) -> str:
     repo, ref = key
     return f"{repo}{f' at {ref}' if ref else ''} is elsewhere, which only the hub fetches"
+
+
+def _no_apis(_digest: str) -> tuple[str, ...]:
+    return ()

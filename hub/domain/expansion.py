@@ -13,7 +13,7 @@ for the text `${x}`. A default may hold references of its own. What else stands 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -99,23 +99,26 @@ Expand = Callable[[str], str]
 """Puts in the references that stand in an argument."""
 
 
+_CASES: Mapping[str, Expand] = {
+    "^": lambda value: value[:1].upper() + value[1:],
+    "^^": str.upper,
+    ",": lambda value: value[:1].lower() + value[1:],
+    ",,": str.lower,
+}
+
+
 def value_of(reference: Reference, value: str, expand: Expand) -> str:
     """What a reference comes to, given the variable's value."""
     operator, argument = reference.operator, reference.argument
     if operator in DEFAULTS:
         return value or expand(argument)
+    if operator in _CASES:
+        return _CASES[operator](value)
     match operator:
         case "":
             return value
         case "length":
             return str(len(value))
-        case "^" | ",":
-            change = str.upper if operator == "^" else str.lower
-            return change(value[:1]) + value[1:]
-        case "^^":
-            return value.upper()
-        case ",,":
-            return value.lower()
         case ":":
             return _slice(value, argument)
         case "#" | "##" | "%" | "%%":

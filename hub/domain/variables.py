@@ -3,8 +3,8 @@
 The rule that lets repositories written for other tools work unchanged: only names that some document of the fleet
 defines are ours. `${HOME}` in a script is nobody's variable and stays as it is; it gets a warning only when it looks
 like a slip of the pen. `${domain}` is replaced; where another cluster defines it but this one does not, it is an error,
-or the default of `${domain:-example.com}` (which, as in shells, also stands in for an empty value). The other forms that
-shells know (`${domain^^}`, `${domain#*.}`, …) are those of `hub.domain.expansion`. `$${domain}` is written out as
+or the default of `${domain:-example.com}` (which, as in shells, also stands in for an empty value). The other forms
+that shells know (`${domain^^}`, `${domain#*.}`, …) are those of `hub.domain.expansion`. `$${domain}` is written out as
 `${domain}`.
 
 Variables are put into decoded strings, so that a value cannot change the structure. A value written without quotes that

@@ -38,9 +38,9 @@ from hub.metrics import Metrics
 from hub.publisher import Cause
 from hub.sources.scan import FleetScanner
 from hub.sources.urls import redact
-from hub.supply.git import Origin, Warehouse
-from hub.supply.pinned import Key, Supplies, key_of
-from hub.supply.pins import Pins
+from hub.supply.git import Warehouse
+from hub.supply.pinned import Supplies, key_of
+from hub.supply.pins import FLEET, Moment, Origin, Pins
 from shared.errors import YardarmError
 from shared.model import Place, Problem
 from shared.tasks import Clock
@@ -49,9 +49,6 @@ log = logging.getLogger(__name__)
 
 SOURCES_INTERVAL = 2.0
 """Seconds between looks at whether sources have failed."""
-
-FLEET = "."
-"""What applications call the fleet repository."""
 
 
 class Downstream(Protocol):
@@ -91,8 +88,7 @@ class _Look:
     """What one look at everything found, before it is handed on."""
 
     model: FleetModel
-    fleet: Origin
-    origins: dict[Key, Origin | Problem]
+    moment: Moment
     supplies: Supplies
 
 
@@ -187,8 +183,8 @@ class FleetLoop:
         if model is None:
             return
         self.model, self._commit = model, found.commit
-        origins: dict[Key, Origin | Problem] = {(self._source.repo, ""): found, (FLEET, ""): found}
-        look = _Look(model, found, origins, self._warehouse.supplies(origins))
+        moment = Moment(self._pins, self._source.repo, found)
+        look = _Look(model, moment, self._warehouse.supplies(moment))
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
         self._let_go(look, found, renamed)
@@ -224,9 +220,6 @@ class FleetLoop:
             self._shape = (look.model, _shape(look.model))
         shape = self._shape[1]
         parts = {name: self._parts_of(application) for name, application in look.model.applications.items()}
-        for key in {key_of(part) for each in parts.values() for part in each} - {None}:
-            if key is not None and key not in look.origins:
-                look.origins[key] = await self._pins.origin(*key)
         await look.supplies.prepare(part for each in parts.values() for part in each)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
@@ -260,14 +253,14 @@ class FleetLoop:
         source = self._parts_of(application)[0].source
         if source.chart:
             return SourceInfo(source.repo, chart=source.chart, version=source.version)
-        origin = look.origins[source.repo, source.ref]
+        origin = look.moment.origins[source.repo, source.ref]
         repo = self._source.repo if source.repo == FLEET else source.repo
         return SourceInfo(origin.mirror.name if isinstance(origin, Origin) else repo, source.ref, source.path)
 
     def _origin_of(self, look: _Look, application: Application) -> Origin | Problem:
         """The commit that its revisions are named after: that of its own repository, or that of the fleet's."""
         key = key_of(self._parts_of(application)[0])
-        return look.fleet if key is None else look.origins[key]
+        return look.moment.fleet if key is None else look.moment.origins[key]
 
     def _parts_of(self, application: Application) -> tuple[Part, ...]:
         """The parts it may have; worked out once for each version of its document."""

@@ -1,7 +1,7 @@
 """From an application's inputs to its objects, in two steps.
 
-The template step turns charts and kustomizations into YAML files; it is done once for all clusters that agree in what it
-depends on. The object step, once per variant, turns files into objects, with patches, images, replicas and variables.
+The template step turns charts and kustomizations into YAML files; it is done once for all clusters that agree in what
+it depends on. The object step, once per variant, turns files into objects: patches, images, replicas, variables.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from hub.render.job import (
     TemplateJob,
 )
 from hub.render.parts import ChartFiles, KustomizeFiles, PlainFiles, Supplies
+from hub.render.programs import Programs
 from hub.render.templates import Templates
 from shared.errors import DocumentError
 from shared.model import Problem
@@ -49,14 +50,6 @@ class Worker(Protocol):
         Raises:
             RenderError: the input is refused.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """What is used for template steps. An empty `helm` is the library; `kustomize` is a command, empty for none."""
-
-    helm: str = ""
-    kustomize: tuple[str, ...] = ()
 
 
 @dataclass
@@ -121,7 +114,7 @@ class Renderer:
         lenders = {name for name, _ in map(lender, part.value_files) if name}
         lent = [(await supplies.reading(each)).content.key for each in inputs.blend.parts if each.name in lenders]
         if reading.way == "kustomize":
-            what: list[object] = [part.footing, reading.content.key, self._programs.kustomize]
+            what: list[object] = [part.footing, reading.content.key, (await self._programs.kustomize()).version]
         else:
             able = inputs.capabilities if reading.content.capabilities else None
             what = [
@@ -132,7 +125,7 @@ class Renderer:
         async def job() -> TemplateJob:
             materials = await supplies.materials(part)
             if isinstance(materials, KustomizeFiles):
-                return self._kustomize_job(inputs, part, materials)
+                return await self._kustomize_job(inputs, part, materials)
             if isinstance(materials, ChartFiles):
                 files = await _value_files(inputs, part, materials, supplies)
                 return self._helm_job(inputs, part, materials, files, values)
@@ -164,13 +157,13 @@ class Renderer:
             program=self._programs.helm,
         )
 
-    def _kustomize_job(self, inputs: Inputs, part: Part, found: KustomizeFiles) -> KustomizeJob:
+    async def _kustomize_job(self, inputs: Inputs, part: Part, found: KustomizeFiles) -> KustomizeJob:
         return KustomizeJob(
             application=inputs.application,
             path=found.path,
             files=found.files,
             kustomizations=found.kustomizations,
-            command=self._programs.kustomize,
+            command=(await self._programs.kustomize()).command,
             additions=_additions(part.render.kustomize or Kustomize(), inputs.application),
             remotes=found.remotes,
             outside=found.outside,
@@ -188,10 +181,7 @@ async def _value_files(inputs: Inputs, part: Part, chart: ChartFiles, supplies: 
     found: list[File] = []
     for text in part.value_files:
         name, path = lender(text)
-        if name:
-            data = (await _lent(inputs, name, text, supplies)).get(path)
-        else:
-            data = chart.own.get(text)
+        data = (await _lent(inputs, name, text, supplies)).get(path) if name else chart.own.get(text)
         if data is not None:
             found.append(File(text, data, path if name else text))
         elif not optional:
@@ -244,9 +234,7 @@ def _objects_job(inputs: Inputs, gathered: _Gathered) -> PlainJob:
 
 def _patches(patches: Iterable[written.Patch], origin: str) -> tuple[Patch, ...]:
     return tuple(
-        Patch(
-            each.patch, Target(**each.target.model_dump()) if each.target is not None else None, f"{origin} {number}"
-        )
+        Patch(each.patch, Target(**each.target.model_dump()) if each.target is not None else None, f"{origin} {number}")
         for number, each in enumerate(patches, 1)
     )
 

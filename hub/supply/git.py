@@ -1,15 +1,16 @@
-"""Repositories pinned for one look at the fleet, and what is remembered of them from look to look."""
+"""Repositories for one look at the fleet, and what is remembered of them from look to look."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from hub.domain.blending import Part
-from hub.domain.records import Commit, PathTimes
 from hub.domain.tree import Tree
 from hub.render.helm.traits import Traits
+from hub.render.kustomize.closure import Memory
+from hub.render.kustomize.gathering import Fetched, from_tree
+from hub.render.kustomize.remote import Remote, RemoteFile
 from hub.sources.kept import Kept
 from hub.sources.memo import Memo
 from hub.sources.mirror import Mirror
@@ -17,21 +18,13 @@ from hub.sources.objects import Objects
 from hub.sources.tree import GitTree
 from hub.supply.local import Local, Looker
 from hub.supply.pinned import Charts, Key, Supplies
+from hub.supply.pins import Moment, Origin
 from shared.errors import DocumentError
 from shared.model import Problem
 
 T = TypeVar("T")
+
 Look = Callable[[Objects], dict[str, Local | Problem]]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A commit of a repository that applications come from."""
-
-    mirror: Mirror
-    commit: Commit
-    traceparent: str
-    times: PathTimes
 
 
 class Warehouse:
@@ -42,12 +35,14 @@ class Warehouse:
         self._charts = charts
         self._remotes = tuple(remotes)
         self._lookers: dict[Mirror, Looker] = {}
+        self._memories: dict[Mirror, Memory] = {}
         self._kept: dict[Key, Kept[Local | Problem]] = {}
         self._traits: Memo[Traits] = Memo(20_000)
+        self._fetched: Memo[Fetched] = Memo(1000)
 
-    def supplies(self, origins: Mapping[Key, Origin | Problem]) -> Supplies:
-        """The supplies as of now. `origins` may get more before they are asked for, not afterwards."""
-        return Supplies(_Trees(self, origins), self._charts, self._traits)
+    def supplies(self, moment: Moment) -> Supplies:
+        """The supplies as of that moment."""
+        return Supplies(_Trees(self, moment), self._charts, self._traits)
 
     def look(self, key: Key, origin: Origin, parts: Mapping[str, Part]) -> Look:
         """The work for a repository's thread: what is found of `parts`, given and returned by footing."""
@@ -63,23 +58,45 @@ class Warehouse:
 
         return work
 
+    async def fetch(self, remote: Remote, origin: Origin) -> Fetched:
+        """What a kustomization names by `remote`, in its repository at a commit."""
+        sha = origin.commit.sha
+        name = f"{sha} {remote.text}"
+        known = self._fetched.get(name)
+        if known is None:
+            memory = self._memories.setdefault(origin.mirror, Memory())
+            known = await origin.mirror.read(
+                lambda objects: from_tree(remote, GitTree(objects, sha), sha, memory, self._remotes)
+            )
+            self._fetched.put(name, known)
+        return known
+
 
 class _Trees:
     """See `hub.supply.pinned.Trees`."""
 
-    def __init__(self, warehouse: Warehouse, origins: Mapping[Key, Origin | Problem]) -> None:
+    def __init__(self, warehouse: Warehouse, moment: Moment) -> None:
         self._warehouse = warehouse
-        self._origins = origins
+        self._moment = moment
 
     async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
-        origin = self._origins.get(key)
-        if isinstance(origin, Origin):
-            return await origin.mirror.read(self._warehouse.look(key, origin, parts))
-        return dict.fromkeys(parts, origin or Problem("error", f"{key[0]} is not known"))
+        origin = await self._moment.origin(key)
+        if isinstance(origin, Problem):
+            return dict.fromkeys(parts, origin)
+        return await origin.mirror.read(self._warehouse.look(key, origin, parts))
 
     async def read(self, key: Key, call: Callable[[Tree], T]) -> T:
-        origin = self._origins.get(key)
-        if not isinstance(origin, Origin):
-            raise DocumentError(origin.message if origin is not None else f"{key[0]} is not known")
+        origin = await self._moment.origin(key)
+        if isinstance(origin, Problem):
+            raise DocumentError(origin.message, origin.place, origin.hint)
         sha = origin.commit.sha
         return await origin.mirror.read(lambda objects: call(GitTree(objects, sha)))
+
+    async def fetch(self, remote: Remote | RemoteFile) -> Fetched:
+        if isinstance(remote, RemoteFile):
+            message = "a file that is had over http may be another one each time"
+            raise DocumentError(message, hint="copy it into the repository, or name it in its Git repository")
+        origin = await self._moment.origin((remote.repo, remote.ref))
+        if isinstance(origin, Problem):
+            raise DocumentError(origin.message, origin.place, origin.hint)
+        return await self._warehouse.fetch(remote, origin)

@@ -7,7 +7,7 @@ and kustomizations may name what is elsewhere; that is noted here and had by oth
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hub.domain.blending import Part, digest_of, lender
 from hub.domain.tree import Tree
@@ -25,15 +25,15 @@ from shared.model import Place, Problem
 class Local:
     """What was found; `key` changes when any of it does.
 
-    `own` are (what the document calls it, its path) of value files. A chart has a `layout` and `traits`, a kustomization
-    a `closure`.
+    `own` are (what the document calls it, its path) of value files. A chart has a `layout` and `traits`, a
+    kustomization a `closure`.
     """
 
     way: Way
     key: str
     own: tuple[tuple[str, str], ...] = ()
     layout: Layout | None = None
-    traits: Traits = Traits()
+    traits: Traits = field(default_factory=Traits)
     closure: Closure | None = None
 
 

@@ -18,7 +18,8 @@ from hub.render.footprint import read_files
 from hub.render.helm.archive import unpack, unpack_deep
 from hub.render.helm.layout import assemble
 from hub.render.helm.traits import Traits, traits_of, traits_of_texts
-from hub.render.kustomize.closure import Closure
+from hub.render.kustomize.gathering import Fetched, Gathered, gather
+from hub.render.kustomize.remote import Remote, RemoteFile
 from hub.render.parts import ChartFiles, KustomizeFiles, LentFiles, Materials, PlainFiles, Reading
 from hub.sources.memo import Memo
 from hub.supply.local import Local, lent_files, plain_files
@@ -60,6 +61,9 @@ class Trees(Protocol):
             Unavailable: it cannot be read now.
         """
 
+    async def fetch(self, remote: Remote | RemoteFile) -> Fetched:
+        """What a kustomization names outside its repository; see `hub.render.kustomize.gathering.Fetch`."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -69,6 +73,7 @@ class _Found:
     local: Local | None = None
     chart: ResolvedChart | None = None
     dependencies: tuple[ResolvedChart, ...] = ()
+    kustomization: Gathered | None = None
 
     @property
     def is_chart(self) -> bool:
@@ -125,8 +130,8 @@ class Supplies:
         local = found.local
         if local is None or found.is_chart:
             return await self._chart(part, found)
-        if local.closure is not None:
-            return await self._kustomization(part, local.closure)
+        if found.kustomization is not None:
+            return await self._kustomization(part, found.kustomization)
         if local.way == "files":
             return LentFiles(await self._read(part, lambda tree: lent_files(tree, part)))
         return await self._read(part, lambda tree: _plain(tree, part))
@@ -156,6 +161,9 @@ class Supplies:
         return _Found(digest_of([chart.digest, own]) if own else chart.digest, chart=chart)
 
     async def _with_elsewhere(self, local: Local) -> _Found:
+        if local.closure is not None:
+            gathered = await gather(local.closure, (), (), self._trees.fetch)
+            return _Found(digest_of([local.key, gathered.key]), local, kustomization=gathered)
         if local.layout is None or not local.layout.remote:
             return _Found(local.key, local)
         charts = tuple([await self._resolve(remote.wanted) for remote in local.layout.remote])
@@ -187,25 +195,26 @@ class Supplies:
             for remote, chart in zip(layout.remote, found.dependencies, strict=True)
         }
 
-        def gather(tree: Tree) -> ChartFiles:
+        def collect(tree: Tree) -> ChartFiles:
             own = {text: tree.read(path) for text, path in own_files}
             return ChartFiles(layout.name, assemble(tree, layout, fetched), own, lent_files(tree, part))
 
-        return await self._read(part, gather)
+        return await self._read(part, collect)
 
-    async def _kustomization(self, part: Part, closure: Closure) -> KustomizeFiles:
-        def gather(tree: Tree) -> KustomizeFiles:
-            files, problems = read_files(tree, closure.footprint.paths)
+    async def _kustomization(self, part: Part, found: Gathered) -> KustomizeFiles:
+        def collect(tree: Tree) -> KustomizeFiles:
+            files, problems = read_files(tree, found.closure.footprint.paths)
             return KustomizeFiles(
-                path=closure.root,
+                path=found.closure.root,
                 files=files,
-                kustomizations=closure.kustomizations,
-                outside=closure.outside,
-                problems=(*closure.footprint.problems, *problems),
+                kustomizations=found.closure.kustomizations,
+                remotes=found.remotes,
+                outside=found.outside,
+                problems=(*found.problems, *problems),
                 lent=lent_files(tree, part),
             )
 
-        return await self._read(part, gather)
+        return await self._read(part, collect)
 
     async def _read(self, part: Part, call: Callable[[Tree], T]) -> T:
         return await self._trees.read((part.source.repo, part.source.ref), call)

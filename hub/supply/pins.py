@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hub.domain.records import Commit, PathTimes
 from hub.repositories import Repositories
-from hub.supply.git import Origin
+from hub.sources.mirror import Mirror
+from hub.supply.pinned import Key
 from shared import telemetry
 from shared.errors import DocumentError, Unavailable
 from shared.model import Problem
 from shared.tasks import Clock
 
 log = logging.getLogger(__name__)
+
+FLEET = "."
+"""What applications call the fleet repository."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A commit of a repository that applications come from."""
+
+    mirror: Mirror
+    commit: Commit
+    traceparent: str
+    times: PathTimes
 
 
 class Pins:
@@ -56,3 +72,29 @@ class Pins:
             self._seen[commit.sha] = known
             log.info("commit", extra={"commit": commit.sha, "repo": repo, "trace": telemetry.trace_id(known[0])})
         return known
+
+
+class Moment:
+    """The commits of all repositories for one look at the fleet.
+
+    Each is the one that counted when it was first asked for, whatever moves meanwhile.
+    """
+
+    def __init__(self, pins: Pins, repo: str, fleet: Origin) -> None:
+        """`fleet` is the commit of the fleet repository, whose address is `repo`."""
+        self._pins = pins
+        self._repo = repo
+        self.fleet = fleet
+        self._origins: dict[Key, Origin | Problem] = {(repo, ""): fleet, (FLEET, ""): fleet}
+
+    async def origin(self, key: Key) -> Origin | Problem:
+        """The commit of a repository and ref, or why there is none."""
+        if key not in self._origins:
+            repo, ref = key
+            self._origins[key] = await self._pins.origin(self._repo if repo == FLEET else repo, ref)
+        return self._origins[key]
+
+    @property
+    def origins(self) -> Mapping[Key, Origin | Problem]:
+        """Those that were asked for."""
+        return self._origins

@@ -1,0 +1,30 @@
+"""Charts as the hub has them: watched, so that an answer is there at once and a good one stays."""
+
+from __future__ import annotations
+
+from hub.domain.charts import ResolvedChart, Wanted
+from hub.sources.charts.charts import Charts
+from shared.errors import Unavailable
+
+
+class WatchedCharts:
+    """See `hub.supply.pinned.Charts`."""
+
+    def __init__(self, charts: Charts) -> None:
+        self._charts = charts
+
+    async def resolve(self, wanted: Wanted) -> ResolvedChart:
+        """The chart that is meant as of the last look at its repository; it is watched from now on.
+
+        Raises:
+            DocumentError: the repository's address or the chart's name cannot be one.
+            Unavailable: its repository has not been read yet, or has no such chart.
+        """
+        watched = await self._charts.watch(wanted)
+        if watched.resolved is None:
+            raise Unavailable(watched.error or f"{wanted} has not been looked at yet")
+        return watched.resolved
+
+    async def archive(self, chart: ResolvedChart) -> bytes:
+        """See `hub.supply.pinned.Charts`."""
+        return await self._charts.archive(chart)
