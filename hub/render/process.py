@@ -85,6 +85,10 @@ class Worker(Generic[R]):
             await self._kill()
             message = f"rendering took longer than {self._limits.timeout:g} s and was stopped"
             raise _failure(job, message, transient=isinstance(job, PlainJob)) from None
+        except OverflowError as error:
+            await self._kill()
+            message = f"what it renders to is larger than {self._limits.reply_bytes // 1024**2} MiB"
+            raise _failure(job, message, transient=False) from error
         except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError):
             raise await self._ended(job) from None
         except BaseException:
@@ -155,7 +159,7 @@ class Worker(Generic[R]):
         await process.stdin.drain()
         size = length(await self._read(process, HEADER))
         if size > self._limits.reply_bytes:
-            raise BrokenPipeError
+            raise OverflowError(size)
         body = await self._read(process, size)
         return self._decoder.decode(body) if size < _SMALL else await asyncio.to_thread(self._decoder.decode, body)
 

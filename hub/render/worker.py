@@ -14,6 +14,7 @@ from typing import BinaryIO, overload
 
 import msgspec
 
+from hub.render.confinement import without_network
 from hub.render.job import HelmJob, Job, KustomizeJob, PlainJob, Rendered, RenderError, Result, Templated, TemplateJob
 from hub.render.plain import render
 from shared.model import Problem, Value
@@ -97,10 +98,11 @@ def serve(requests: BinaryIO, replies: BinaryIO, timeout: float) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """`worker BYTES SECONDS`: serve with at most that much address space, and time per job."""
+    """`worker BYTES SECONDS`: serve with at most that much address space, and time per job, and without network."""
     limit, timeout = int(arguments[0]), float(arguments[1])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    without_network()
     serve(sys.stdin.buffer, sys.stdout.buffer, timeout)
 
 

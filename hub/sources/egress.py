@@ -33,7 +33,7 @@ async def permitted(egress: Egress, host: str, port: int, family: int = socket.A
     return result
 
 
-def session(egress: Egress) -> aiohttp.ClientSession:
+def session(egress: Egress, *, auto_decompress: bool = True) -> aiohttp.ClientSession:
     """A session that connects to nothing the policy refuses: names, addresses and redirects alike."""
     connector = aiohttp.TCPConnector(resolver=_Resolver(egress), use_dns_cache=False)
 
@@ -42,7 +42,9 @@ def session(egress: Egress) -> aiohttp.ClientSession:
         _check_literal(egress, request.url.host or "", request.url.port or 0)
         return await handler(request)
 
-    return aiohttp.ClientSession(connector=connector, middlewares=(guard,), trust_env=False)
+    return aiohttp.ClientSession(
+        connector=connector, middlewares=(guard,), trust_env=False, auto_decompress=auto_decompress
+    )
 
 
 def _check_literal(egress: Egress, host: str, port: int) -> None:

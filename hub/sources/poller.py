@@ -11,30 +11,45 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol, Self, TypeVar
 
 from hub.sources import urls
-from hub.sources.mirror import Tips
+from hub.sources.mirror import Notice
 from hub.sources.webhooks import Delivery
 from shared.errors import YardarmError
 from shared.tasks import Backoff, Clock
 
 log = logging.getLogger(__name__)
 
-OnChange = Callable[[str, Tips | None, Tips], Awaitable[None]]
-"""Called with the address as given to `watch`, the tips told of last (None at first), and the new ones.
+
+class State(Protocol):
+    """What a look at a repository finds: a mirror's tips, a chart repository's versions."""
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What a person should hear of."""
+
+    def same_as(self, other: Self | None) -> bool:
+        """Whether nothing that anybody uses has moved."""
+
+
+S = TypeVar("S", bound=State)
+S_co = TypeVar("S_co", bound=State, covariant=True)
+
+OnChange = Callable[[str, S | None, S], Awaitable[None]]
+"""Called with the address as given to `watch`, the state told of last (None at first), and the new one.
 
 It is also called when nothing moved but `new.notices` has something to say. When it raises, the change is not taken as
 told: it is called again with the same `old` after a while.
 """
 
 
-class Fetches(Protocol):
+class Fetches(Protocol[S_co]):
     """What the poller needs of a mirror."""
 
     name: str
 
-    async def fetch(self) -> Tips:
+    async def fetch(self) -> S_co:
         """Ask the remote; raises `shared.errors.Unavailable`."""
         ...
 
@@ -54,14 +69,14 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceStatus:
+class SourceStatus(Generic[S]):
     """What is known of a repository. Times are unix seconds, 0 for never.
 
-    While `error` is set, `tips` are the last good ones and `error_since` says since when they may be out of date.
+    While `error` is set, `state` is the last good one and `error_since` says since when it may be out of date.
     """
 
     name: str
-    tips: Tips | None = None
+    state: S | None = None
     checked_at: float = 0.0
     changed_at: float = 0.0
     error: str = ""
@@ -70,31 +85,31 @@ class SourceStatus:
 
 
 @dataclass(slots=True)
-class _Watched:
+class _Watched(Generic[S]):
     address: str
-    mirror: Fetches
-    status: SourceStatus
+    mirror: Fetches[S]
+    status: SourceStatus[S]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    told: Tips | None = None
+    told: S | None = None
     task: asyncio.Task[None] | None = None
 
 
-class Poller:
+class Poller(Generic[S]):
     """See the module. `run` is a task for the hub's TaskGroup; `watch` and `forget` may be called before and during."""
 
-    def __init__(self, clock: Clock, on_change: OnChange, pace: Pace | None = None) -> None:
+    def __init__(self, clock: Clock, on_change: OnChange[S], pace: Pace | None = None) -> None:
         self._clock = clock
         self._on_change = on_change
         self._pace = pace or Pace()
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _Watched[S]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._slots = asyncio.Semaphore(self._pace.concurrent)
 
-    def watch(self, address: str, mirror: Fetches, known: Tips | None = None) -> None:
-        """Look at a repository from now on, first at once. `known` are tips that were told of before (a restart)."""
+    def watch(self, address: str, mirror: Fetches[S], known: S | None = None) -> None:
+        """Look at a repository from now on, first at once. `known` was told of before (a restart)."""
         if address in self._watched:
             return
-        watched = _Watched(address, mirror, SourceStatus(mirror.name, tips=known), told=known)
+        watched = _Watched(address, mirror, SourceStatus(mirror.name, known), told=known)
         self._watched[address] = watched
         if self._group is not None:
             watched.task = self._group.create_task(self._follow(watched), name=f"poll {mirror.name}")
@@ -107,13 +122,16 @@ class Poller:
 
     def wake(self, address: str) -> bool:
         """Look at a repository at once; whether it is one that is watched (in whatever form the address is written)."""
-        return self._wake(lambda watched: urls.normalise(watched.address) == urls.normalise(address)) > 0
+        key = urls.normalise(address)
+        return (
+            self._wake(lambda each: each.address == address or (key != "" and urls.normalise(each.address) == key)) > 0
+        )
 
     def deliver(self, delivery: Delivery) -> int:
         """Look at once at the repositories a webhook speaks of; how many there are. 0: none is watched here."""
         return self._wake(lambda watched: delivery.concerns(watched.address))
 
-    def status(self) -> dict[str, SourceStatus]:
+    def status(self) -> dict[str, SourceStatus[S]]:
         """By address."""
         return {address: watched.status for address, watched in self._watched.items()}
 
@@ -128,13 +146,13 @@ class Poller:
             finally:
                 self._group = None
 
-    def _wake(self, chosen: Callable[[_Watched], bool]) -> int:
+    def _wake(self, chosen: Callable[[_Watched[S]], bool]) -> int:
         found = [watched for watched in self._watched.values() if chosen(watched)]
         for watched in found:
             watched.woken.set()
         return len(found)
 
-    async def _follow(self, watched: _Watched) -> None:
+    async def _follow(self, watched: _Watched[S]) -> None:
         backoff = Backoff(self._pace.interval, self._pace.backoff_limit)
         while True:
             watched.woken.clear()
@@ -153,13 +171,13 @@ class Poller:
             if too_soon > 0:
                 await self._clock.sleep(too_soon)
 
-    async def _look(self, watched: _Watched) -> tuple[bool, float | None]:
+    async def _look(self, watched: _Watched[S]) -> tuple[bool, float | None]:
         try:
-            tips = await watched.mirror.fetch()
+            state = await watched.mirror.fetch()
             told = watched.told
-            if tips.notices or not tips.same_as(told):
-                await self._on_change(watched.address, told, tips)
-                watched.told = tips
+            if state.notices or not state.same_as(told):
+                await self._on_change(watched.address, told, state)
+                watched.told = state
         except YardarmError as error:
             self._failed(watched, str(error))
             return False, getattr(error, "retry_after", None)
@@ -167,31 +185,31 @@ class Poller:
             log.exception("looking at a repository crashed", extra={"repository": watched.mirror.name})
             self._failed(watched, f"{type(error).__name__}: {error}")
             return False, None
-        self._succeeded(watched, tips)
+        self._succeeded(watched, state)
         return True, None
 
-    def _failed(self, watched: _Watched, error: str) -> None:
+    def _failed(self, watched: _Watched[S], error: str) -> None:
         now, status = self._clock.now(), watched.status
         error = urls.redact(error)
         if error != status.error:
             log.warning("a repository cannot be read", extra={"repository": watched.mirror.name, "error": error})
         watched.status = replace(status, checked_at=now, error=error, error_since=status.error_since or now)
 
-    def _succeeded(self, watched: _Watched, tips: Tips) -> None:
+    def _succeeded(self, watched: _Watched[S], state: S) -> None:
         now, status = self._clock.now(), watched.status
         if status.error:
             log.info("a repository can be read again", extra={"repository": watched.mirror.name})
-        for notice in tips.notices:
+        for notice in state.notices:
             log.warning(
                 "a repository changed in an unusual way",
                 extra={"repository": watched.mirror.name, "kind": notice.kind, "notice": notice.message},
             )
-        changed_at = status.changed_at if tips.same_as(status.tips) else now
+        changed_at = status.changed_at if state.same_as(status.state) else now
         watched.status = replace(
-            status, tips=tips, checked_at=now, changed_at=changed_at, error="", error_since=0.0, next_attempt=0.0
+            status, state=state, checked_at=now, changed_at=changed_at, error="", error_since=0.0, next_attempt=0.0
         )
 
-    async def _pause(self, watched: _Watched, delay: float) -> None:
+    async def _pause(self, watched: _Watched[S], delay: float) -> None:
         """Until the time is up or somebody wakes us."""
         async with asyncio.TaskGroup() as group:
             sleeping = group.create_task(self._clock.sleep(delay))

@@ -6,20 +6,23 @@ method, which does not pass on the cluster's versions.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import gzip
-import io
 import json
-import tarfile
+import os
 from typing import Any
 
 import helm_python
 from helm_python import _native
 
+from hub.render.helm.archive import pack
 from hub.render.helm.chart import Chart, refusal
 from hub.render.helm.errors import HelmFailure
 from hub.render.helm.output import Output
 from hub.render.job import HelmJob
+
+_STDERR = 2
+_MOST_LOGGED = 64 * 1024
 
 
 def render(job: HelmJob, values: dict[str, Any]) -> Output:
@@ -34,6 +37,7 @@ def render(job: HelmJob, values: dict[str, Any]) -> Output:
         options["kube_version"] = job.kube_version
     if job.api_versions:
         options["api_versions"] = job.api_versions
+    start = os.fstat(_STDERR).st_size
     try:
         helm_python.validate_release_name(job.release)
         with helm_python.Chart.load_archive(job.archive) as loaded:
@@ -45,7 +49,17 @@ def render(job: HelmJob, values: dict[str, Any]) -> Output:
             crds = tuple((str(crd["filename"]), str(crd["data"])) for crd in loaded.crds)
     except helm_python.HelmError as error:
         raise HelmFailure(str(error)) from None
-    return Output(rendered, crds, chart.deprecated)
+    return Output(rendered, crds, _logged(start), chart.deprecated)
+
+
+def _logged(start: int) -> str:
+    """What has been written to standard error from `start` on; nothing where that is no file that can be read.
+
+    It is in a worker, and the library logs nowhere else.
+    """
+    with contextlib.suppress(OSError):
+        return os.pread(_STDERR, _MOST_LOGGED, start).decode(errors="replace")
+    return ""
 
 
 def _render(loaded: helm_python.Chart, values: dict[str, Any], options: dict[str, Any]) -> dict[str, str]:
@@ -71,14 +85,8 @@ def _chart(loaded: helm_python.Chart) -> Chart:
 def _own_kubernetes() -> str:
     """The version of Kubernetes that a chart sees when none is given."""
     asking = {
-        "x/Chart.yaml": b"apiVersion: v2\nname: x\nversion: 0.0.1\n",
-        "x/templates/x.yaml": b"{{ .Capabilities.KubeVersion.Version }}",
+        "Chart.yaml": b"apiVersion: v2\nname: x\nversion: 0.0.1\n",
+        "templates/x.yaml": b"{{ .Capabilities.KubeVersion.Version }}",
     }
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w") as archive:
-        for name, data in asking.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    with helm_python.Chart.load_archive(gzip.compress(held.getvalue(), 0)) as loaded:
+    with helm_python.Chart.load_archive(pack("x", asking)) as loaded:
         return _render(loaded, {}, {"name": "x", "namespace": "x"})["x/templates/x.yaml"]

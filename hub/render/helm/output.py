@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hub.domain.yamldoc import load_documents
-from hub.render.helm.errors import shown
+from hub.render.helm.errors import shown, warnings
 from hub.render.job import File, HelmJob, Templated
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
 NOTES = "NOTES.txt"
+LIMIT = 64 * 1024**2
+"""Bytes of text: what the objects of one application may come to in the end."""
 
 _SEPARATOR = re.compile(r"^---[^\S\n]*", re.MULTILINE)
 _HOOK = "helm.sh/hook"
@@ -28,28 +30,39 @@ _HOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Texts by path; paths begin with the chart's name. `deprecated` is what the chart says of itself."""
+    """Texts by path, which begins with the chart's name. `said` is what Helm logged, `deprecated` the chart's word."""
 
     templates: Mapping[str, str]
     crds: tuple[tuple[str, str], ...] = ()
+    said: str = ""
     deprecated: bool = False
 
 
 def templated(output: Output, job: HelmJob) -> Templated:
-    """The files of manifests, definitions first unless they are not wanted, then by path."""
+    """The files of manifests, definitions first unless they are not wanted, then by path.
+
+    Raises:
+        DocumentError: it is far too much.
+    """
+    size = sum(len(text) for text in output.templates.values())
+    if size > LIMIT:
+        raise DocumentError(
+            f"the chart renders to {size / 1024**2:.0f} MiB, one application may have {LIMIT // 1024**2} MiB",
+            hint="split it into several applications",
+        )
     files: list[File] = []
-    warnings: list[Problem] = []
+    problems = list(warnings(output.said, job.application))
     if output.deprecated:
-        warnings.append(Problem("warning", "the chart is deprecated", application=job.application))
+        problems.append(Problem("warning", "the chart is deprecated", application=job.application))
     wanted = [] if job.skip_crds else list(output.crds)
     for path, text in [*wanted, *sorted(output.templates.items())]:
         if path.endswith(NOTES) or path.rpartition("/")[2].startswith("_") or not _holds_anything(text):
             continue
         name = f"{shown(job.chart, path)} (rendered)"
-        kept = "".join(_known(_documents(text), name, job.application, warnings))
+        kept = "".join(_known(_documents(text), name, job.application, problems))
         if _holds_anything(kept):
             files.append(File(path.partition("/")[2], kept.encode(), name))
-    return Templated(tuple(files), tuple(warnings))
+    return Templated(tuple(files), tuple(problems))
 
 
 def _holds_anything(text: str) -> bool:
@@ -67,14 +80,14 @@ def _documents(text: str) -> Iterator[str]:
         yield f"---\n{document[separator.end() :]}" if glued and separator is not None else document
 
 
-def _known(documents: Iterator[str], name: str, application: str, warnings: list[Problem]) -> Iterator[str]:
+def _known(documents: Iterator[str], name: str, application: str, problems: list[Problem]) -> Iterator[str]:
     """Documents without those that Helm drops for a hook it does not know; blank lines stay for them."""
     line = 1
     for document in documents:
         unknown = _unknown_hook(document, name) if _HOOK in document else ""
         if unknown:
             message = f"left out: its hook {unknown!r} is none that Helm knows"
-            warnings.append(Problem("warning", message, Place(name, line), application=application))
+            problems.append(Problem("warning", message, Place(name, line), application=application))
         yield "\n" * document.count("\n") if unknown else document
         line += document.count("\n")
 

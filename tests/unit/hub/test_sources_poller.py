@@ -166,7 +166,7 @@ async def test_a_failing_repository_keeps_its_tips_and_says_since_when_and_when_
         clock.move(20)
         await until(lambda: poller.status()[FLEET].error)
         failing = poller.status()[FLEET]
-        assert failing.tips == tips("a")
+        assert failing.state == tips("a")
         assert (failing.error, failing.error_since) == ("https://git.example.com: refused", 1020.0)
         await until(lambda: len(clock.slept) == 2)
         assert poller.status()[FLEET].next_attempt == 1020 + clock.slept[-1]
