@@ -18,6 +18,7 @@ import uvicorn
 from hub import registered, shelf, streams
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.records import Consent
 from hub.embedded import EmbeddedServer
@@ -41,10 +42,13 @@ from hub.settings import HubSettings
 from hub.shelf import Shelf
 from hub.sources import access, webhooks
 from hub.sources.access import Limits
+from hub.sources.charts.charts import Charts
+from hub.sources.charts.web import Web
 from hub.sources.mirror import Notice
 from hub.sources.poller import Pace
 from hub.store import Store
 from hub.streams import Fence
+from hub.supply.charts import WatchedCharts
 from hub.supply.git import Warehouse
 from hub.supply.pins import Pins
 from hub.suspicion import Suspicion
@@ -319,13 +323,15 @@ class _Lead:
             hub.metrics,
             clock,
         )
+        web = Web(Egress(settings.egress.allow, settings.egress.deny), registered.chart_access(settings.charts))
+        pace = Pace(interval=settings.charts.poll_interval)
+        self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
+        programs = Programs(kustomize=settings.render.kustomize_binary)
         self.fleet = FleetLoop(
             FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
             Pins(self.repositories, clock),
-            Warehouse(self.charts, settings.render.kustomize_remotes),
-            Renderer(
-                pool, Templates(pool), hub.served_apis, Programs(kustomize=settings.render.kustomize_binary)
-            ).render,
+            Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),
+            Renderer(pool, Templates(pool), hub.served_apis, programs).render,
             self.applications,
             hub.view_facts,
             self.shelf.fleet_changed,
@@ -354,6 +360,7 @@ class _Lead:
             group.create_task(self.consents.run())
             group.create_task(self.consents.sweep())
             group.create_task(self.repositories.run())
+            group.create_task(self.charts.run())
             group.create_task(self.fleet.run())
 
     def _moved(self, notices: tuple[Notice, ...]) -> None:
@@ -361,6 +368,9 @@ class _Lead:
         for notice in notices:
             identity = f"{notice.kind}-{notice.ref}-{notice.old[:12]}-{notice.new[:12]}-{now:.0f}"
             self._hub.tell(Event(identity, now, f"source.{notice.kind}", Severity.WARNING, notice.message))
+        self.fleet.poke()
+
+    def _look_again(self) -> None:
         self.fleet.poke()
 
     def _again(self, application: str) -> None:

@@ -1,16 +1,20 @@
-"""What is configured beside the fleet repository: clusters in a file, and credentials for Git servers."""
+"""What is configured beside the fleet repository: clusters in a file, and credentials for Git and chart servers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from hub.domain.reading import FleetDocument, Rejected, read_documents
-from hub.settings import GitSettings
+from hub.settings import ChartSettings, GitSettings
 from hub.sources import urls
 from hub.sources.access import Credentials
+from hub.sources.charts.web import ChartAccess
 from shared.errors import DocumentError
 from shared.model import Place
+
+T = TypeVar("T")
 
 
 def clusters(file: Path | None) -> tuple[FleetDocument, ...]:
@@ -40,13 +44,9 @@ def credentials(settings: GitSettings) -> Callable[[str], Credentials]:
     """What to show for a repository's address: the entry whose host, or address prefix, fits best."""
 
     def choose(address: str) -> Credentials:
-        plain = urls.normalise(address)
-        fitting = [
-            prefix for prefix in settings.access if plain == prefix or plain.startswith(prefix.rstrip("/") + "/")
-        ]
-        if not fitting:
+        found = _fitting(settings.access, urls.normalise(address))
+        if found is None:
             return Credentials()
-        found = settings.access[max(fitting, key=len)]
         return Credentials(
             username=found.username,
             token=found.token.get_secret_value(),
@@ -55,3 +55,21 @@ def credentials(settings: GitSettings) -> Callable[[str], Credentials]:
         )
 
     return choose
+
+
+def chart_access(settings: ChartSettings) -> Callable[[str], ChartAccess]:
+    """What to show for a chart repository's address: the entry whose host, or address prefix, fits best."""
+
+    def choose(address: str) -> ChartAccess:
+        # What a registry calls `ghcr.io/team/chart` is at `ghcr.io/v2/team/chart`.
+        found = _fitting(settings.access, urls.normalise(address).replace("/v2/", "/", 1))
+        if found is None:
+            return ChartAccess()
+        return ChartAccess(found.username, found.token.get_secret_value(), found.plain_http)
+
+    return choose
+
+
+def _fitting(access: Mapping[str, T], address: str) -> T | None:
+    fitting = [prefix for prefix in access if address == prefix or address.startswith(prefix.rstrip("/") + "/")]
+    return access[max(fitting, key=len)] if fitting else None

@@ -101,6 +101,27 @@ class EgressSettings(Section):
         return rules
 
 
+class ChartAccess(Section):
+    """What one chart repository or registry is shown, and how it is reached."""
+
+    username: str = ""
+    """Default empty: the token is sent as it is, as a bearer token."""
+    token: SecretStr = SecretStr("")
+    """A token or password. Default empty: anonymous."""
+    plain_http: bool = False
+    """Reached without TLS, secrets included: for a registry on the same machine. Default no."""
+
+
+class ChartSettings(Section):
+    """How chart repositories and registries are watched and read."""
+
+    poll_interval: float = Field(default=60.0, ge=1.0)
+    """Seconds between looks at a chart repository, jittered by a quarter. Default 60: charts are released by the day,
+    and an index is large."""
+    access: dict[str, ChartAccess] = {}
+    """Credentials by host (`ghcr.io`) or by address prefix (`ghcr.io/team/`); the longest that fits is used."""
+
+
 class RenderSettings(Section):
     """Rendering, which handles other people's input."""
 
@@ -179,6 +200,7 @@ class HubSettings(BaseSettings):
 
     nats: NatsSettings = NatsSettings()
     git: GitSettings = GitSettings()
+    charts: ChartSettings = ChartSettings()
     egress: EgressSettings = EgressSettings()
     render: RenderSettings = RenderSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -235,7 +257,10 @@ def _is_loopback(host: str) -> bool:
 
 def _close(name: str) -> str:
     """What was probably meant."""
-    sections = (HubSettings, NatsSettings, GitSettings, RepositoryAccess, RenderSettings, TelemetrySettings)
+    sections = (
+        HubSettings, NatsSettings, GitSettings, RepositoryAccess, ChartSettings, ChartAccess, EgressSettings,
+        RenderSettings, TelemetrySettings,
+    )  # fmt: skip
     known = [field for section in sections for field in section.model_fields]
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -67,3 +67,10 @@ def otlp_endpoint(environment: Mapping[str, str] | None = None) -> str:
     """Where spans go (`OTEL_EXPORTER_OTLP_ENDPOINT`), empty for nowhere."""
     environment = os.environ if environment is None else environment
     return environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+
+
+def charts_cache(environment: Mapping[str, str] | None = None) -> Path:
+    """Where charts that were fetched are kept for this user: `yardarm/charts` in XDG_CACHE_HOME, or in ~/.cache."""
+    environment = os.environ if environment is None else environment
+    folder = environment.get("XDG_CACHE_HOME", "")
+    return (Path(folder) if folder else Path.home() / ".cache") / "yardarm" / "charts"

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from hub.cli.settings import charts_cache
+from hub.domain.egress import Egress
 from hub.render.programs import Programs
 from hub.render.renderer import Renderer
 from hub.render.templates import Templates
 from hub.render.worker import perform
+from hub.sources.charts.charts import Charts
+from hub.sources.charts.web import ChartAccess, Web
 from hub.sources.memo import Memo
+from hub.sources.poller import Pace
 from hub.supply.local import Looker
 from hub.supply.pinned import Supplies
 from shared.errors import DocumentError
 from shared.model import Problem
+from shared.tasks import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
 
     from hub.domain.blending import Part
     from hub.domain.tree import Tree
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from hub.render.kustomize.gathering import Fetched
     from hub.render.kustomize.remote import Remote, RemoteFile
     from hub.supply.local import Local
-    from hub.supply.pinned import Charts, Key
+    from hub.supply.pinned import Key
 
 T = TypeVar("T")
 

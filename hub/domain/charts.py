@@ -41,7 +41,7 @@ class ResolvedChart(Value, frozen=True):
     @property
     def file(self) -> str:
         """What messages call its archive."""
-        return f"{self.chart.rpartition('/')[2]}-{self.version}.tgz"
+        return f"{(self.chart or self.repo).rpartition('/')[2]}-{self.version}.tgz"
 
 
 @dataclass(frozen=True, slots=True)

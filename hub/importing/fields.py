@@ -159,9 +159,7 @@ class Fields:
             self.left(key, "it must be a list")
             return []
         path = child_path(self.path, key)
-        return [
-            Fields(item, child_path(path, number), self.origin, self._notes) for number, item in enumerate(value)
-        ]
+        return [Fields(item, child_path(path, number), self.origin, self._notes) for number, item in enumerate(value)]
 
     def needless(self, *keys: str) -> None:
         """These say nothing that Yardarm would have to be told."""

@@ -61,7 +61,7 @@ class Scene:
         return [found for each in self.documents(path) if (found := foreign_of(each)) is not None]
 
     def named(self, kind: str, namespace: str, name: str) -> Foreign | None:
-        """An object of a built-in kind that some file below the path holds; with a namespace, or none where it is said."""
+        """An object of a built-in kind that some file below the path holds; of that namespace, or of none."""
         wanted, spoken = name.encode(), f"kind: {kind}".encode()
         nearly = None
         for path in self.survey.files:

@@ -1,6 +1,6 @@
-"""Helm values: merging, and the syntax of `--set`.
+r"""Helm values: merging, and the syntax of `--set`.
 
-The rules are those of Helm's strvals: `a.b=1,c[0].d=x`, lists in braces, `\\` before a character that is meant as
+The rules are those of Helm's strvals: `a.b=1,c[0].d=x`, lists in braces, `\` before a character that is meant as
 itself, `null` to remove. Argo CD's `helm.parameters` and Flux's `valuesFrom.targetPath` are written in it.
 """
 
@@ -136,7 +136,7 @@ class _Parser:
         if self.text[self.at : self.at + 1] != "{":
             return self._typed(self._until(",")[0])
         self.at += 1
-        items = []
+        items: list[Any] = []
         while True:
             item, stop = self._until(",}")
             if stop == "}":

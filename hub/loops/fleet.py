@@ -221,6 +221,7 @@ class FleetLoop:
         shape = self._shape[1]
         parts = {name: self._parts_of(application) for name, application in look.model.applications.items()}
         await look.supplies.prepare(part for each in parts.values() for part in each)
+        self._warehouse.keep(look.supplies)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
         for name, application in look.model.applications.items():
@@ -334,6 +335,7 @@ class FleetLoop:
         """Shows the fleet as it is known, with what is wrong with its sources."""
         model = self.model
         clusters = tuple(_cluster_info(model, name) for name in model.clusters) if model is not None else ()
+        sources = *self._pins.problems(), *self._warehouse.problems()
         counts: dict[str, int] = {}
         for info in clusters:
             for environment in info.environments:
@@ -346,7 +348,7 @@ class FleetLoop:
                 EnvironmentInfo(name, environment.spec.order, counts.get(name, 0))
                 for name, environment in (model.environments.items() if model is not None else ())
             ),
-            problems=(*more, *self._pins.problems(), *self._unread, *(model.problems if model is not None else ())),
+            problems=(*more, *sources, *self._unread, *(model.problems if model is not None else ())),
             pending=self._pending,
         )
         self._told = more

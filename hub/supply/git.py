@@ -16,8 +16,9 @@ from hub.sources.memo import Memo
 from hub.sources.mirror import Mirror
 from hub.sources.objects import Objects
 from hub.sources.tree import GitTree
+from hub.supply.charts import WatchedCharts
 from hub.supply.local import Local, Looker
-from hub.supply.pinned import Charts, Key, Supplies
+from hub.supply.pinned import Key, Supplies
 from hub.supply.pins import Moment, Origin
 from shared.errors import DocumentError
 from shared.model import Problem
@@ -30,7 +31,7 @@ Look = Callable[[Objects], dict[str, Local | Problem]]
 class Warehouse:
     """What was found in repositories and charts: a commit costs what it touches."""
 
-    def __init__(self, charts: Charts, remotes: Iterable[str] = ()) -> None:
+    def __init__(self, charts: WatchedCharts, remotes: Iterable[str] = ()) -> None:
         """`remotes` are the prefixes of addresses that kustomizations may name."""
         self._charts = charts
         self._remotes = tuple(remotes)
@@ -43,6 +44,14 @@ class Warehouse:
     def supplies(self, moment: Moment) -> Supplies:
         """The supplies as of that moment."""
         return Supplies(_Trees(self, moment), self._charts, self._traits)
+
+    def keep(self, supplies: Supplies) -> None:
+        """Charts that these supplies, the newest, do not need are not watched any more."""
+        self._charts.keep(supplies.wanted)
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with chart repositories."""
+        return self._charts.problems()
 
     def look(self, key: Key, origin: Origin, parts: Mapping[str, Part]) -> Look:
         """The work for a repository's thread: what is found of `parts`, given and returned by footing."""

@@ -6,7 +6,7 @@ and charts come from is others' business (`hub.supply.git`, the command line's f
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -94,6 +94,7 @@ class Supplies:
         self._charts = charts
         self._traits = traits
         self._resolved: dict[Wanted, ResolvedChart] = {}
+        self._wanted: set[Wanted] = set()
         self._known: dict[str, _Found | Problem] = {}
 
     async def prepare(self, parts: Iterable[Part]) -> None:
@@ -112,6 +113,11 @@ class Supplies:
                 self._known[footing] = (
                     local if isinstance(local, Problem) else await _settled(self._with_elsewhere(local))
                 )
+
+    @property
+    def wanted(self) -> Collection[Wanted]:
+        """The charts that were asked for."""
+        return self._wanted
 
     async def reading(self, part: Part) -> Reading:
         """See `hub.render.parts.Supplies`."""
@@ -171,6 +177,7 @@ class Supplies:
 
     async def _resolve(self, wanted: Wanted) -> ResolvedChart:
         """One answer for as long as this object lives."""
+        self._wanted.add(wanted)
         if wanted not in self._resolved:
             self._resolved[wanted] = await self._charts.resolve(wanted)
         return self._resolved[wanted]

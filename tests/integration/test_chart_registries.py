@@ -118,7 +118,7 @@ async def test_a_private_registry_is_shown_name_and_password(tmp_path):
 async def test_what_is_not_there_is_said_with_what_is(tmp_path):
     async with serving(filled(), tmp_path) as (charts, repo):
         for asked in ("^7", "7.0.0"):
-            with pytest.raises(DocumentError, match="podinfo has no version .*7.*; there are v3.0.0-beta, 2.0.0"):
+            with pytest.raises(DocumentError, match=r"podinfo has no version .*7.*; there are v3.0.0-beta, 2.0.0"):
                 await charts.resolve(Wanted(repo, "podinfo", asked))
         with pytest.raises(DocumentError, match=r"there is no chart oci://.*/charts/nginx: .* answers 404"):
             await charts.resolve(Wanted(repo, "nginx", "^1"))
@@ -128,7 +128,7 @@ async def test_an_image_is_no_chart(tmp_path):
     registry = filled()
     registry.put(PATH, "9.0.0", b"layer", "application/vnd.oci.image.layer.v1.tar+gzip")
     async with serving(registry, tmp_path) as (charts, repo):
-        with pytest.raises(DocumentError, match="charts/podinfo:9.0.0 is not a Helm chart"):
+        with pytest.raises(DocumentError, match=r"charts/podinfo:9.0.0 is not a Helm chart"):
             await charts.resolve(Wanted(repo, "podinfo", "9.0.0"))
 
 

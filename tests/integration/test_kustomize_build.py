@@ -238,7 +238,9 @@ def test_links_inside_the_repository_are_built_as_they_are(tmp_path):
     (root / "way").symlink_to("app")
 
     for path in ("app", "way"):
-        assert b"".join(each.data for each in build(job(root, path, any_command())).files) == built(root, path, any_command())
+        assert b"".join(each.data for each in build(job(root, path, any_command())).files) == built(
+            root, path, any_command()
+        )
     # Kustomize itself refuses a kustomization file that is a link out of its directory.
     assert "linked-s-" in str(objects(job(root, "linked", any_command())).keys())
     added = objects(job(root, "linked", any_command(), Additions(name_prefix="added-")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +51,7 @@ def sources_of(spec: Fields) -> list[Fields]:
     return []
 
 
-def translate(
-    application: Foreign, origins: Origins, servers: Mapping[str, str], scene: Scene
-) -> Translated | None:
+def translate(application: Foreign, origins: Origins, servers: Mapping[str, str], scene: Scene) -> Translated | None:
     """An Application; None when it cannot be carried over at all, which is noted."""
     spec = scene.fields(application)
     destination = spec.map("destination")
@@ -72,7 +71,7 @@ def translate(
             "sources": [_further(part) for part in others],
             "render": main.render,
             "namespace": token(namespace),
-            "placement": placement_of(destination, servers, scene),
+            "placement": placement_of(destination, servers),
             "sync": sync_of(spec, application),
         }
     )
@@ -118,7 +117,7 @@ def _wave(application: Foreign, scene: Scene) -> int:
 def in_waves(siblings: list[Translated], scene: Scene) -> None:
     """Applications of later waves wait for those of the wave before, among those that belong together."""
     waves = sorted({each.wave for each in siblings})
-    for before, wave in zip(waves, waves[1:], strict=False):
+    for before, wave in itertools.pairwise(waves):
         earlier = tuple(each.draft.key for each in siblings if each.wave == before)
         for each in siblings:
             if each.wave == wave:

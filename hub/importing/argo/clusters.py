@@ -38,13 +38,12 @@ def _datum(value: Mapping[str, Any], key: str) -> str:
         return ""
 
 
-def placement_of(destination: Fields, servers: Mapping[str, str], scene: Scene) -> dict[str, Any]:
+def placement_of(destination: Fields, servers: Mapping[str, str]) -> dict[str, Any]:
     """`placement` of a destination; empty for every cluster.
 
     Args:
         destination: `spec.destination` of an Application.
         servers: the names of clusters by their address, as far as they are known.
-        scene: where it is read.
     """
     name, server = destination.text("name"), destination.text("server").rstrip("/")
     destination.needless("namespace")

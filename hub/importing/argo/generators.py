@@ -48,7 +48,7 @@ def generated(generator: Fields, origins: Origins, *, go: bool) -> list[Generate
     Raises:
         Untranslatable: nothing stands for it.
     """
-    kinds = [key for key in generator.keys() if key != "selector"]
+    kinds = [key for key in generator.value if key != "selector"]
     if len(kinds) != 1:
         raise Untranslatable("a generator is one of list, clusters, git, matrix and merge")
     kind = kinds[0]
@@ -119,7 +119,8 @@ def _git(inner: Fields, origins: Origins, *, go: bool) -> Generated:
         raise Untranslatable("generators.git.pathParamPrefix: parameters have one name each")
     directories, files = inner.items("directories"), inner.items("files")
     kind = "directories" if directories else "files"
-    wanted, unwanted = [], []
+    wanted: list[str] = []
+    unwanted: list[str] = []
     for each in directories or files:
         (unwanted if each.flag("exclude") else wanted).append(each.text("path").strip("/"))
         each.finish()

@@ -118,11 +118,11 @@ def argo_drafts(scene: Scene) -> list[Draft]:
     definitions = [*scene.survey.of("argocd"), *_made_here(scene)]
     definitions, named = _settled(definitions, scene), set[tuple[str, str]]()
     for each in definitions:
-        named |= set(_named(each, scene))
+        named |= set(_named(each))
     return _Importer(scene, origins(scene.home, named, scene.files)).run(tuple(definitions))
 
 
-def _named(definition: Foreign, scene: Scene) -> Iterator[tuple[str, str]]:
+def _named(definition: Foreign) -> Iterator[tuple[str, str]]:
     """(address, path) of the sources of an Application, and of a template where they are plain."""
     quiet = Notes()
     spec = Fields(definition.document.value.get("spec"), "spec", definition, quiet)
@@ -150,7 +150,7 @@ def _settled(definitions: list[Foreign], scene: Scene) -> list[Foreign]:
     kept = [each for each in definitions if not any(one.holds(each.file) for one in governed)]
     for one in governed:
         found = _rendered(scene, one.directory, {}, "", "argocd")
-        kept.extend(each for each in found or () if each.kind != "Secret")
+        kept.extend(each for each in found if each.kind != "Secret")
     return kept
 
 

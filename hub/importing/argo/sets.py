@@ -1,7 +1,8 @@
 """An ApplicationSet as ours, or, where its items are clusters only, as one Application with a placement.
 
-An ApplicationSet over clusters makes an Application per cluster because Argo CD knows no other way to reach several. One
-Application that is placed on these clusters says the same, unless the cluster's name or labels go into what is rendered.
+An ApplicationSet over clusters makes an Application per cluster because Argo CD knows no other way to reach several.
+One Application that is placed on these clusters says the same, unless the cluster's name or labels go into what is
+rendered.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def set_of(definition: Foreign, origins: Origins, servers: Mapping[str, str], sc
     made = translate(template, origins, servers, scene)
     if made is None:
         return None
-    _policy(spec, made.draft, scene, definition)
+    _policy(spec, made.draft)
     draft = _one(definition, made, generators, spec, scene) or _many(definition, made, generators, spec)
     spec.finish()
     return draft
@@ -63,8 +64,8 @@ def _template(
         return next((found for each in generators if (found := each.rename(name))), "")
 
     metadata = {"namespace": definition.namespace, **metadata}
-    value = {"metadata": metadata, "spec": body}
-    value = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", **converted(value, rename, go=go)}
+    made = converted({"metadata": metadata, "spec": body}, rename, go=go)
+    value: dict[str, Any] = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", **made}
     lines = {
         path.removeprefix("spec.template."): line
         for path, line in definition.document.lines.items()
@@ -105,7 +106,7 @@ def _listed(made: Generated, name: str, servers: Mapping[str, str], template: st
     return {"name": "{{ .cluster }}" if "." in template else "{{cluster}}"}
 
 
-def _policy(spec: Fields, draft: Draft, scene: Scene, definition: Foreign) -> None:
+def _policy(spec: Fields, draft: Draft) -> None:
     policy = spec.map("syncPolicy")
     if policy.flag("preserveResourcesOnDeletion"):
         draft.spec.setdefault("sync", {})["deletion"] = {"onDelete": "orphan"}

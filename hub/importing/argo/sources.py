@@ -135,14 +135,14 @@ def _helm(helm: Fields, part: Part, about: About, scene: Scene) -> dict[str, Any
     helm.left_if("skipSchemaValidation", "values are always checked against the chart's schema")
     helm.needless("version", "skipTests")
     made = {
-            "release": helm.text("releaseName"),
-            "values": values,
-            "valueFiles": _value_files(helm, about),
-            "ignoreMissingValueFiles": helm.flag("ignoreMissingValueFiles") or None,
-            "skipCRDs": helm.flag("skipCrds") or None,
-            "kubeVersion": helm.text("kubeVersion"),
-            "apiVersions": helm.texts("apiVersions"),
-        }
+        "release": helm.text("releaseName"),
+        "values": values,
+        "valueFiles": _value_files(helm, about),
+        "ignoreMissingValueFiles": helm.flag("ignoreMissingValueFiles") or None,
+        "skipCRDs": helm.flag("skipCrds") or None,
+        "kubeVersion": helm.text("kubeVersion"),
+        "apiVersions": helm.texts("apiVersions"),
+    }
     helm.finish()
     return compact(made)
 
@@ -343,7 +343,7 @@ def _jsonnet(jsonnet: Fields) -> dict[str, Any]:
 
 
 def _argument(argument: Fields) -> dict[str, Any]:
-    made = {"name": argument.text("name"), "value": argument.text("value")}
+    made: dict[str, Any] = {"name": argument.text("name"), "value": argument.text("value")}
     if argument.flag("code"):
         made["code"] = True
     argument.finish()

@@ -12,7 +12,11 @@ from hub.domain.expansion import Reference, references, value_of
 def put(text, **variables):
     def expand(inner):
         return "".join(
-            part if isinstance(part, str) else part.text[1:] if part.escaped else value_of(part, values(part.name), expand)
+            part
+            if isinstance(part, str)
+            else part.text[1:]
+            if part.escaped
+            else value_of(part, values(part.name), expand)
             for part in references(inner)
         )
 
