@@ -119,6 +119,7 @@ class Hub:
         """Looks at all repositories at once."""
         if self._lead is not None:
             self._lead.repositories.wake()
+            self._lead.charts.wake()
 
     @contextlib.asynccontextmanager
     async def _nats(self) -> AsyncIterator[str]:

@@ -16,9 +16,11 @@ from typing import Any
 from hub.domain.documents import API_GROUP
 from hub.domain.variables import Scope, substitute
 from hub.domain.yamldoc import Document, child_path, load_documents
+from hub.render.images import apply_images
 from hub.render.job import File, PlainJob, Rendered, RenderedObject, RenderError
 from hub.render.parsed import ParsedFiles
 from hub.render.patches import apply_patches
+from hub.render.replicas import apply_replicas
 from hub.render.select import CHART, KUSTOMIZATIONS, is_selected
 from shared.bundle import canonical_line
 from shared.errors import DocumentError, InvalidMessage
@@ -59,6 +61,8 @@ def render(job: PlainJob) -> Rendered:
     problems = list(job.problems)
     found = list(_objects(job, problems))
     found = apply_patches(found, job.patches, problems)
+    found = apply_images(found, job.images, problems)
+    found = apply_replicas(found, job.replicas, problems)
     scope = Scope(values=job.variables, known=frozenset(job.known))
     used: set[str] = set()
     objects: dict[tuple[str, str, str, str], RenderedObject] = {}

@@ -1,0 +1,224 @@
+"""Charts and kustomizations on their way through the hub: real repositories and chart servers in, assignments out."""
+
+import shutil
+
+import pytest
+
+from hub.render.pool import RenderPool
+from hub.settings import ChartSettings, EgressSettings
+from shared import bundle
+from shared.messages import Assignment
+from shared.model import UnitKey
+from tests.fakes.chartservers import ChartRepository, packed
+from tests.fakes.gitrepo import GitRepo
+from tests.fakes.httpserver import listening
+from tests.fakes.livehub import CLUSTERS, configmap, live_hub, settings, until
+
+needs_kustomize = pytest.mark.skipif(
+    not (shutil.which("kustomize") or shutil.which("kubectl")), reason="there is no kustomize on this machine"
+)
+
+TEMPLATE = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}
+data:
+  greeting: {{ .Values.greeting | quote }}
+  tier: "${tier}"
+"""
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: 'registry.example.com/web:1'}]}
+"""
+
+
+def document(spec: str, name: str = "web") -> str:
+    head = f"apiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {{name: {name}}}\n"
+    return f"{head}spec:\n  namespace: {name}\n{spec}"
+
+
+def manifest(desired: dict[UnitKey, Assignment], cluster: str, application: str = "web") -> dict:
+    (found,) = bundle.open_bundle(desired[UnitKey(cluster, application, application)], lambda _: b"").manifests
+    return found
+
+
+@pytest.fixture
+def repo(tmp_path) -> GitRepo:
+    repo = GitRepo(tmp_path / "fleet")
+    repo.write("clusters.yaml", CLUSTERS)
+    repo.write("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    repo.write("charts/web/values.yaml", "greeting: hello\n")
+    repo.write("charts/web/templates/cm.yaml", TEMPLATE)
+    return repo
+
+
+@pytest.fixture
+def templated(monkeypatch) -> list[str]:
+    """The applications for which workers did template steps."""
+    done = []
+    template = RenderPool.template
+
+    async def noted(self, job):
+        done.append(job.application)
+        return await template(self, job)
+
+    monkeypatch.setattr(RenderPool, "template", noted)
+    return done
+
+
+async def test_a_chart_in_git_gets_its_values_from_overrides_and_is_templated_once_per_values(
+    repo, tmp_path, templated
+):
+    overrides = "  overrides: [{when: {environments: [prod]}, values: {greeting: 'good day, ${tier}'}}]\n"
+    repo.write("web.yaml", document("  source: {path: charts/web}\n" + overrides))
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(repo.commit("web"))
+        desired = await live.desired()
+
+        assert manifest(desired, "dev-1")["data"] == {"greeting": "hello", "tier": "bronze"}
+        assert manifest(desired, "prod-1")["data"] == {"greeting": "good day, gold", "tier": "gold"}
+        assert manifest(desired, "prod-1")["metadata"]["namespace"] == "web"
+        assert len(templated) == 2
+
+        repo.write("charts/other/Chart.yaml", "apiVersion: v2\nname: other\nversion: 1.0.0\n")
+        await live.seen(repo.commit("another chart"))
+        assert len(templated) == 2
+        assert await live.desired() == desired
+
+        repo.write("charts/web/values.yaml", "greeting: hi\n")
+        await live.seen(repo.commit("hi"))
+        assert manifest(await live.desired(), "dev-1")["data"]["greeting"] == "hi"
+
+
+async def test_clusters_that_differ_in_what_is_only_in_the_output_share_a_template_step(repo, tmp_path, templated):
+    repo.write("web.yaml", document("  source: {path: charts/web}\n"))
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(repo.commit("web"))
+        desired = await live.desired()
+
+    assert {cluster: manifest(desired, cluster)["data"]["tier"] for cluster in ("dev-1", "prod-1")} == {
+        "dev-1": "bronze",
+        "prod-1": "gold",
+    }
+    assert len(templated) == 1
+
+
+async def test_value_files_come_from_beside_the_chart_and_from_another_repository(repo, tmp_path):
+    config = GitRepo(tmp_path / "config")
+    config.write("web/prod.yaml", "greeting: from the other repository\n")
+    config.commit("config")
+    repo.write("values/dev.yaml", "greeting: from above the chart\n")
+    spec = f"""\
+  source: {{path: charts/web}}
+  sources: [{{name: config, repo: '{config.path}'}}]
+  overrides:
+  - {{when: {{environments: [dev]}}, valueFiles: [/values/dev.yaml]}}
+  - {{when: {{environments: [prod]}}, valueFiles: [$config/web/prod.yaml]}}
+"""
+    repo.write("web.yaml", document(spec))
+    sha = repo.commit("web")
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(sha)
+        await until(lambda: live.hub.view.applications["web"].history)
+        await live.seen(sha)
+        desired = await live.desired()
+        assert manifest(desired, "dev-1")["data"]["greeting"] == "from above the chart"
+        assert manifest(desired, "prod-1")["data"]["greeting"] == "from the other repository"
+
+        config.write("web/prod.yaml", "greeting: changed there\n")
+        config.commit("changed")
+        before = live.hub.view.applications["web"].history[0]
+        live.hub.wake()
+        await until(lambda: live.hub.view.applications["web"].history[0] != before)
+        await live.seen(sha)
+        assert manifest(await live.desired(), "prod-1")["data"]["greeting"] == "changed there"
+
+
+async def test_a_chart_of_a_repository_follows_its_range_and_stays_when_the_repository_fails(repo, tmp_path):
+    served = ChartRepository()
+    served.put("web", "1.0.0", packed("web", "1.0.0", **{"templates/a.yaml": configmap("web", "1.0.0")}))
+    served.put("web", "2.0.0")
+    async with listening(served.app()) as origin:
+        spec = f"  source: {{repo: '{origin}/charts', chart: web, version: ^1.0}}\n"
+        repo.write("web.yaml", document(spec))
+        given = settings(
+            tmp_path / "state",
+            str(repo.path),
+            egress=EgressSettings(allow=("127.0.0.1",)),
+            charts=ChartSettings(poll_interval=1),
+        )
+        sha = repo.commit("web")
+        async with live_hub(given) as live:
+            await live.seen(sha)
+            await until(lambda: live.hub.view.applications["web"].history)
+            await live.seen(sha)
+            assert manifest(await live.desired(), "dev-1")["data"] == {"value": "1.0.0"}
+            source = live.hub.view.applications["web"].source
+            assert (source.chart, source.version, source.repo) == ("web", "^1.0", f"{origin}/charts")
+
+            served.put("web", "1.1.0", packed("web", "1.1.0", **{"templates/a.yaml": configmap("web", "1.1.0")}))
+            await until(lambda: len(live.hub.view.applications["web"].history) == 2)
+            await live.seen(sha)
+            before = await live.desired()
+            assert manifest(before, "dev-1")["data"] == {"value": "1.1.0"}
+
+            del served.entries["web"]
+            await until(lambda: any("1.1.0 stays" in problem for problem in live.problems()))
+            await live.seen(sha)
+            assert await live.desired() == before
+
+
+async def test_a_chart_that_fails_stops_only_its_own_application_and_says_where(repo, tmp_path):
+    repo.write("web.yaml", document("  source: {path: charts/web}\n"))
+    repo.write("other.yaml", document("  source: {path: apps/other}\n", "other"))
+    repo.write("apps/other/cm.yaml", configmap("other"))
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(repo.commit("start"))
+        before = await live.desired()
+        repo.write("charts/web/templates/cm.yaml", TEMPLATE + '  broken: {{ fail "no greeting today" }}\n')
+        repo.write("apps/other/cm.yaml", configmap("other", "2"))
+        await live.seen(repo.commit("break it"))
+        after = await live.desired()
+
+        assert manifest(after, "dev-1", "other")["data"] == {"value": "2"}
+        assert after[UnitKey("dev-1", "web", "web")] == before[UnitKey("dev-1", "web", "web")]
+        (said,) = [problem for problem in live.problems() if "no greeting today" in problem]
+        assert "templates/cm.yaml" in said
+
+
+@needs_kustomize
+async def test_a_kustomization_follows_its_base_and_takes_images_and_replicas_of_overrides(repo, tmp_path, templated):
+    repo.write("base/kustomization.yaml", "resources: [web.yaml]\n")
+    repo.write("base/web.yaml", DEPLOYMENT)
+    repo.write("overlays/all/kustomization.yaml", "resources: [../../base]\nlabels: [{pairs: {team: shop}}]\n")
+    spec = """\
+  source: {path: overlays/all}
+  overrides:
+  - when: {environments: [prod]}
+    images: [{name: registry.example.com/web, newTag: '2'}]
+    replicas: [{name: web, count: 5}]
+"""
+    repo.write("web.yaml", document(spec))
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(repo.commit("web"))
+        desired = await live.desired()
+        dev, prod = manifest(desired, "dev-1"), manifest(desired, "prod-1")
+        assert dev["metadata"]["labels"] == {"team": "shop"}
+        assert (dev["spec"]["replicas"], prod["spec"]["replicas"]) == (1, 5)
+        images = [each["spec"]["template"]["spec"]["containers"][0]["image"] for each in (dev, prod)]
+        assert images == ["registry.example.com/web:1", "registry.example.com/web:2"]
+        assert len(templated) == 1
+
+        repo.write("base/notes.txt", "nothing that the overlay reads")
+        await live.seen(repo.commit("notes"))
+        assert len(templated) == 1
+        repo.write("base/web.yaml", DEPLOYMENT.replace("replicas: 1", "replicas: 2"))
+        await live.seen(repo.commit("two"))
+        assert manifest(await live.desired(), "dev-1")["spec"]["replicas"] == 2
