@@ -24,6 +24,7 @@ from hub.domain.records import Consent
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.identity import Identity
+from hub.keeping import KeptTemplates
 from hub.leader import Leader
 from hub.loops import consents
 from hub.loops.applications import Applications
@@ -327,12 +328,13 @@ class _Lead:
         web = Web(Egress(settings.egress.allow, settings.egress.deny), registered.chart_access(settings.charts))
         pace = Pace(interval=settings.charts.poll_interval)
         self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
+        kept = KeptTemplates(Store(bus), secrets.token_hex(4))
         programs = Programs(kustomize=settings.render.kustomize_binary)
         self.fleet = FleetLoop(
             FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
             Pins(self.repositories, clock),
             Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),
-            Renderer(pool, Templates(pool), hub.served_apis, programs).render,
+            Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render,
             self.applications,
             hub.view_facts,
             self.shelf.fleet_changed,

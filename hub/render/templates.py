@@ -34,8 +34,8 @@ class Kept(Protocol):
     async def get(self, digest: str) -> Templated | None:
         """What was kept under this name, None when nothing was."""
 
-    async def put(self, digest: str, made: Templated) -> None:
-        """Keeps it for every hub, now and after restarts."""
+    async def put(self, digest: str, made: Templated) -> Templated:
+        """Keeps it for every hub, now and after restarts; returns what is kept, which another may have put first."""
 
 
 class Templates:
@@ -88,7 +88,7 @@ class Templates:
                 self._remember(digest, error)
                 return error
             if keep and self._kept is not None:
-                await self._kept.put(digest, made)
+                made = await self._kept.put(digest, made)
         self._remember(digest, made)
         return made
 

@@ -222,3 +222,22 @@ async def test_a_kustomization_follows_its_base_and_takes_images_and_replicas_of
         repo.write("base/web.yaml", DEPLOYMENT.replace("replicas: 1", "replicas: 2"))
         await live.seen(repo.commit("two"))
         assert manifest(await live.desired(), "dev-1")["spec"]["replicas"] == 2
+
+
+async def test_a_chart_that_draws_a_password_draws_it_once_even_over_a_restart(repo, tmp_path, templated):
+    random = "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {password: {{ randAlphaNum 20 }}}\n"
+    repo.write("charts/web/templates/cm.yaml", random)
+    repo.write("web.yaml", document("  source: {path: charts/web}\n"))
+    given = settings(tmp_path / "state", str(repo.path))
+    async with live_hub(given) as live:
+        await live.seen(repo.commit("web"))
+        before = manifest(await live.desired(), "dev-1")
+        assert before == manifest(await live.desired(), "prod-1")
+    async with live_hub(given) as live:
+        repo.write("README.md", "words")
+        await live.seen(repo.commit("words"))
+        assert manifest(await live.desired(), "dev-1") == before
+        assert len(templated) == 1
+        repo.write("charts/web/values.yaml", "greeting: other\n")
+        await live.seen(repo.commit("values"))
+        assert manifest(await live.desired(), "dev-1") != before
