@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
@@ -47,7 +47,7 @@ GONE_WITHIN = 10.0
 """Seconds to wait for an object that is being replaced to disappear."""
 
 
-Up = Callable[[ObjectRef, int], HealthStatus]
+Up = Callable[[ObjectRef, int], Awaitable[HealthStatus]]
 Done = Callable[[Outcome], None]
 
 
@@ -111,7 +111,7 @@ class Applier:
             for gate in step.gates.get(each.ref.key, ()):
                 # Objects of one turn share their gates.
                 if id(gate) not in judged:
-                    judged[id(gate)] = _shut(gate, result, up)
+                    judged[id(gate)] = await _shut(gate, result, up)
                 if (closed := judged[id(gate)]) is not None:
                     result.held[each.ref.key] = Held(each.ref, closed[0], gate.why, closed[1])
                     break
@@ -304,7 +304,7 @@ class Applier:
         raise AssertionError  # the last attempt returns
 
 
-def _shut(gate: Gate, result: Pass, up: Up) -> tuple[ObjectRef, str] | None:
+async def _shut(gate: Gate, result: Pass, up: Up) -> tuple[ObjectRef, str] | None:
     """What keeps a gate shut, and why; None when it is open."""
     for ref in gate.refs:
         held = result.held.get(ref.key)
@@ -313,7 +313,7 @@ def _shut(gate: Gate, result: Pass, up: Up) -> tuple[ObjectRef, str] | None:
         outcome = result.outcomes.get(ref.key)
         if outcome is not None and (outcome.failed or outcome.action is Action.PENDING):
             return ref, outcome.reason
-        verdict = up(ref, gate.stage)
+        verdict = await up(ref, gate.stage)
         if verdict.health not in (Health.HEALTHY, Health.SUSPENDED):
             return ref, verdict.reason or str(verdict.health)
     return None

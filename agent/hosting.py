@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from agent.evaluator import Evaluator
 from agent.kube.access import Access
 from agent.kube.client import Kube
 from agent.loop import read_credentials, run_agent
@@ -88,23 +89,26 @@ async def host(settings: SandboxSettings) -> None:
     each = {cluster.name: _settings_of(cluster.name, settings) for cluster in clusters}
     credentials = {name: read_credentials(own) for name, own in each.items()}
     collect_rarely()
-    async with Sandbox(port=settings.port, token=secrets.token_hex(16)) as sandbox, asyncio.TaskGroup() as group:
-        for cluster in clusters:
-            sandbox.add_cluster(cluster.name, kubernetes=cluster.kubernetes, nodes=cluster.nodes)
-        if settings.kubeconfig_out is not None:
-            _write_private(settings.kubeconfig_out, orjson.dumps(sandbox.kubeconfig(), option=orjson.OPT_INDENT_2))
-        for name, own in each.items():
-            kube = await Kube.connect(Access.url(sandbox.url(name), sandbox.token))
-            group.create_task(_keep_agent(own, kube, credentials[name]), name=name)
-        log.info("sandbox clusters are up", extra={"clusters": len(clusters), "kubeconfig": settings.kubeconfig_out})
+    with Evaluator() as evaluator:
+        async with Sandbox(port=settings.port, token=secrets.token_hex(16)) as sandbox, asyncio.TaskGroup() as group:
+            for cluster in clusters:
+                sandbox.add_cluster(cluster.name, kubernetes=cluster.kubernetes, nodes=cluster.nodes)
+            if settings.kubeconfig_out is not None:
+                _write_private(settings.kubeconfig_out, orjson.dumps(sandbox.kubeconfig(), option=orjson.OPT_INDENT_2))
+            for name, own in each.items():
+                kube = await Kube.connect(Access.url(sandbox.url(name), sandbox.token))
+                group.create_task(_keep_agent(own, kube, credentials[name], evaluator), name=name)
+            log.info(
+                "sandbox clusters are up", extra={"clusters": len(clusters), "kubeconfig": settings.kubeconfig_out}
+            )
 
 
-async def _keep_agent(settings: AgentSettings, kube: Kube, credentials: Credentials) -> None:
+async def _keep_agent(settings: AgentSettings, kube: Kube, credentials: Credentials, evaluator: Evaluator) -> None:
     clock, backoff = Clock(), Backoff(1, 30)
     async with kube:
         while True:
             try:
-                await run_agent(settings, kube, credentials, clock)
+                await run_agent(settings, kube, credentials, clock, evaluator)
             except YardarmError as error:
                 log.error("an agent ended", extra={"cluster": settings.cluster, "error": str(error)})
             except Exception:

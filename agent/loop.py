@@ -6,6 +6,7 @@ A fault in one unit stays in it, a fault in a loop restarts that loop. What ends
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any
 
 from agent.cache import LiveCache
 from agent.diagnosis import Diagnosis
+from agent.evaluator import Evaluator
 from agent.facts import Facts
 from agent.inbox import Delivery, Inbox
 from agent.inventory import Inventory
@@ -46,9 +48,15 @@ class Agent:
     """The agent of one cluster. `run` until cancelled."""
 
     def __init__(
-        self, settings: AgentSettings, kube: Kube, credentials: Credentials, state: State | None, clock: Clock
+        self,
+        settings: AgentSettings,
+        kube: Kube,
+        credentials: Credentials,
+        state: State | None,
+        clock: Clock,
+        evaluator: Evaluator,
     ) -> None:
-        """`state` must be locked by the caller; None keeps nothing over a restart."""
+        """`state` must be locked by the caller; None keeps nothing over a restart. `evaluator` is the caller's too."""
         cluster = settings.cluster
         clock = SteadyClock(clock)
         if state is not None:
@@ -82,6 +90,7 @@ class Agent:
             reporter=self._reporter,
             diagnosis=self._diagnosis,
             keeper=self._keeper,
+            evaluator=evaluator,
             clock=clock,
             settings=settings,
             lanes=asyncio.Semaphore(WRITES_IN_FLIGHT),
@@ -251,19 +260,25 @@ class Agent:
         return self._facts.values, [problem for problem in problems if problem]
 
 
-async def run_agent(settings: AgentSettings, kube: Kube, credentials: Credentials, clock: Clock | None = None) -> None:
-    """Runs the agent of one cluster until cancelled.
+async def run_agent(
+    settings: AgentSettings,
+    kube: Kube,
+    credentials: Credentials,
+    clock: Clock | None = None,
+    evaluator: Evaluator | None = None,
+) -> None:
+    """Runs the agent of one cluster until cancelled. Several in one process may share an `evaluator`.
 
     Raises:
         InUse: another agent holds the state directory.
     """
     clock = clock or Clock()
-    if settings.state is None:
-        await Agent(settings, kube, credentials, None, clock).run()
-        return
-    state = State(settings.state)
-    with state.locked():
-        await Agent(settings, kube, credentials, state, clock).run()
+    state = State(settings.state) if settings.state is not None else None
+    with contextlib.ExitStack() as held:
+        if state is not None:
+            held.enter_context(state.locked())
+        evaluator = evaluator or held.enter_context(Evaluator())
+        await Agent(settings, kube, credentials, state, clock, evaluator).run()
 
 
 def read_credentials(settings: AgentSettings) -> Credentials:

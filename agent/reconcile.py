@@ -79,7 +79,7 @@ class Reconciler:
         self._examiner: Examiner = Examiner(vigil, self._view, self._survey, self._policy)
         self._hooks: HookRun = HookRun(tools.inventory, self._view, delivery, previous._hooks if previous else None)
         self._look = Look(tools, delivery, applied, self._hooks, self._view, self._survey, self._examiner)
-        judge = Judge(self._policy.health, tools.clock)
+        judge = Judge(self._policy.health, tools.evaluator)
         self._standing = Standing(self._unit, self._look, self._hooks, self._view, judge, tools.diagnosis, applied)
         if previous:
             self._standing.take_over(previous._standing, same_rules=previous._policy.health == self._policy.health)
@@ -135,6 +135,7 @@ class Reconciler:
             ApiError: the cluster does not answer; what was done is remembered.
             InvalidMessage: what was kept on the cluster of its hooks is damaged.
         """
+        await self._standing.judge()
         if self._at_rest and not full:
             if not await self._disturbed():
                 news = self._examiner.news()
@@ -163,9 +164,8 @@ class Reconciler:
         suspects, self._look.suspects = self._look.suspects, set()
         await self._examiner.examine(heard_of)
         hooked = any(self._hooks.awaits(key) for key in suspects)
-        freed = any(
-            self._standing.up(ref).health is Health.HEALTHY for ref, _, _ in self._stops.held if ref.key in suspects
-        )
+        awaited = [ref for ref, _, _ in self._stops.held if ref.key in suspects]
+        freed = any([(await self._standing.up(ref)).health is Health.HEALTHY for ref in awaited])
         apart = self._look.desired.keys() | self._hooks.wanted.keys()
         strangers = any(key not in apart and self._is_member(key) for key in suspects)
         return strangers or hooked or freed or bool(self._examiner.to_correct())
@@ -233,6 +233,7 @@ class Reconciler:
                 passed.add(await self._apply(work.after, known))
         passed.add(await self._apply(work.at_failure, known))
         self._hooks.look()
+        await self._standing.judge()
         after = self._aftermath(work, passed)
         found = verdict(after)
         if found.phase is Phase.APPLIED:

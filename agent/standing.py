@@ -16,6 +16,8 @@ from agent.view import View
 from shared.messages import Action, ObjectStatus
 from shared.model import Health, HealthStatus, ObjectRef, UnitKey
 
+_UNASKED = HealthStatus(Health.PROGRESSING, "the application's rule for it is being asked")
+
 
 class Standing:
     """Told what is planned and done; asked for the state of objects."""
@@ -39,6 +41,10 @@ class Standing:
         self._applied = applied
         self._judge = judge
         self._judged: dict[Key, HealthStatus] = {}
+        self._by_rule: dict[Key, HealthStatus] = {}
+        """The last verdicts by rules of the application: they stand until the next, which takes a moment to have."""
+        self._asking: Key | None = None
+        """The object whose rule is being asked, None when it has changed meanwhile."""
         self._outcomes: dict[Key, Outcome] = {}
         self.plan = Plan()
         """Of the last pass."""
@@ -53,10 +59,13 @@ class Standing:
         if same_rules:
             self._judge = before._judge
             self._judged = dict(before._judged)
+            self._by_rule = dict(before._by_rule)
 
     def changed(self, key: Key) -> None:
         """An object is not what it was when it was judged."""
         self._judged.pop(key, None)
+        if key == self._asking:
+            self._asking = None
 
     def dealt_with(self, outcome: Outcome) -> None:
         """What the pass did to an object, which may be a hook's."""
@@ -79,8 +88,27 @@ class Standing:
             live = self._view.get(ref)
             if live is None:  # not kept: it says more about us than about the object
                 return self._absent(ref.key)
-            verdict = self._judged[ref.key] = self._judge.verdict(live)
+            if self._judge.rules_on(ref):
+                return self._by_rule.get(ref.key, _UNASKED)
+            verdict = self._judged[ref.key] = self._judge.built_in(live)
         return verdict
+
+    async def judge(self) -> None:
+        """Asks the application's rules about objects that have changed."""
+        if self._judge.has_rules:
+            apart = (*self.plan.leaving, *(each.ref for each in self.plan.blocked))
+            for ref in (*(each.ref for each in self._look.desired.values()), *apart):
+                await self._ask(ref)
+
+    async def _ask(self, ref: ObjectRef) -> None:
+        key = ref.key
+        live = self._view.get(ref) if key not in self._judged and self._judge.rules_on(ref) else None
+        if live is None:
+            return
+        self._asking = key
+        verdict = self._by_rule[key] = await self._judge.by_rule(ref, live)
+        if self._asking == key:
+            self._judged[key] = verdict
 
     def _absent(self, key: Key) -> HealthStatus:
         each = self._look.desired.get(key)
@@ -92,8 +120,9 @@ class Standing:
             else HealthStatus(Health.MISSING, "is not there")
         )
 
-    def up(self, ref: ObjectRef, stage: int = 0) -> HealthStatus:
+    async def up(self, ref: ObjectRef, stage: int = 0) -> HealthStatus:
         """Whether others need not wait for an object any more."""
+        await self._ask(ref)
         if ref.key in self._hooks.wanted:
             return self._hooks.verdict(ref, stage)
         refused = self._refusal(ref.key)

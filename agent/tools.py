@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.cache import LiveCache
 from agent.diagnosis import Diagnosis
+from agent.evaluator import Evaluator
 from agent.inventory import Inventory
 from agent.keeper import Keeper
 from agent.kube.client import Kube
@@ -27,6 +28,7 @@ class Tools:
     reporter: Reporter
     diagnosis: Diagnosis
     keeper: Keeper
+    evaluator: Evaluator
     clock: Clock
     settings: AgentSettings
     lanes: asyncio.Semaphore

@@ -15,6 +15,7 @@ from agent.loop import run_agent
 from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
 from shared.messages import HealthRule, Policy
+from shared.model import ObjectRef
 from tests.fakes.agenthub import agent_hub
 
 WIDGET = "example.com/Widget"
@@ -104,6 +105,24 @@ async def test_the_rule_of_an_application_decides_for_its_kind(place):
         report = await hub.report(given, lambda r, health=health: of(r, "Widget") and of(r, "Widget").health == health)
 
     assert report.health == "Healthy"
+
+
+async def test_a_wave_waits_for_what_the_rule_of_an_application_says(place):
+    hub, kube = place
+    rule = HealthRule(WIDGET, "object.status.phase == 'Ready'")
+    first = widget(spec={"size": 1})
+    late = {"name": "late", "annotations": {"argocd.argoproj.io/sync-wave": "1"}}
+    second = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": late, "data": {"a": "b"}}
+    given = await hub.assign("c1", "shop", [definition(), first, second], policy=Policy(health=(rule,)))
+    await hub.report(given, lambda r: "waits for example.com/Widget shop/w: waits for object.status.phase" in r.reason)
+    assert await kube.get(ObjectRef("v1", "ConfigMap", "shop", "late")) is None
+
+    ready = widget(status={"phase": "Ready"})
+    ready["metadata"]["namespace"] = "shop"
+    await kube.apply(ready, force=True, manager="widget-controller")
+
+    await hub.healthy(given)
+    assert await kube.get(ObjectRef("v1", "ConfigMap", "shop", "late"))
 
 
 async def test_a_wrong_rule_harms_only_the_objects_it_is_for(place):

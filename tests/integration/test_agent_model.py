@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 import agent.vigil
 from agent.domain import applyset
+from agent.evaluator import Evaluator
 from agent.kube.access import Access
 from agent.kube.client import Kube
 from agent.kube.errors import ApiError
@@ -176,7 +177,7 @@ class Machine(RuleBasedStateMachine):
         state = State(world.folder / self.name)
         self.lock = state.locked()
         self.lock.__enter__()
-        self.agent = Agent(settings, self.kube, world.hub.credentials(self.name), state, Clock())
+        self.agent = Agent(settings, self.kube, world.hub.credentials(self.name), state, Clock(), Evaluator())
         self.task = asyncio.get_running_loop().create_task(self.agent.run())
 
     async def _stop(self, *, clean):

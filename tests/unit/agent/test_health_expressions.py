@@ -1,10 +1,28 @@
 """The application's own health rules."""
 
+import msgspec
 import pytest
 
-from agent.domain.expressions import judge
+from agent import celworker
+from agent.domain.expressions import Answer, judged, questions, rule_for
+from agent.domain.health import health
+from agent.domain.health.fields import group_kind
 from shared.messages import HealthRule
 from shared.model import Health
+
+
+def answer(expression, about):
+    """As the process that evaluates gives it."""
+    return msgspec.convert(celworker._answer(expression, about), Answer)
+
+
+def judge(manifest, rules):
+    rule = rule_for(group_kind(manifest), rules)
+    if rule is None:
+        return health(manifest)
+    expressions, about = questions(rule, manifest)
+    return judged(rule, manifest, [answer(each, about) for each in expressions])
+
 
 RULE = HealthRule("example.com/Widget", "object.status.phase == 'Ready'", "object.status.phase == 'Broken'")
 
@@ -55,6 +73,14 @@ def test_a_wrong_rule_makes_its_objects_unknown_and_says_why(rule, says):
     assert verdict.health is Health.UNKNOWN
     assert "health rule for example.com/Widget cannot be used" in verdict.reason
     assert says in verdict.reason
+
+
+def test_who_owns_which_field_is_not_asked_about():
+    """It is often most of an object, and an object may not be large."""
+    managed = widget(phase="Ready")
+    managed["metadata"]["managedFields"] = [{"manager": "x" * 100_000}]
+
+    assert judge(managed, [RULE]).health is Health.HEALTHY
 
 
 def test_a_rule_concerns_no_other_kind():

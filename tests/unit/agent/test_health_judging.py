@@ -1,58 +1,123 @@
-"""A health rule that costs too much is given up, and no other."""
+"""Health rules are asked in a process of their own: whatever one costs, the agent goes on, and only that rule is lost."""
 
-from agent.judging import SLOW, Judge
+import asyncio
+import resource
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.evaluator import Evaluator, NoAnswer, TooCostly
+from agent.judging import Judge
 from shared.messages import HealthRule
-from shared.model import Health
-from shared.tasks import Clock
+from shared.model import Health, ObjectRef
+
+READY = "object.status.phase == 'Ready'"
+# Nearly 10,000 steps, which the library allows, of which each compiles and runs a large regular expression: minutes.
+HOSTILE = "object.status.items.all(x, object.status.items.all(y, !object.status.text.matches(object.status.pattern)))"
 
 
-class Laborious(Clock):
-    """A clock on which each reading takes as long as it is told."""
-
-    def __init__(self):
-        self.at = 0.0
-        self.took = 0.0
-
-    def monotonic(self):
-        self.at += self.took
-        return self.at
+def widget(kind="Widget", **status):
+    metadata = {"name": "w", "namespace": "shop"}
+    return {"apiVersion": "example.com/v1", "kind": kind, "metadata": metadata, "status": {"phase": "Ready", **status}}
 
 
-def widget(kind="Widget"):
-    return {"apiVersion": "example.com/v1", "kind": kind, "metadata": {"name": "w"}, "status": {"phase": "Ready"}}
+def ref(kind="Widget"):
+    return ObjectRef("example.com/v1", kind, "shop", "w")
 
 
-RULES = tuple(HealthRule(f"example.com/{kind}", "object.status.phase == 'Ready'") for kind in ("Widget", "Gadget"))
+def costly():
+    return widget(items=["a"] * 95, text="ab" * 15000, pattern="(a|b)*a(a|b){500}c")
 
 
-def test_a_rule_that_is_slow_twice_is_given_up_for_its_kind_only():
-    clock = Laborious()
-    judge = Judge(RULES, clock)
-
-    clock.took = 2 * SLOW
-    assert judge.verdict(widget()).health is Health.HEALTHY
-    assert judge.verdict(widget()).health is Health.HEALTHY
-    clock.took = 0.0
-
-    given_up = judge.verdict(widget())
-    assert given_up.health is Health.UNKNOWN
-    assert given_up.reason == "the application's health rule for Widget.example.com took 1.0 s: it is given up"
-    assert judge.verdict(widget("Gadget")).health is Health.HEALTHY
+@pytest.fixture
+def evaluator():
+    with Evaluator() as evaluator:
+        yield evaluator
 
 
-def test_a_rule_that_was_slow_once_stays():
-    clock = Laborious()
-    judge = Judge(RULES, clock)
+async def test_the_agent_works_on_while_a_rule_takes_its_time_and_only_that_rule_is_given_up(evaluator):
+    judge = Judge((HealthRule("example.com/Widget", HOSTILE), HealthRule("example.com/Gadget", READY)), evaluator)
+    turns = 0
 
-    clock.took = 2 * SLOW
-    judge.verdict(widget())
-    clock.took = 0.0
+    async def work():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
 
-    assert all(judge.verdict(widget()).health is Health.HEALTHY for _ in range(3))
+    async with asyncio.TaskGroup() as group:
+        working = group.create_task(work())
+        verdict = await judge.by_rule(ref(), costly())
+        working.cancel()
+
+    assert turns > 100
+    assert verdict.health is Health.UNKNOWN
+    assert "took more than 0.2 s on" in verdict.reason
+    assert "is given up until it is changed" in verdict.reason
+    assert not evaluator.running
+    assert (await judge.by_rule(ref(), widget())) == verdict
+    assert (await judge.by_rule(ref("Gadget"), widget("Gadget"))).health is Health.HEALTHY
 
 
-def test_without_rules_nothing_is_measured():
-    clock = Laborious()
+async def test_what_a_rule_cost_is_its_own_and_not_of_those_before_it():
+    with Evaluator(cost=0.5) as evaluator:
+        for _ in range(300):
+            assert (await evaluator.ask([READY], widget(text="x" * 20000)))[0].holds
 
-    assert Judge((), clock).verdict(widget()).health is Health.HEALTHY
-    assert clock.at == 0.0
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep to no such limit")
+async def test_what_it_may_use_of_memory_is_bounded_and_it_goes_before_the_agent(evaluator):
+    await evaluator.ask([READY], widget())
+    pid = evaluator._process.pid
+
+    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
+
+
+async def test_an_evaluation_that_nobody_waits_for_any_more_is_not_taken_for_the_next(evaluator):
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(evaluator.ask([HOSTILE], costly()))
+        while not evaluator.running:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        asked.cancel()
+
+    answers = await evaluator.ask([READY, "object.status.phase == 'Busy'", "object.status.none == 1"], widget())
+    assert [each.holds for each in answers] == [True, False, False]
+    assert "no field 'none'" in answers[2].missing
+
+
+async def test_an_evaluator_that_was_killed_is_nobodys_fault_and_the_next_one_answers(evaluator):
+    judge = Judge((HealthRule("example.com/Widget", READY),), evaluator)
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(judge.by_rule(ref(), widget()))
+        while not evaluator.running:
+            await asyncio.sleep(0)
+        evaluator._process.kill()
+    assert asked.result().health is Health.UNKNOWN
+    assert "was killed" in asked.result().reason
+
+    assert (await judge.by_rule(ref(), widget())).health is Health.HEALTHY
+
+
+async def test_without_a_question_there_is_no_process(monkeypatch):
+    monkeypatch.setattr("agent.evaluator.IDLE", 0.01)
+    with Evaluator() as evaluator:
+        assert Judge((HealthRule("example.com/Widget", READY),), evaluator).built_in(widget()).health is Health.HEALTHY
+        assert not evaluator.running
+        await evaluator.ask([READY], widget())
+        async with asyncio.timeout(20):
+            while evaluator.running:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_process_that_cannot_be_started_is_said(evaluator, monkeypatch):
+    monkeypatch.setattr("agent.evaluator.sys.executable", "/nowhere/python")
+    with pytest.raises(NoAnswer, match="cannot be started"):
+        await evaluator.ask([READY], widget())
+
+
+async def test_what_costs_too_much_says_so(evaluator):
+    with pytest.raises(TooCostly, match=r"took more than 0\.2 s"):
+        await evaluator.ask([HOSTILE], costly())
