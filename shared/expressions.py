@@ -7,8 +7,8 @@ An expression comes from a repository and runs in an agent, so it must not be ab
 iterations (about 10,000) and recursion (32), and its regular expressions are RE2. It does not bound memory: a string
 doubled thirty times over ends the process. So what can build values from values is refused before: the macros map and
 bind, the string functions (which are not loaded), and `+` inside of a macro. Nor does it bound time by more than
-steps, and one step may search a long string: objects of more than `MAX_OBJECT` bytes are not looked at, and
-`agent.judging` gives up rules that prove to be slow.
+steps, and one step may search a long string or compile a large pattern: objects of more than `MAX_OBJECT` bytes are
+not looked at, and the agent evaluates in a process of its own (`agent.celworker`) with limits on time and memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_LENGTH = 1000
 """Characters of an expression."""
 
 MAX_OBJECT = 64 * 1024
-"""Bytes of an object as JSON; the worst that an expression can do with one takes about ten seconds."""
+"""Bytes of an object as JSON. The worst that an expression can do with one takes minutes."""
 
 MAX_NESTING = 3
 """Macros (all, exists, …) inside of each other."""

@@ -1,0 +1,83 @@
+"""Confirmations of many clusters at once: carried out together, over a real NATS."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from hub import streams
+from hub.domain.publishing import EMPTY, Order
+from hub.domain.records import Consent
+from hub.loops.consents import Consents, record
+from hub.metrics import Metrics
+from hub.publisher import Cause, Publisher
+from hub.store import Store
+from hub.streams import Fence
+from hub.view import View
+from shared import subjects
+from shared.messages import Assignment, decode
+from shared.model import UnitKey
+from shared.tasks import Clock
+from tests.fakes.natshub import hub_nats
+
+CLUSTERS = 150
+
+
+@pytest.fixture
+async def hub(tmp_path):
+    """(store, publisher, consents) of a hub that leads, and the bus."""
+    async with hub_nats(tmp_path / "hub") as nats, nats.hub() as bus, asyncio.TaskGroup() as group:
+        await streams.ensure(bus)
+        fence = Fence(await bus.publish_stored(subjects.EPOCH, b"me"))
+        clock = Clock()
+        publisher = Publisher(bus, nats.identity.signing_key, Metrics(View(clock), "0"), clock, lambda _: None)
+        store = Store(bus)
+        consents = Consents(store, publisher, lambda _: None, clock)
+        loops = [group.create_task(run) for run in (publisher.run(fence), consents.run(), consents.sweep())]
+        yield bus, store, publisher, consents
+        for loop in loops:
+            loop.cancel()
+
+
+async def stored(bus):
+    found = {}
+    async for _, data, sequence in streams.last_per_subject(bus, streams.DESIRED.name, subjects.DESIRED_ALL):
+        with contextlib.suppress(Exception):
+            assignment = decode(data, Assignment)
+            found[assignment.unit] = (assignment, sequence)
+    return found
+
+
+async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
+    bus, store, publisher, consents = hub
+    units = [UnitKey(f"c{number}", "shop", "shop") for number in range(CLUSTERS)]
+    cause = Cause("commit", "revision", "")
+    given = await publisher.publish([Order(unit, EMPTY) for unit in units], cause)
+    words = [
+        Consent("objects", f"{number:032}", "me", 1.0, application="shop", unit=each.unit, generation=each.generation,
+                digest=each.digest)
+        for number, each in enumerate(given)
+    ]  # fmt: skip
+    stale = words[0]
+    newer = await publisher.publish([Order(stale.unit, EMPTY)], cause)
+    await record(store, words)
+
+    async for key, data, _ in store.items("consent"):
+        consents.heard(key, data)
+
+    async def told():
+        return {unit: each for unit, each in (await stored(bus)).items() if each[0].confirmed}
+
+    async with asyncio.timeout(30):
+        while len(found := await told()) < CLUSTERS - 1:
+            await asyncio.sleep(0.02)
+        while [key async for key, _, _ in store.items("consent")]:
+            await asyncio.sleep(0.02)
+    assert {unit: each[0].confirmed for unit, each in found.items()} == {
+        word.unit: (word.token,) for word in words if word is not stale
+    }
+    assert (await stored(bus))[stale.unit][0].generation == newer[0].generation
+    # One after the other, the root of each cluster would come between its assignment and the next one.
+    sequences = sorted(sequence for _, sequence in found.values())
+    together = sum(after == before + 1 for before, after in zip(sequences, sequences[1:], strict=False))
+    assert together > CLUSTERS // 2
