@@ -6,6 +6,7 @@ this hub holds back, whoever holds them asks `allows`. A word that fits nothing 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
@@ -64,18 +65,27 @@ class Consents:
         return any(one.token == token for one in about.values())
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Works until cancelled. What is confirmed for many clusters at once is written together."""
         backoff = Backoff(0.5, 30)
         while True:
-            key, consent = await self._work.get()
-            try:
-                await self._carry_out(key, consent)
-            except (Unavailable, Refused) as error:
-                self._work.put_back(key, consent)
-                log.warning("a confirmation has to wait", extra={"key": key, "error": str(error)})
-                await self._clock.sleep(backoff.next())
-            else:
+            work = await self._work.drain()
+            async with asyncio.TaskGroup() as group:
+                attempts = [group.create_task(self._attempt(key, consent)) for key, consent in work.items()]
+            waiting = [attempt.result() for attempt in attempts if attempt.result()]
+            if not waiting:
                 backoff.reset()
+                continue
+            log.warning("confirmations have to wait", extra={"count": len(waiting), "error": waiting[0]})
+            await self._clock.sleep(backoff.next())
+
+    async def _attempt(self, key: str, consent: Consent) -> str:
+        """Returns why it has to be tried again, nothing when it is done."""
+        try:
+            await self._carry_out(key, consent)
+        except (Unavailable, Refused) as error:
+            self._work.put_back(key, consent)
+            return str(error)
+        return ""
 
     async def sweep(self) -> None:
         """Removes what is over from the store, until cancelled."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 
 import pytest
 
@@ -79,5 +80,5 @@ async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
     assert (await stored(bus))[stale.unit][0].generation == newer[0].generation
     # One after the other, the root of each cluster would come between its assignment and the next one.
     sequences = sorted(sequence for _, sequence in found.values())
-    together = sum(after == before + 1 for before, after in zip(sequences, sequences[1:], strict=False))
+    together = sum(after == before + 1 for before, after in itertools.pairwise(sequences))
     assert together > CLUSTERS // 2
