@@ -61,6 +61,12 @@ def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
     return ref
 
 
+def annotations(manifest: Manifest) -> dict[str, str]:
+    """The annotations, empty when there are none."""
+    found = (manifest.get("metadata") or {}).get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
 HOOK_ANNOTATIONS = ("argocd.argoproj.io/hook", "helm.sh/hook")
 """What marks an object as a step that is run rather than a state that is kept."""
 

@@ -5,22 +5,17 @@ Only reading: what follows from a hint is for plan and applier to decide.
 
 from __future__ import annotations
 
+from shared.deletion import sync_options
+from shared.manifests import annotations
 from shared.model import Manifest
 
 DEPENDS_ON = "config.kubernetes.io/depends-on"
 SSA = "kustomize.toolkit.fluxcd.io/ssa"
 _RECONCILE = "kustomize.toolkit.fluxcd.io/reconcile"
 _WAVE = "argocd.argoproj.io/sync-wave"
-_OPTIONS = "argocd.argoproj.io/sync-options"
 _ARGO_HOOK = "argocd.argoproj.io/hook"
 _HELM_HOOK = "helm.sh/hook"
 _HELM_WEIGHT = "helm.sh/hook-weight"
-
-
-def notes(manifest: Manifest) -> dict[str, str]:
-    """The annotations, empty when there are none."""
-    found = (manifest.get("metadata") or {}).get("annotations")
-    return found if isinstance(found, dict) else {}
 
 
 def hooks(manifest: Manifest) -> tuple[str, ...]:
@@ -28,7 +23,7 @@ def hooks(manifest: Manifest) -> tuple[str, ...]:
 
     `crd-install`, from before Helm 3, is left out: such a definition is kept like any other.
     """
-    noted = notes(manifest)
+    noted = annotations(manifest)
     text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK)
     if not text:
         return ()
@@ -43,7 +38,7 @@ def is_hook(manifest: Manifest) -> bool:
 
 def not_applied(manifest: Manifest) -> str:
     """Why the object is not applied at all, empty when it is."""
-    noted = notes(manifest)
+    noted = annotations(manifest)
     for name, value in ((SSA, "ignore"), (_RECONCILE, "disabled")):
         if noted.get(name, "").lower() == value:
             return f"its annotation {name} says {noted[name]}"
@@ -52,13 +47,13 @@ def not_applied(manifest: Manifest) -> str:
 
 def depends_on(manifest: Manifest) -> tuple[str, ...]:
     """The objects it wants to come after, as they are written."""
-    text = str(notes(manifest).get(DEPENDS_ON) or "")
+    text = str(annotations(manifest).get(DEPENDS_ON) or "")
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def wave(manifest: Manifest) -> int:
     """The sync wave (Argo CD) or hook weight (Helm); 0 when absent or no number."""
-    noted = notes(manifest)
+    noted = annotations(manifest)
     text = noted.get(_WAVE) or (noted.get(_HELM_WEIGHT) if _HELM_WEIGHT in noted and is_hook(manifest) else None)
     if not text:
         return 0
@@ -70,30 +65,13 @@ def wave(manifest: Manifest) -> int:
 
 def create_only(manifest: Manifest) -> bool:
     """Whether an object that exists is left as it is."""
-    return notes(manifest).get(SSA, "").lower() == "ifnotpresent"
+    return annotations(manifest).get(SSA, "").lower() == "ifnotpresent"
 
 
 def recreate(manifest: Manifest) -> bool:
     """Whether it may be deleted and created anew when a change is refused because a field is immutable."""
-    enabled = notes(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
-    return enabled or bool({"Force=true", "Replace=true"} & _options(manifest)) or is_hook(manifest)
-
-
-def keep(manifest: Manifest) -> str:
-    """Why the object is never deleted, empty when it may be."""
-    noted = notes(manifest)
-    asked = {
-        "kustomize.toolkit.fluxcd.io/prune": ("disabled",),
-        "helm.sh/resource-policy": ("keep",),
-        "client.lifecycle.config.k8s.io/deletion": ("detach",),
-        "cli-utils.sigs.k8s.io/on-remove": ("keep",),
-    }
-    for name, values in asked.items():
-        if noted.get(name, "").lower() in values:
-            return f"its annotation {name} says {noted[name]}"
-    if {"Prune=false", "Delete=false"} & _options(manifest):
-        return f"its annotation {_OPTIONS} says {noted[_OPTIONS]}"
-    return ""
+    enabled = annotations(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
+    return enabled or bool({"Force=true", "Replace=true"} & sync_options(manifest)) or is_hook(manifest)
 
 
 def vanishes(manifest: Manifest) -> bool:
@@ -101,7 +79,3 @@ def vanishes(manifest: Manifest) -> bool:
     spec = manifest.get("spec")
     own_end = isinstance(spec, dict) and spec.get("ttlSecondsAfterFinished") is not None
     return is_hook(manifest) or (manifest.get("kind") == "Job" and own_end)
-
-
-def _options(manifest: Manifest) -> set[str]:
-    return {part.strip() for part in notes(manifest).get(_OPTIONS, "").split(",")}

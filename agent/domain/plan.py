@@ -13,16 +13,9 @@ from agent.domain.desired import Desired, Key, Refused
 from agent.domain.hooks import Hook, Moment, Run, Stand
 from agent.domain.order import Item
 from agent.domain.stepping import Line, Step, backwards, line_up
+from shared import deletion
 from shared.messages import Policy
 from shared.model import Manifest, ObjectRef, Value
-
-PROTECTED = frozenset({"Namespace", "CustomResourceDefinition.apiextensions.k8s.io", "PersistentVolumeClaim"})
-"""Kinds whose deletion takes other things, or data, with it."""
-
-BUDGET_FLOOR = 5
-"""A percentage does not hold back fewer deletions than this."""
-
-CONFIRM = "needs `yardarm confirm`"
 
 
 class Plan(Value, frozen=True):
@@ -156,19 +149,16 @@ def prunable(
     """(groups to delete one after the other, deletions held back, members that are kept)."""
     standing = {key: manifest for key, manifest in leaving.items() if not _is_leaving(manifest)}
     kept_ones = {key for key, each in members(known).items() if not hints.is_hook(each)}
-    counted = [
-        key for key in kept_ones & leaving.keys() if key not in known.granted and not _kept(leaving[key], policy)
-    ]
-    over = "" if removed else over_budget(len(counted), len(kept_ones), policy, empty=wanted == 0)
+    asked = kept_ones & leaving.keys() - known.granted
+    counted = [key for key in asked if not deletion.kept(leaving[key], policy)]
+    over = "" if removed else deletion.over_budget(len(counted), len(kept_ones), policy, empty=wanted == 0)
     blocked: list[Refused] = []
     kept: list[Refused] = []
     going: dict[Key, ObjectRef] = {}
     for key, manifest in standing.items():
         ref = ref_of_live(key, manifest)
-        keep = _kept(manifest, policy)
-        why = (over if key in kept_ones else "") or (
-            f"deleting a {ref.kind} {CONFIRM}" if ref.group_kind in PROTECTED else ""
-        )
+        keep = deletion.kept(manifest, policy)
+        why = (over if key in kept_ones else "") or deletion.protected(ref.group_kind)
         if key in known.granted:
             why = ""
         if keep:
@@ -181,11 +171,6 @@ def prunable(
     return tuple(tuple(going[key] for key in group) for group in groups), tuple(blocked), tuple(kept)
 
 
-def _kept(manifest: Manifest, policy: Policy) -> str:
-    """Why a member that left the bundle stays; empty when it goes."""
-    return hints.keep(manifest) or ("" if policy.prune else "sync.prune is false")
-
-
 def ref_of_live(key: Key, manifest: Manifest) -> ObjectRef:
     """The reference of a live object."""
     return ObjectRef(str(manifest.get("apiVersion")), key[1], key[2], key[3])
@@ -193,20 +178,6 @@ def ref_of_live(key: Key, manifest: Manifest) -> ObjectRef:
 
 def _is_leaving(manifest: Manifest) -> bool:
     return bool((manifest.get("metadata") or {}).get("deletionTimestamp"))
-
-
-def over_budget(leaving: int, members: int, policy: Policy, *, empty: bool) -> str:
-    """Why this many deletions wait for a person; empty when they may go ahead. `empty`: the bundle holds nothing."""
-    if leaving == 0:
-        return ""
-    if empty:
-        return f"the bundle is empty, {leaving} objects would be deleted: {CONFIRM}"
-    text = policy.deletion.budget.strip()
-    percent = text.endswith("%")
-    allowed = float(text.rstrip("%")) * (members / 100 if percent else 1)
-    if leaving <= allowed or (percent and leaving < BUDGET_FLOOR):
-        return ""
-    return f"{leaving} of {members} objects would be deleted, the budget is {text}: {CONFIRM}"
 
 
 def _verdict(each: Desired, known: Known, policy: Policy, same: Same) -> tuple[str, str]:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 
 from agent.domain import hints
-from agent.domain.plan import PROTECTED
+from shared import deletion
+from shared.manifests import annotations
 from shared.model import Manifest, ObjectRef
 
 REPLACE = "yardarm.dev/replace"
@@ -30,14 +31,14 @@ def immutable(complaints: Sequence[str]) -> bool:
 
 def may_replace(ref: ObjectRef, manifest: Manifest) -> bool:
     """Whether the object may be deleted and created anew."""
-    if hints.notes(manifest).get(REPLACE, "").lower() in ("enabled", "true"):
+    if annotations(manifest).get(REPLACE, "").lower() in ("enabled", "true"):
         return True
-    return ref.group_kind not in PROTECTED and hints.recreate(manifest)
+    return ref.group_kind not in deletion.PROTECTED and hints.recreate(manifest)
 
 
 def advice(ref: ObjectRef) -> str:
     """What to do about a change that cannot be made in place."""
-    if ref.group_kind in PROTECTED:
+    if ref.group_kind in deletion.PROTECTED:
         return (
             f"undo the change, or move to an object with another name; to have this {ref.kind} deleted, with all that "
             f"depends on it, and created anew, annotate it {REPLACE}: enabled"
