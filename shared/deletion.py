@@ -5,7 +5,7 @@ Pure rules over what is to leave one unit; budgets over a fleet's applications a
 
 from __future__ import annotations
 
-from shared.manifests import annotations
+from shared.manifests import notes
 from shared.messages import Policy
 from shared.model import Manifest
 
@@ -28,12 +28,12 @@ _KEEPING = {
 
 def sync_options(manifest: Manifest) -> set[str]:
     """What Argo CD's annotation for options lists."""
-    return {part.strip() for part in str(annotations(manifest).get(SYNC_OPTIONS) or "").split(",")}
+    return {part.strip() for part in str(notes(manifest).get(SYNC_OPTIONS) or "").split(",")}
 
 
 def keep(manifest: Manifest) -> str:
     """Why the object is never deleted, empty when it may be."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     for name, values in _KEEPING.items():
         if str(noted.get(name, "")).lower() in values:
             return f"its annotation {name} says {noted[name]}"

@@ -61,7 +61,7 @@ def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
     return ref
 
 
-def annotations(manifest: Manifest) -> dict[str, str]:
+def notes(manifest: Manifest) -> dict[str, str]:
     """The annotations, empty when there are none."""
     found = (manifest.get("metadata") or {}).get("annotations")
     return found if isinstance(found, dict) else {}

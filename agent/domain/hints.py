@@ -6,7 +6,7 @@ Only reading: what follows from a hint is for plan and applier to decide.
 from __future__ import annotations
 
 from shared.deletion import sync_options
-from shared.manifests import annotations
+from shared.manifests import notes
 from shared.model import Manifest
 
 DEPENDS_ON = "config.kubernetes.io/depends-on"
@@ -23,7 +23,7 @@ def hooks(manifest: Manifest) -> tuple[str, ...]:
 
     `crd-install`, from before Helm 3, is left out: such a definition is kept like any other.
     """
-    noted = annotations(manifest)
+    noted = notes(manifest)
     text = noted.get(_ARGO_HOOK) or noted.get(_HELM_HOOK)
     if not text:
         return ()
@@ -38,7 +38,7 @@ def is_hook(manifest: Manifest) -> bool:
 
 def not_applied(manifest: Manifest) -> str:
     """Why the object is not applied at all, empty when it is."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     for name, value in ((SSA, "ignore"), (_RECONCILE, "disabled")):
         if noted.get(name, "").lower() == value:
             return f"its annotation {name} says {noted[name]}"
@@ -47,13 +47,13 @@ def not_applied(manifest: Manifest) -> str:
 
 def depends_on(manifest: Manifest) -> tuple[str, ...]:
     """The objects it wants to come after, as they are written."""
-    text = str(annotations(manifest).get(DEPENDS_ON) or "")
+    text = str(notes(manifest).get(DEPENDS_ON) or "")
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def wave(manifest: Manifest) -> int:
     """The sync wave (Argo CD) or hook weight (Helm); 0 when absent or no number."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     text = noted.get(_WAVE) or (noted.get(_HELM_WEIGHT) if _HELM_WEIGHT in noted and is_hook(manifest) else None)
     if not text:
         return 0
@@ -65,12 +65,12 @@ def wave(manifest: Manifest) -> int:
 
 def create_only(manifest: Manifest) -> bool:
     """Whether an object that exists is left as it is."""
-    return annotations(manifest).get(SSA, "").lower() == "ifnotpresent"
+    return notes(manifest).get(SSA, "").lower() == "ifnotpresent"
 
 
 def recreate(manifest: Manifest) -> bool:
     """Whether it may be deleted and created anew when a change is refused because a field is immutable."""
-    enabled = annotations(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
+    enabled = notes(manifest).get("kustomize.toolkit.fluxcd.io/force", "").lower() in ("enabled", "true")
     return enabled or bool({"Force=true", "Replace=true"} & sync_options(manifest)) or is_hook(manifest)
 
 

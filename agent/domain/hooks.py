@@ -17,7 +17,7 @@ import orjson
 from agent.domain import hints
 from agent.domain.desired import Desired, Key
 from agent.domain.health import health
-from shared.manifests import annotations
+from shared.manifests import notes
 from shared.model import Health, HealthStatus, Manifest, ObjectRef, Value
 
 RUN = "yardarm.dev/hook-run"
@@ -144,7 +144,7 @@ def farewells(lines: Iterable[bytes]) -> list[Manifest]:
 
 def policies(manifest: Manifest) -> frozenset[str]:
     """When its object is deleted: `before`, `succeeded`, `failed`. Without a word: before it is made anew."""
-    noted = annotations(manifest)
+    noted = notes(manifest)
     text = str(noted.get(_ARGO_POLICY) or noted.get(_HELM_POLICY) or "").lower().replace("-", "")
     known = {"beforehookcreation": "before", "hooksucceeded": "succeeded", "hookfailed": "failed"}
     found = {known[part.strip()] for part in text.split(",") if part.strip() in known}
@@ -186,7 +186,7 @@ def stand(hook: Hook, run: Run, live: Manifest | None) -> Hook:
         return msgspec.structs.replace(hook, stand=Stand.FAILED if known else Stand.DONE, reason=known)
     if live is None:
         return msgspec.structs.replace(hook, stand=Stand.WAITING)
-    if not _counts(annotations(live).get(RUN, ""), hook.moment, run):
+    if not _counts(notes(live).get(RUN, ""), hook.moment, run):
         anew = "before" in policies(hook.each.manifest) or hook.each.ref.group_kind in _RUN_ONCE
         return msgspec.structs.replace(hook, stand=Stand.STALE if anew else Stand.WAITING)
     how, reason = completion(live)
@@ -269,7 +269,7 @@ def spent(found: Sequence[Hook], live: Mapping[Key, Manifest], run: Run) -> tupl
         there = live.get(hook.each.ref.key)
         if there is None or (there.get("metadata") or {}).get("deletionTimestamp"):
             continue
-        if not _counts(annotations(there).get(RUN, ""), hook.moment, run):
+        if not _counts(notes(there).get(RUN, ""), hook.moment, run):
             continue
         finished = hook.moment not in at_work or hook.moment in failed
         wanted = {Stand.DONE: "succeeded", Stand.FAILED: "failed"}.get(hook.stand)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from agent.domain import hints
 from shared import deletion
-from shared.manifests import annotations
+from shared.manifests import notes
 from shared.model import Manifest, ObjectRef
 
 REPLACE = "yardarm.dev/replace"
@@ -31,7 +31,7 @@ def immutable(complaints: Sequence[str]) -> bool:
 
 def may_replace(ref: ObjectRef, manifest: Manifest) -> bool:
     """Whether the object may be deleted and created anew."""
-    if annotations(manifest).get(REPLACE, "").lower() in ("enabled", "true"):
+    if notes(manifest).get(REPLACE, "").lower() in ("enabled", "true"):
         return True
     return ref.group_kind not in deletion.PROTECTED and hints.recreate(manifest)
 
