@@ -7,8 +7,6 @@ that are asked for (the hub may have just started) keeps what it has as well.
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +14,8 @@ from typing import Any
 from hub.domain.documents import Application, Taint
 from hub.domain.documents import Placement as PlacementSpec
 from hub.domain.fleet import Facts, FleetModel
+from hub.domain.picking import not_picked, picked
 from hub.domain.selectors import matches
-from hub.domain.staging import Pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +56,10 @@ def place(application: Application, fleet: FleetModel, facts: Facts, previous: C
     rejected = {name: claim.reasons for name, claim in claims.items() if not claim.wanted}
     frozen = frozenset(name for name in selected if claims[name].frozen)
     if pick is not None:
-        chosen = _pick(pick, application.name, fleet, selected.keys(), frozen, has)
+        labels = {name: fleet.clusters[name].metadata.labels for name in selected}
+        chosen = picked(pick, application.name, labels, frozen, has)
         for name in selected.keys() - chosen.keys():
-            rejected[name] = (*selected.pop(name), _not_picked(pick, len(chosen)))
+            rejected[name] = (*selected.pop(name), not_picked(pick, len(chosen)))
         selected = {name: (*reasons, chosen[name]) for name, reasons in selected.items()}
     return Placement(dict(sorted(selected.items())), dict(sorted(rejected.items())), frozen)
 
@@ -114,53 +113,3 @@ def _repelled(placement: PlacementSpec, taints: tuple[Taint, ...], *, has_it: bo
         for taint in taints
         if taint.key not in placement.tolerate and not (taint.effect == "NoNew" and has_it)
     )
-
-
-def _pick(
-    pick: Pick,
-    application: str,
-    fleet: FleetModel,
-    candidates: Collection[str],
-    frozen: Collection[str],
-    previous: Collection[str],
-) -> dict[str, str]:
-    """The clusters that are taken, each with the reason.
-
-    First what cannot be moved, then what is there, then the others; each time from the value of the spread label that
-    has the fewest so far, and among equals by a rank that differs from application to application.
-    """
-    label = pick.spread
-    groups = {name: fleet.clusters[name].metadata.labels.get(label, "") if label else "" for name in candidates}
-    taken: dict[str, str] = dict.fromkeys(sorted(frozen), "kept: it does not change now")
-    count = Counter(groups[name] for name in taken)
-    queues: dict[str, list[tuple[bool, str, str]]] = {}
-    for name in candidates:
-        if name not in taken:
-            queues.setdefault(groups[name], []).append((name not in previous, _rank(application, name), name))
-    for queue in queues.values():
-        queue.sort(reverse=True)
-    while queues and len(taken) < pick.count:
-        newcomer, _, _, group = min(
-            (queue[-1][0], count[group], queue[-1][1], group) for group, queue in queues.items()
-        )
-        *_, name = queues[group].pop()
-        if not queues[group]:
-            del queues[group]
-        count[group] += 1
-        taken[name] = _picked(pick, group) if newcomer else "kept: it was picked before"
-    return taken
-
-
-def _rank(application: str, cluster: str) -> str:
-    """An order that spreads applications over clusters and does not change when others come or go."""
-    return hashlib.sha256(f"{application}/{cluster}".encode()).hexdigest()
-
-
-def _picked(pick: Pick, group: str) -> str:
-    spread = f" for {pick.spread} {group!r}" if pick.spread else ""
-    return f"picked{spread}: {pick.count} wanted"
-
-
-def _not_picked(pick: Pick, taken: int) -> str:
-    spread = f", spread over {pick.spread}" if pick.spread else ""
-    return f"not picked: {taken} of {pick.count} wanted are elsewhere{spread}"
