@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hub.cli.output import Output, counted, emit, to_yaml
+from hub.cli.output import Output, counted, emit
 from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
 
 if TYPE_CHECKING:
@@ -196,4 +196,6 @@ def _print(objects: list[bytes], output: Output) -> None:
     if output is Output.JSON:
         sys.stdout.write(json.dumps({"apiVersion": "v1", "kind": "List", "items": decoded}, indent=2) + "\n")
         return
+    from hub.domain.yamltext import to_yaml
+
     sys.stdout.write("---\n".join(map(to_yaml, decoded)))

@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 from hub.app import Hub
-from hub.cli.output import Output, to_yaml
+from hub.cli.output import Output
 from hub.cli.settings import demo_note
 from hub.cli.trouble import FOUND_TROUBLE, why
 from hub.demo import agents, note, screen, words
@@ -28,6 +28,7 @@ from hub.demo.progress import Line, Progress, Snapshot, finding
 from hub.demo.settling import Settling, Verdict, is_fine
 from hub.demo.summary import summary
 from hub.demo.watching import snapshots, take
+from hub.domain.yamltext import to_yaml
 from shared.errors import YardarmError
 from shared.tasks import Clock
 from shared.telemetry import JsonFormatter, configure_tracing

@@ -7,9 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.cli.matrix import MOST_CLUSTERS, by_state, headline, matrix, order_clusters
-from hub.cli.output import Table, age, plain_table, printable, to_yaml
+from hub.cli.output import Table, age, plain_table, printable
 from hub.cli.timeline import waterfall
 from hub.domain.yamldoc import load_documents
+from hub.domain.yamltext import to_yaml
 
 CLUSTERS = [{"name": "dev-eu-1", "environment": "dev"}, {"name": "prod-eu-1", "environment": "prod"}]
 
