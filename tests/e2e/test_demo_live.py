@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 import signal
 import ssl
@@ -18,6 +20,7 @@ from tests.fakes.gitrepo import GitRepo
 
 pytestmark = pytest.mark.timeout(300)
 
+NAMES = {"cluster": "prod-eu-1", "namespace": "shop"}
 CLUSTERS = {"dev-eu-1", "dev-us-1", "stage-eu-1", "stage-us-1", "prod-eu-1", "prod-us-1"}
 
 
@@ -56,6 +59,14 @@ class Cluster:
             self._kubectl("-n", namespace, "patch", f"deploy/{name}", "--type=merge", "-p", body)
         else:
             path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+            self._request("PATCH", path, body, "application/merge-patch+json")
+
+    def set_secret(self, namespace, name, key, value):
+        body = json.dumps({"stringData": {key: value}})
+        if shutil.which("kubectl"):
+            self._kubectl("-n", namespace, "patch", f"secret/{name}", "--type=merge", "-p", body)
+        else:
+            path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
             self._request("PATCH", path, body, "application/merge-patch+json")
 
     def _kubectl(self, *args):
@@ -170,6 +181,47 @@ def test_what_somebody_edits_is_named_with_field_and_put_right(demo, cluster):
     assert field["path"].endswith("replicas")
     demo.until(lambda: deployment(cluster("prod-us-1"), name="orders")["spec"]["replicas"] == want)
     demo.until(lambda: demo.run("drift").returncode == 0)
+
+
+def test_a_secrets_values_are_shown_nowhere(demo, cluster):
+    repo = Checkout(demo.info["repo"])
+    known, edited, refused = "correct-horse-battery", "staple-by-an-intruder", "not base64: tr0ub4dor"
+    head = "apiVersion: v1\nkind: Secret\nmetadata: {name: %s}\n"
+    repo.write("apps/orders/secret.yaml", head % "login" + f"stringData: {{password: {known}}}\n")
+    repo.write("apps/orders/wrong.yaml", head % "wrong" + f"data: {{password: '{refused}'}}\n")
+    repo.commit("orders: secrets")
+    orders = cluster("prod-eu-1")
+    failed = demo.until(lambda: [u for u in demo.json("get", "units", "--app", "orders") if u["state"] == "Failed"])
+    assert any("wrong" in unit["reason"] for unit in failed)
+
+    orders.set_secret("shop", "login", "password", edited)
+    demo.until(
+        lambda: [
+            d for d in demo.json("drift", "--cluster", "prod-eu-1") if d["object"]["name"] == "login" and d["corrected"]
+        ]
+    )
+
+    said = demo.told()
+    for command in (
+        ["status"], ["status", "-o", "json"], ["drift"], ["drift", "-o", "json"], ["get", "events", "-o", "json"],
+        ["get", "problems"], ["get", "units", "-o", "json"], ["explain", "orders", "--cluster", "prod-eu-1"],
+        ["trace", "orders", "-o", "json"],
+    ):  # fmt: skip
+        said += demo.run(*command).stdout
+    asked = json.loads(demo.fetch("/openapi.json"))["paths"]
+    for path in [path for path, methods in asked.items() if "get" in methods and not path.endswith("/stream")]:
+        said += demo.fetch(path.format(**dict.fromkeys(re.findall(r"{(\w+)}", path), "orders") | NAMES))
+    logs = list(Path(demo.info["repo"]).parent.glob("*.log"))
+    said += "".join(each.read_text(errors="replace") for each in logs)
+    assert logs
+    assert "login" in said
+    for value in (known, edited, refused):
+        assert value not in said
+        assert base64.b64encode(value.encode()).decode() not in said
+
+    repo.remove("apps/orders/wrong.yaml")
+    sha = repo.commit("orders: without the wrong one")
+    demo.until(lambda: at(demo, sha, "orders") == CLUSTERS)
 
 
 def test_a_broken_document_is_shown_and_everything_else_goes_on(demo):

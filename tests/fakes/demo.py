@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,17 @@ class Demo:
         result = self.run(*args, "-o", "json")
         assert result.stdout, result.stderr
         return json.loads(result.stdout)
+
+    def fetch(self, path: str) -> str:
+        """What the API answers, whatever its status."""
+        request = urllib.request.Request(
+            self.info["url"] + path, headers={"Authorization": f"Bearer {self.info['token']}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return str(error.read().decode())
 
     def until(self, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         """Waits until something holds and returns it; while it is asked for, the demo must be alive."""

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Iterator
 
 from hub.domain.preview import wording
-from hub.domain.preview.model import ApplicationChange, FieldChange, Live, ObjectChange, Preview
+from hub.domain.preview.model import ApplicationChange, FieldChange, Live, LiveField, ObjectChange, Preview
 
 MARKER = "<!-- yardarm preview -->"
 """The first line, by which a script finds the comment that it wrote before."""
@@ -114,7 +114,7 @@ def _live(live: Live) -> str:
     return _folded(f"{title}{f'; {live.reason}' if live.reason else ''}", lines, "")
 
 
-def _hunks(fields: Iterable[FieldChange]) -> Iterator[str]:
+def _hunks(fields: Iterable[FieldChange | LiveField]) -> Iterator[str]:
     for field in fields:
         yield from wording.hunk(field)
 
