@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from hub.cli import confirm, keys, offline, read, running, timeline
+from hub.cli import confirm, keys, offline, previews, read, running, timeline
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
 from hub.demo import command
 from shared.errors import YardarmError
@@ -57,6 +57,8 @@ app.command(rich_help_panel=STEER)(confirm.confirm)
 
 app.command(rich_help_panel=OFFLINE)(offline.validate)
 app.command(rich_help_panel=OFFLINE)(offline.render)
+app.command(rich_help_panel=OFFLINE)(previews.diff)
+app.command(rich_help_panel=OFFLINE)(previews.plan)
 app.command(rich_help_panel=OFFLINE)(offline.schema)
 app.command(rich_help_panel=OFFLINE)(command.sample)
 app.command()(running.version)

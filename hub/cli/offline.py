@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +15,10 @@ from hub.cli.output import Output, counted, emit
 from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
 
 if TYPE_CHECKING:
-    from hub.cli.supplies import DiskRenderer
-    from hub.domain.documents import Application
     from hub.domain.fleet import FleetModel
-    from hub.domain.variants import Variant
-    from hub.render.job import Rendered
-    from shared.model import ObjectRef, Problem
+    from hub.domain.preview.states import State
+    from hub.previewing import Snapshot
+    from shared.model import Problem
 
 Repository = Annotated[Path, typer.Argument(metavar="PATH", help="The fleet repository, or a folder in it.")]
 Format = Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")]
@@ -37,12 +35,9 @@ def validate(path: Repository = Path(), output: Format = Output.TABLE) -> None:
     """  # noqa: D301 - \b keeps the lines of an example apart
     from shared.messages import to_json
 
-    owners: dict[tuple[str, tuple[str, ...]], str] = {}
-    with _loaded(path, "") as (renderer, fleet):
-        problems = [*fleet.problems]
-        for name in sorted(fleet.applications):
-            found = _check(renderer, fleet, fleet.applications[name], owners)
-            problems = list(dict.fromkeys([*problems, *found]))
+    with _looked_at(path) as (snapshot, state):
+        fleet = snapshot.model
+    problems = list(dict.fromkeys([*state.problems, *_problems(state), *_claimed(state, fleet)]))
     errors = sum(problem.severity == "error" for problem in problems)
 
     def people() -> Iterator[str]:
@@ -72,19 +67,26 @@ def render(
     yardarm render . --cluster prod-eu-1
     yardarm render . --cluster prod-eu-1 --app web | kubectl diff -n shop -f -
     """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.domain.preview.states import Failed, Made, Unseen
+    from shared.model import Problem
+
+    with _looked_at(path, [app] if app else [], cluster) as (snapshot, state):
+        fleet = snapshot.model
     objects: list[bytes] = []
-    problems: list[Problem] = []
-    with _loaded(path, cluster) as (renderer, fleet):
-        if cluster not in fleet.clusters:
-            known = ", ".join(sorted(fleet.clusters)) or "none"
-            usage(f"there is no cluster {cluster!r} in {path}; there are: {known}")
-        if app is not None and app not in fleet.applications:
-            known = ", ".join(sorted(fleet.applications)) or "none"
-            usage(f"there is no application {app!r} in {path}; there are: {known}")
-        for application in [fleet.applications[name] for name in sorted(fleet.applications) if app in (None, name)]:
-            made, found = _render_for(renderer, fleet, application, cluster)
-            objects += made
-            problems += found
+    problems: list[Problem] = [*state.problems]
+    for name in sorted(state.units):
+        place = fleet.place("Application", name)
+        if cluster not in state.units[name]:
+            problems.append(Problem("warning", f"{name} is not placed on {cluster}", place))
+            continue
+        match state.results[state.units[name][cluster]]:
+            case Made() as made:
+                objects += [line for _, line in made.objects.values()]
+                problems += made.warnings
+            case Failed(found):
+                problems += found
+            case Unseen(reason):
+                problems.append(Problem("warning", f"left out: {reason}", place, application=name))
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     if any(problem.severity == "error" for problem in problems):
@@ -105,90 +107,57 @@ def schema() -> None:
 
 
 @contextlib.contextmanager
-def _loaded(path: Path, cluster: str) -> Iterator[tuple[DiskRenderer, FleetModel]]:
-    """The folder's fleet, and who renders it; without Cluster documents it gets one that is called `cluster`."""
-    from hub.cli.supplies import DiskRenderer
-    from hub.cli.worktree import Worktree
-    from hub.domain.fleet import cluster_document, with_clusters
+def _looked_at(path: Path, applications: Sequence[str] = (), cluster: str = "") -> Iterator[tuple[Snapshot, State]]:
+    """The fleet of a folder with everything rendered, on one cluster or on all."""
+    from hub.cli.snapshots import Folder
+    from hub.cli.supplies import Offline
+    from hub.previewing import Previewer
 
-    tree = Worktree(path)
-    fleet = tree.fleet()
-    if not fleet.clusters and (cluster or fleet.applications):
-        fleet = with_clusters(fleet, [cluster_document(cluster or "any", {})])
-    with DiskRenderer(tree) as renderer:
-        yield renderer, fleet
-
-
-def _check(
-    renderer: DiskRenderer, fleet: FleetModel, application: Application, owners: dict[tuple[str, tuple[str, ...]], str]
-) -> Iterator[Problem]:
-    """What is wrong with an application's manifests, on whatever cluster; equal variants are rendered once.
-
-    `owners` is who has which object on which cluster, by (cluster, key of the object); it is added to.
-    """
-    from hub.domain.placement import place
-    from hub.domain.variants import variant
-    from hub.render.job import RenderError
-
-    seen: dict[str, tuple[ObjectRef, ...]] = {}
-    for cluster in place(application, fleet, {}).selected:
-        inputs = variant(application, cluster, fleet)
-        if inputs.digest not in seen:
-            seen[inputs.digest] = ()
-            try:
-                rendered = _rendered(renderer, inputs)
-            except RenderError as error:
-                yield from error.problems
-                continue
-            if rendered is not None:
-                yield from rendered.warnings
-                seen[inputs.digest] = rendered.refs
-        for ref in seen[inputs.digest]:
-            owner = owners.setdefault((cluster, ref.key), application.name)
-            if owner != application.name:
-                yield _claimed(ref, owner, fleet, application)
+    folder = Folder(path, cluster)
+    with Offline() as offline:
+        snapshot = folder.as_it_lies(offline)
+        fleet = snapshot.model
+        if cluster and cluster not in fleet.clusters:
+            known = ", ".join(sorted(fleet.clusters)) or "none"
+            usage(f"there is no cluster {cluster!r} in {path}; there are: {known}")
+        for name in applications:
+            if name not in fleet.applications:
+                known = ", ".join(sorted(fleet.applications)) or "none"
+                usage(f"there is no application {name!r} in {path}; there are: {known}")
+        previewer = Previewer(offline.render, {}, lambda _application: ())
+        yield snapshot, offline.run(previewer.check(snapshot, applications, [cluster] if cluster else []))
 
 
-def _claimed(ref: ObjectRef, owner: str, fleet: FleetModel, application: Application) -> Problem:
+def _problems(state: State) -> Iterator[Problem]:
+    """What is wrong with manifests, on whatever cluster; that of one application after the other."""
+    from hub.domain.preview.states import Failed, Made, Unseen
     from shared.model import Problem
 
-    place, hint = fleet.place("Application", application.name), "remove the object from one of the two"
-    return Problem("error", f"{ref} already belongs to application {owner}", place, hint, application.name)
+    for name in sorted(state.units):
+        for key in sorted(set(state.units[name].values())):
+            match state.results[key]:
+                case Made() as made:
+                    yield from made.warnings
+                case Failed(problems):
+                    yield from problems
+                case Unseen(reason):
+                    yield Problem("warning", f"not looked at: {reason}", application=name)
 
 
-def _render_for(
-    renderer: DiskRenderer, fleet: FleetModel, application: Application, cluster: str
-) -> tuple[list[bytes], list[Problem]]:
-    from hub.domain.placement import place
-    from hub.domain.variants import variant
-    from hub.render.job import RenderError
+def _claimed(state: State, fleet: FleetModel) -> Iterator[Problem]:
+    """Objects that two applications have on one cluster."""
+    from hub.domain.preview.states import Made
     from shared.model import Problem
 
-    name = application.name
-    if cluster not in place(application, fleet, {}).selected:
-        return [], [Problem("warning", f"{name} is not placed on {cluster}", fleet.place("Application", name))]
-    try:
-        rendered = _rendered(renderer, variant(application, cluster, fleet))
-    except RenderError as error:
-        return [], list(error.problems)
-    if rendered is None:
-        return [], [Problem("warning", f"{name} has a source elsewhere, which only the hub fetches: left out")]
-    return list(rendered.lines), list(rendered.warnings)
-
-
-def _rendered(renderer: DiskRenderer, variant: Variant) -> Rendered | None:
-    """The render of a variant, None when a source of it is a repository elsewhere.
-
-    Raises:
-        RenderError: it does not render.
-    """
-    from hub.cli.supplies import is_here
-    from hub.supply.pinned import key_of
-
-    keys = [key_of(part) for part in variant.inputs.blend.parts]
-    if not all(key is None or is_here(key) for key in keys):
-        return None
-    return renderer.render(variant.inputs)
+    owners: dict[tuple[str, tuple[str, ...]], str] = {}
+    for name in sorted(state.units):
+        for cluster, key in state.units[name].items():
+            made = state.results[key]
+            for ref, _ in made.objects.values() if isinstance(made, Made) else ():
+                owner = owners.setdefault((cluster, ref.key), name)
+                if owner != name:
+                    place, hint = fleet.place("Application", name), "remove the object from one of the two"
+                    yield Problem("error", f"{ref} already belongs to application {owner}", place, hint, name)
 
 
 def _print(objects: list[bytes], output: Output) -> None:

@@ -1,9 +1,9 @@
-"""What applications are made of, from a folder on disk, and rendering in this process: for commands without a hub."""
+"""What applications are made of, from one tree of files, and rendering in this process: for commands without a hub."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hub.cli.settings import charts_cache
 from hub.domain.egress import Egress
@@ -16,40 +16,42 @@ from hub.sources.charts.web import ChartAccess, Web
 from hub.sources.memo import Memo
 from hub.sources.poller import Pace
 from hub.supply.local import Looker
-from hub.supply.pinned import Supplies
+from hub.supply.pinned import Supplies, key_of
 from shared.errors import DocumentError
 from shared.model import Problem
 from shared.tasks import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
 
     from hub.domain.blending import Part
     from hub.domain.tree import Tree
     from hub.domain.variants import Inputs
+    from hub.render.helm.traits import Traits
     from hub.render.job import PlainJob, Rendered, Templated, TemplateJob
     from hub.render.kustomize.gathering import Fetched
     from hub.render.kustomize.remote import Remote, RemoteFile
+    from hub.render.parts import Supplies as AnySupplies
     from hub.supply.local import Local
     from hub.supply.pinned import Key
 
 T = TypeVar("T")
 
 
-class DiskRenderer:
-    """Renders applications whose files are in one folder; charts are fetched, and kept in `charts`.
+class Offline:
+    """Renders in this process, without a hub; charts are fetched from their repositories and kept for this user.
 
-    `with DiskRenderer(tree) as renderer: renderer.render(inputs)`
+    `with Offline() as offline: offline.run(offline.render(inputs, offline.supplies(tree)))`
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self) -> None:
         self._runner = asyncio.Runner()
         web = Web(Egress(), lambda _host: ChartAccess())
         self._charts = Charts(charts_cache(), web, Pace(), lambda: None, Clock())
-        self._supplies = Supplies(DiskTrees(tree), self._charts, Memo(1000))
+        self._traits: Memo[Traits] = Memo(1000)
         workers = InProcess()
-        self._renderer = Renderer(workers, Templates(workers), _no_apis, Programs())
+        self._renderer = Renderer(workers, Templates(workers), lambda _digest: (), Programs())
 
     def __enter__(self) -> Self:
         self._runner.__enter__()
@@ -61,18 +63,21 @@ class DiskRenderer:
         self._runner.run(self._charts.close())
         self._runner.__exit__(kind, error, trace)
 
-    def render(self, inputs: Inputs) -> Rendered:
-        """All objects of an application for one variant.
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of it."""
+        return self._runner.run(work)
 
-        Raises:
-            RenderError: something is wrong with what people wrote.
-            Unavailable: a chart cannot be fetched.
-        """
-        return self._runner.run(self._renderer.render(inputs, self._supplies))
+    def supplies(self, tree: Tree) -> Supplies:
+        """What applications are made of whose files are in `tree`, or in charts."""
+        return Supplies(OneTree(tree), self._charts, self._traits)
+
+    async def render(self, inputs: Inputs, supplies: AnySupplies) -> Rendered:
+        """See `Renderer.render`."""
+        return await self._renderer.render(inputs, supplies)
 
 
-class DiskTrees:
-    """`hub.supply.pinned.Trees` of one folder: the fleet repository as it lies there. Others are the hub's to fetch."""
+class OneTree:
+    """`hub.supply.pinned.Trees` of the fleet repository alone. Others are the hub's to fetch."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
@@ -80,13 +85,13 @@ class DiskTrees:
 
     async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
         """See `hub.supply.pinned.Trees`."""
-        if not is_here(key):
+        if not _is_here(key):
             return dict.fromkeys(parts, Problem("error", _elsewhere(key)))
         return {footing: self._looker.look(self._tree, part) for footing, part in parts.items()}
 
     async def read(self, key: Key, call: Callable[[Tree], T]) -> T:
         """See `hub.supply.pinned.Trees`."""
-        if not is_here(key):
+        if not _is_here(key):
             raise DocumentError(_elsewhere(key))
         return call(self._tree)
 
@@ -107,15 +112,16 @@ class InProcess:
         return perform(job)
 
 
-def is_here(key: Key) -> bool:
-    """Whether the fleet repository is meant, as it is."""
+def unseen(part: Part) -> str:
+    """Why a part cannot be looked at without a hub; empty when it can."""
+    key = key_of(part)
+    return "" if key is None or _is_here(key) else _elsewhere(key)
+
+
+def _is_here(key: Key) -> bool:
     return key == (".", "")
 
 
 def _elsewhere(key: Key) -> str:
     repo, ref = key
-    return f"{repo}{f' at {ref}' if ref else ''} is elsewhere, which only the hub fetches"
-
-
-def _no_apis(_digest: str) -> tuple[str, ...]:
-    return ()
+    return f"its source {repo}{f' at {ref}' if ref else ''} is elsewhere, which only the hub fetches"

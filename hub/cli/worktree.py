@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hub.cli.trouble import usage
+from hub.domain.blending import digest_of
 from hub.domain.fleet import FleetModel, build_fleet, implicit_fleet
 from hub.domain.reading import FleetDocument, Parsed, read_documents
 from hub.domain.tree import Files, Kind
@@ -32,6 +33,7 @@ class Worktree:
         self._repository = _repository(path)
         self.root = self._repository.root if self._repository else path.resolve()
         self.scope = path.resolve().relative_to(self.root)
+        self._names: dict[Path, tuple[str, str, tuple[tuple[str, str], ...]]] = {}
 
     def fleet(self, registered: Iterator[FleetDocument] | tuple[FleetDocument, ...] = ()) -> FleetModel:
         """The fleet model of everything below `scope`; without any fleet document, one application for all."""
@@ -50,16 +52,41 @@ class Worktree:
         return "" if found is None else "directory" if found.is_dir() else "file" if found.is_file() else ""
 
     def id(self, path: str) -> str:
-        """See `hub.domain.tree.Tree`."""
+        """See `hub.domain.tree.Tree`. The id that Git would give it, as long as no links are in it."""
         found = self._inside(path)
         if found is None or not found.exists():
             return ""
-        hasher = hashlib.sha256()
-        for each in [found] if found.is_file() else self._walk(found):
-            name = each.relative_to(found).as_posix()
-            hasher.update(f"{name}\0".encode())
-            hasher.update(each.read_bytes() if each.is_file() else b"")
-        return hasher.hexdigest()
+        name, links = self._hashed(found)[1:]
+        return digest_of([name, sorted(links)]) if links else name
+
+    def _hashed(self, path: Path) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        """The mode and id that Git gives a path, and the links in it, each with the id of what it leads to."""
+        known = self._names.get(path)
+        if known is None:
+            known = self._names[path] = self._hash(path)
+        return known
+
+    def _hash(self, path: Path) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        if path.is_symlink():
+            target = self._inside(self._name(path))
+            leads = "" if target is None or target.is_dir() or not target.exists() else self._hashed(target)[1]
+            return "120000", _git_name("blob", os.fsencode(path.readlink())), ((self._name(path), leads),)
+        if not path.is_dir():
+            data = path.read_bytes() if path.is_file() else b""
+            return "100755" if path.stat().st_mode & 0o100 else "100644", _git_name("blob", data), ()
+        lines: list[tuple[bytes, bytes]] = []
+        links: list[tuple[str, str]] = []
+        for each in path.iterdir():
+            if each.name == ".git" or self._ignored(each):
+                continue
+            mode, name, below = self._hashed(each)
+            if name == _EMPTY_TREE:  # Git knows no empty directories
+                continue
+            written = os.fsencode(each.name)
+            order = written + b"/" if mode == _TREE else written
+            lines.append((order, mode.encode() + b" " + written + b"\0" + bytes.fromhex(name)))
+            links += below
+        return _TREE, _git_name("tree", b"".join(line for _, line in sorted(lines))), tuple(links)
 
     def real(self, path: str) -> str:
         """See `hub.domain.tree.Tree`."""
@@ -138,6 +165,14 @@ class Worktree:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+
+def _git_name(kind: str, data: bytes) -> str:
+    return hashlib.sha1(f"{kind} {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
+
+
+_TREE = "40000"
+_EMPTY_TREE = _git_name("tree", b"")
 
 
 class _Repository:

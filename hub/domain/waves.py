@@ -17,6 +17,8 @@ from hub.domain.staging import Stage, Strategy
 
 REST = "rest"
 """The stage of the clusters that no other one took."""
+ALL = "all"
+"""What that stage is called where there is no other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def waves(strategy: Strategy | None, application: str, clusters: Iterable[Candid
             del left[name]
         result.append(_wave(stage, taken))
     if left:
-        result.append(Wave(REST, tuple(left), len(left)))
+        result.append(Wave(REST if result else ALL, tuple(left), len(left)))
     return tuple(result)
 
 

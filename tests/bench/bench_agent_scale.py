@@ -206,7 +206,8 @@ class _Bench:
 @asynccontextmanager
 async def _server(folder: Path) -> AsyncIterator[tuple[str, str, Path | None]]:
     if os.environ.get("YARDARM_TEST_KUBECONFIG") or os.environ.get("KUBEBUILDER_ASSETS"):
-        with apiserver.real(folder) as real:
+        with apiserver.started():
+            real = apiserver.real(folder)
             yield real.url, real.token, Path(real.ca)
         return
     certificate, key = write_certificate(folder)

@@ -22,8 +22,8 @@ _COUNTER = itertools.count(1)
 @pytest.fixture(scope="session")
 def real_server() -> Iterator[apiserver.ApiServer]:
     """The real API server of the run."""
-    with tempfile.TemporaryDirectory() as directory, apiserver.real(pathlib.Path(directory)) as server:
-        yield server
+    with tempfile.TemporaryDirectory() as directory:
+        yield apiserver.real(pathlib.Path(directory))
 
 
 @pytest.fixture(params=apiserver.available())

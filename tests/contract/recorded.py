@@ -64,7 +64,8 @@ def _without_token(spec: dict[str, Any]) -> None:
 
 
 async def _record(directory: pathlib.Path) -> None:
-    with apiserver.real(directory) as server:
+    with apiserver.started():
+        server = apiserver.real(directory)
         async with Client(server) as api:
             api.namespace = f"record-{api.unique()}"
             await api.make_namespace(api.namespace)

@@ -1,8 +1,9 @@
-"""API servers for the contract suite: the sandbox, and real ones when there are any.
+"""API servers for tests: the sandbox, and real ones when there are any.
 
 A real server is the one `YARDARM_TEST_KUBECONFIG` names, or one that is started here from the binaries in
 `KUBEBUILDER_ASSETS` (the envtest convention: etcd, kube-apiserver, and kube-controller-manager when present) on free
-loopback ports with throw-away certificates, and stopped at the end. Nothing of it outlives the test run.
+loopback ports with throw-away certificates, and stopped at the end; its pods run nowhere, see `tests.fakes.kubelet`.
+Nothing of it outlives the test run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -29,8 +31,11 @@ import yaml
 
 from agent.sandbox.server import Sandbox
 
+ROOT = pathlib.Path(__file__).parents[2]
 START_TIMEOUT = 60.0
 TOKEN = "contract-token"
+GIVEN, BARE = "YARDARM_TEST_REAL", "YARDARM_TEST_BARE"
+"""Set while there is a real server: its kubeconfig, and whether nothing but an API server is there."""
 USER_TOKEN = "agent-token"
 """Of a user `agent` that has no rights until they are granted."""
 
@@ -52,9 +57,9 @@ class ApiServer:
         return ssl.create_default_context(cafile=self.ca) if self.ca else False
 
 
-def available() -> list[str]:
-    """The kinds of servers that this run can use."""
-    real = os.environ.get("YARDARM_TEST_KUBECONFIG") or os.environ.get("KUBEBUILDER_ASSETS")
+def available(*, controllers: bool = False) -> list[str]:
+    """The kinds of servers that this run can use, all or those with controllers."""
+    real = GIVEN in os.environ and not (controllers and BARE in os.environ)
     return ["sandbox", "real"] if real else ["sandbox"]
 
 
@@ -68,16 +73,32 @@ async def sandbox(directory: pathlib.Path, **settings: object) -> AsyncIterator[
         yield ApiServer(url, TOKEN, "", "sandbox", str(path))
 
 
+def real(directory: pathlib.Path) -> ApiServer:
+    """The real server of this run. `directory` is for files that a client needs."""
+    return _from_kubeconfig(pathlib.Path(os.environ[GIVEN]), directory)
+
+
 @contextlib.contextmanager
-def real(directory: pathlib.Path) -> Iterator[ApiServer]:
-    """The real server of this run."""
-    given = os.environ.get("YARDARM_TEST_KUBECONFIG")
-    if given:
-        yield _from_kubeconfig(pathlib.Path(given), directory)
-        return
-    assets = pathlib.Path(os.environ["KUBEBUILDER_ASSETS"])
-    with ControlPlane(assets) as plane:
-        yield plane.server
+def started() -> Iterator[None]:
+    """From here on there is the real server that this run was given, or given the binaries of."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if os.environ.get("YARDARM_TEST_KUBECONFIG"):
+        os.environ[GIVEN] = os.environ["YARDARM_TEST_KUBECONFIG"]
+        yield
+    elif assets:
+        with ControlPlane(pathlib.Path(assets)) as plane:
+            told = {
+                GIVEN: plane.server.kubeconfig,
+                ("YARDARM_TEST_KUBECONFIG" if plane.server.controllers else BARE): plane.server.kubeconfig,
+            }
+            os.environ |= told
+            try:
+                yield
+            finally:
+                for name in told:
+                    del os.environ[name]
+    else:
+        yield
 
 
 def _from_kubeconfig(path: pathlib.Path, directory: pathlib.Path) -> ApiServer:
@@ -93,7 +114,7 @@ def _from_kubeconfig(path: pathlib.Path, directory: pathlib.Path) -> ApiServer:
         file = directory / "ca.crt"
         file.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
         ca = str(file)
-    return ApiServer(cluster["server"], user["token"], ca, "real", str(path))
+    return ApiServer(cluster["server"], user["token"], ca, "real", str(path), controllers=BARE not in os.environ)
 
 
 def free_port() -> int:
@@ -152,13 +173,15 @@ class ControlPlane:
                 "--controllers=*,-node-ipam-controller,-node-lifecycle-controller,-service-lb-controller,"
                 "-cloud-node-lifecycle-controller,-node-route-controller",
             )  # fmt: skip
+            self._start_process("kubelet", sys.executable, "-m", "tests.fakes.kubelet", kubeconfig)
         return self
 
     def _run(self, program: str, *arguments: str) -> None:
-        with (self._home / f"{program}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [self._assets / program, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        self._start_process(program, self._assets / program, *arguments)
+
+    def _start_process(self, name: str, *command: str | pathlib.Path) -> None:
+        with (self._home / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT)
         self._processes.append(process)
 
     def _kubeconfig(self, url: str, pki: _Keys) -> pathlib.Path:

@@ -120,13 +120,13 @@ class Place:
         return [text for beat in self.hub.beats for text in beat.problems]
 
 
-@pytest.fixture(params=apiserver.available())
+@pytest.fixture(params=apiserver.available(controllers=True))
 async def place(request, tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         if request.param == "sandbox":
             server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
         else:
-            server = stack.enter_context(apiserver.real(tmp_path))
+            server = apiserver.real(tmp_path)
         hub = await stack.enter_async_context(agent_hub(tmp_path))
         kube = await stack.enter_async_context(
             await Kube.connect(Access.url(server.url, server.token, server.ca or None))

@@ -60,13 +60,13 @@ class Place:
         await self.kube.apply(manifest, force=True, manager="intruder")
 
 
-@pytest.fixture(params=apiserver.available())
+@pytest.fixture(params=apiserver.available(controllers=True))
 async def place(request, tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         if request.param == "sandbox":
             server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
         else:
-            server = stack.enter_context(apiserver.real(tmp_path))
+            server = apiserver.real(tmp_path)
         hub = await stack.enter_async_context(agent_hub(tmp_path))
         proxy = await stack.enter_async_context(FaultProxy(server.url, server.tls(), token=server.token))
         outside = await stack.enter_async_context(

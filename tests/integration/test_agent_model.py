@@ -114,7 +114,7 @@ class World:
         if self.kind == "sandbox":
             self.server = await self.stack.enter_async_context(apiserver.sandbox(self.folder))
         else:
-            self.server = self.sync.enter_context(apiserver.real(self.folder))
+            self.server = apiserver.real(self.folder)
         self.hub = await self.stack.enter_async_context(agent_hub(self.folder))
         ca = self.server.ca or None
         self.kube = await self.stack.enter_async_context(
@@ -409,7 +409,7 @@ def unlike(wanted, live, path=""):
 
 
 @pytest.mark.timeout(3600 if EXAMPLES else 240)
-@pytest.mark.parametrize("kind", apiserver.available())
+@pytest.mark.parametrize("kind", apiserver.available(controllers=True))
 def test_it_always_ends_where_git_is(kind, tmp_path, monkeypatch):
     # Patience is for real clusters: here the same number of attempts takes a tenth of the time.
     patient = Backoff.next

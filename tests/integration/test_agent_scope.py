@@ -94,7 +94,7 @@ async def place(request, tmp_path):
         if request.param == "sandbox":
             server = await stack.enter_async_context(apiserver.sandbox(tmp_path))
         else:
-            server = stack.enter_context(apiserver.real(tmp_path))
+            server = apiserver.real(tmp_path)
         hub = await stack.enter_async_context(agent_hub(tmp_path))
         kube = await stack.enter_async_context(
             await Kube.connect(Access.url(server.url, server.token, server.ca or None))

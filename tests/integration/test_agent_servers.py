@@ -33,9 +33,9 @@ def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "sandbox":
         yield ""
         return
-    with apiserver.real(tmp_path_factory.mktemp("real")) as server:
-        yield server.kubeconfig
-        asyncio.run(forget(server.kubeconfig))
+    server = apiserver.real(tmp_path_factory.mktemp("real"))
+    yield server.kubeconfig
+    asyncio.run(forget(server.kubeconfig))
 
 
 async def forget(config: str) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hub.domain.selectors import Candidate
 from hub.domain.staging import Strategy
-from hub.domain.waves import REST, waves
+from hub.domain.waves import ALL, REST, waves
 
 FLEET = [
     Candidate("dev-1", {"region": "eu"}, ("dev",)),
@@ -25,7 +25,7 @@ def shown(found):
 def test_without_a_strategy_all_come_at_once():
     (wave,) = waves(None, "web", FLEET)
 
-    assert (wave.name, len(wave.clusters), wave.at_once) == (REST, 9, 9)
+    assert (wave.name, len(wave.clusters), wave.at_once) == (ALL, 9, 9)
 
 
 def test_a_cluster_comes_with_the_first_stage_that_takes_it_and_the_rest_comes_last():

@@ -1,0 +1,156 @@
+"""What a change does to the whole fleet, before it is merged: diff and plan, without a hub."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hub.cli.output import Table, counted, printable, show
+from hub.cli.trouble import usage
+
+if TYPE_CHECKING:
+    from hub.domain.fleet import FleetModel
+    from hub.domain.preview.model import Preview
+    from hub.domain.preview.planning import Plan, PlannedApplication
+
+NOTHING, CHANGES, ERRORS = 0, 1, 3
+"""Exit codes: nothing changes; something does; what is new cannot be used as it is."""
+
+Repository = Annotated[Path, typer.Argument(metavar="PATH", help="The fleet repository, or a folder in it.")]
+Before = Annotated[str, typer.Option("--from", metavar="REF", help="The state before: anything Git knows a commit by.")]
+After = Annotated[str, typer.Option("--to", metavar="REF", help="The state after; else the files on disk.")]
+Only = Annotated[list[str] | None, typer.Option("--app", help="Only these applications.")]
+
+
+class Form(enum.StrEnum):
+    """What `-o` of a preview takes."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+Format = Annotated[
+    Form, typer.Option("--output", "-o", help="text for people, markdown for a pull request, json for programs.")
+]
+
+
+def diff(
+    path: Repository = Path(), before: Before = "HEAD", after: After = "", app: Only = None, output: Format = Form.TEXT
+) -> None:
+    """Shows what a change does to every cluster: objects, fields, equal changes once with all their clusters.
+
+    Ends with 0 if nothing changes, 1 if something does, 3 if what is new has errors. Values of Secrets are not shown.
+
+    \b
+    yardarm diff .                                 # what is not committed yet
+    yardarm diff . --from origin/main --to HEAD    # a branch
+    yardarm diff . --from origin/main -o markdown > comment.md
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.domain.preview.markdown import markdown
+    from hub.domain.preview.unified import unified
+    from shared.messages import to_json
+
+    preview, _ = _preview(path, before, after, app or ())
+    if output is Form.JSON:
+        sys.stdout.write(json.dumps(to_json(preview), indent=2, ensure_ascii=False) + "\n")
+    elif output is Form.MARKDOWN:
+        sys.stdout.write(markdown(preview))
+    else:
+        _print(unified(preview))
+    raise typer.Exit(ERRORS if preview.errors else CHANGES if preview.changes else NOTHING)
+
+
+def plan(
+    path: Repository = Path(), before: Before = "HEAD", after: After = "", app: Only = None, output: Format = Form.TEXT
+) -> None:
+    """Shows in which waves a change would reach which clusters, and what would wait for a person.
+
+    Ends as `yardarm diff` does.
+
+    \b
+    yardarm plan . --from origin/main
+    yardarm plan . --from v1.4 --to v1.5 --app web -o json
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.domain.preview.planning import plan as planned
+    from shared.messages import to_json
+
+    preview, model = _preview(path, before, after, app or ())
+    made = planned(preview, model, {})
+    if output is Form.JSON:
+        sys.stdout.write(json.dumps(to_json(made), indent=2, ensure_ascii=False) + "\n")
+    else:
+        show(_lines(made, preview))
+    raise typer.Exit(ERRORS if preview.errors else CHANGES if preview.changes else NOTHING)
+
+
+def _preview(
+    path: Path, before: str, after: str, applications: list[str] | tuple[str, ...]
+) -> tuple[Preview, FleetModel]:
+    from hub.cli.snapshots import Folder
+    from hub.cli.supplies import Offline
+    from hub.previewing import Previewer
+
+    folder = Folder(path)
+    with Offline() as offline:
+        old = folder.at(offline, before)
+        new = folder.at(offline, after) if after else folder.as_it_lies(offline)
+        known = old.model.applications.keys() | new.model.applications.keys()
+        for name in applications:
+            if name not in known:
+                usage(f"there is no application {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+        previewer = Previewer(offline.render, {}, lambda _application: ())
+        return offline.run(previewer.preview(old, new, applications)), new.model
+
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan", "#": "yellow", "d": "bold"}
+
+
+def _print(text: str) -> None:
+    if not sys.stdout.isatty():
+        sys.stdout.write(printable(text, keep="\n"))
+        return
+    from rich.text import Text
+
+    from hub.cli.output import console
+
+    terminal = console()
+    for line in text.splitlines():
+        terminal.print(Text(printable(line), _COLOURS.get(line[:1], "")), soft_wrap=True)
+
+
+def _lines(made: Plan, preview: Preview) -> Iterator[Table | str]:
+    from hub.domain.preview.wording import finding, headline, some
+
+    yield f"{made.from_} -> {made.to}: {headline(preview)}"
+    yield from (f"new {finding(each)}" for each in preview.new)
+    for application in made.applications:
+        yield ""
+        yield from _application(application)
+    for held in made.held:
+        where = f" [{some(held.clusters)}]" if held.clusters else ""
+        about = f"{held.application}: " if held.application else ""
+        yield f"waits for a person's word (`yardarm confirm`): {about}{held.reason}{where}"
+
+
+def _application(application: PlannedApplication) -> Iterator[Table | str]:
+    from hub.domain.preview.wording import some
+
+    clusters = sum(len(wave.clusters) for wave in application.waves)
+    if clusters:
+        yield f"{application.name}: {counted(clusters, 'cluster')} in {counted(len(application.waves), 'wave')}"
+        rows = [
+            [wave.name, str(len(wave.clusters)), str(wave.at_once), some(wave.clusters, 6), "; ".join(wave.before)]
+            for wave in application.waves
+        ]
+        yield Table(["WAVE", "CLUSTERS", "AT ONCE", "WHICH", "AFTER"], rows)
+    if application.leaving:
+        yield f"{application.name} leaves {some(application.leaving)}"
+    for unclear in application.unclear:
+        yield f"{application.name} on {some(unclear.clusters)}: {unclear.reason}"

@@ -1,0 +1,159 @@
+"""What a change does to the fleet, from the command line over a real repository: diff, plan, and what they cost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.cli.worktree import Worktree
+from hub.sources.objects import Objects
+from hub.sources.tree import GitTree
+from tests.fakes.gitrepo import GitRepo
+from tests.fakes.livehub import application, configmap
+
+ROOT = Path(__file__).parents[2]
+CLUSTERS = "".join(
+    f"---\napiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: {env}-{number}, labels: {{env: {env}}}}}\n"
+    for env in ("dev", "prod")
+    for number in (1, 2)
+)
+ENVIRONMENTS = "".join(
+    "---\napiVersion: yardarm.dev/v1alpha1\nkind: Environment\n"
+    f"metadata: {{name: {env}}}\nspec: {{order: {order}, where: [{{labels: {{env: {env}}}}}], variables: {{tier: {env}}}}}\n"
+    for order, env in enumerate(("dev", "prod"), 1)
+)
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {password: %s}\n"
+
+
+@pytest.fixture
+def repo(tmp_path):
+    repo = GitRepo(tmp_path / "fleet")
+    repo.write("fleet/clusters.yaml", CLUSTERS + ENVIRONMENTS)
+    for name in ("web", "api"):
+        repo.write(f"fleet/{name}.yaml", application(name))
+        repo.write(f"apps/{name}/cm.yaml", configmap(name))
+    repo.commit("start")
+    return repo
+
+
+@pytest.fixture
+def yardarm(tmp_path, repo):
+    def run(*args):
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "hub", *args]
+        return subprocess.run(command, env=env, capture_output=True, text=True, cwd=repo.path, check=False)
+
+    return run
+
+
+def test_nothing_changed_is_0_and_said(yardarm):
+    done = yardarm("diff", ".")
+
+    assert done.returncode == 0, done.stderr
+    assert "nothing changes on any of 4 clusters" in done.stdout
+
+
+def test_equal_changes_are_shown_once_and_a_secret_without_its_value(yardarm, repo):
+    repo.write("apps/web/secret.yaml", SECRET % "hunter2")
+    first = repo.commit("web: a secret")
+    repo.write("apps/web/secret.yaml", SECRET % "tr0ub4dor")
+    repo.write("apps/web/cm.yaml", configmap("web", "${tier}"))
+    repo.commit("web: by tier")
+
+    text = yardarm("diff", ".", "--from", first, "--to", "HEAD")
+    preview = json.loads(yardarm("diff", ".", "--from", first, "--to", "HEAD", "-o", "json").stdout)
+    markdown = yardarm("diff", ".", "--from", first, "--to", "HEAD", "-o", "markdown").stdout
+
+    assert text.returncode == 1
+    (web,) = preview["applications"]
+    changed = {(each["object"]["kind"], tuple(each["clusters"])): each["fields"] for each in web["objects"]}
+    assert changed["ConfigMap", ("dev-1", "dev-2")] == [{"path": "/data/value", "before": "1", "after": "dev"}]
+    assert changed["ConfigMap", ("prod-1", "prod-2")] == [{"path": "/data/value", "before": "1", "after": "prod"}]
+    assert ("Secret", ("dev-1", "dev-2", "prod-1", "prod-2")) in changed
+    for shown in (text.stdout, json.dumps(preview), markdown):
+        assert "ConfigMap" in shown
+        for value in ("hunter2", "tr0ub4dor"):
+            assert value not in shown
+    assert "the same on 2 clusters: dev-1, dev-2" in text.stdout
+    assert "1 application" in markdown
+
+
+def test_what_is_new_and_wrong_is_3_and_named_with_its_place(yardarm, repo):
+    repo.write("apps/web/cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: 1, a: 2}\n")
+
+    done = yardarm("diff", ".")
+
+    assert done.returncode == 3
+    assert "apps/web/cm.yaml:4" in done.stdout
+    assert "what is there stays" in done.stdout
+
+
+def test_what_leaves_and_what_would_wait_for_a_person(yardarm, repo):
+    repo.remove("fleet/api.yaml")
+    repo.remove("fleet/web.yaml")
+    repo.commit("nothing left")
+
+    preview = json.loads(yardarm("diff", ".", "--from", "HEAD~1", "--to", "HEAD", "-o", "json").stdout)
+
+    assert {(each["name"], each["action"]) for each in preview["applications"]} == {
+        ("web", "removed"),
+        ("api", "removed"),
+    }
+    assert any("applications" in held["reason"] for held in preview["held"])
+
+
+def test_only_what_differs_is_rendered(yardarm, repo):
+    # It cannot be rendered on either side, so that a render of it would be seen.
+    repo.write("apps/api/cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: api}\ndata: {a: 1, a: 2}\n")
+    repo.commit("api: broken")
+    repo.write("apps/web/cm.yaml", configmap("web", "2"))
+
+    done = yardarm("diff", ".")
+
+    assert done.returncode == 1
+    assert "api" not in done.stdout
+
+
+def test_the_waves_of_a_strategy(yardarm, repo):
+    strategy = "  rollout: {stages: [{name: canary, environments: [dev], soak: 5m}, {name: all-of-prod, environments: [prod], maxConcurrent: 1}]}\n"
+    repo.write("fleet/web.yaml", application("web", strategy))
+    repo.commit("web: in waves")
+    repo.write("apps/web/cm.yaml", configmap("web", "2"))
+
+    shown = yardarm("plan", ".")
+    plan = json.loads(yardarm("plan", ".", "-o", "json").stdout)
+
+    assert shown.returncode == 1, shown.stderr
+    (web,) = plan["applications"]
+    assert [(each["name"], each["clusters"], each["atOnce"]) for each in web["waves"]] == [
+        ("canary", ["dev-1", "dev-2"], 2),
+        ("all-of-prod", ["prod-1", "prod-2"], 1),
+    ]
+    assert web["waves"][1]["before"] == ["canary is healthy for 300 s"]
+    assert "canary is healthy for 300 s" in shown.stdout
+
+
+def test_a_commit_that_is_not_there_is_2_and_said(yardarm):
+    done = yardarm("diff", ".", "--from", "nowhere")
+
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
+def test_a_folder_has_the_ids_that_git_gives_it(repo):
+    for path in ("a/x", "a.b", "a-b/x", "run.sh", "deep/er/file.yaml"):
+        repo.write(path, path)
+    (repo.path / "run.sh").chmod(0o755)
+    (repo.path / "empty").mkdir()
+    repo.symlink("link", "a/x")
+    sha = repo.commit("all kinds")
+    folder, tree = Worktree(repo.path), GitTree(Objects(repo.path / ".git"), sha)
+
+    for path in ("a", "a.b", "a-b", "run.sh", "deep", "deep/er/file.yaml", "fleet", "empty", "nowhere"):
+        assert folder.id(path) == tree.id(path), path
+    before = folder.id("")
+    repo.write("a/x", "other")
+    assert Worktree(repo.path).id("") != before
