@@ -57,6 +57,8 @@ class Worktree:
         if found is None or not found.exists():
             return ""
         name, links = self._hashed(found)[1:]
+        if name == _EMPTY_TREE:
+            return ""
         return digest_of([name, sorted(links)]) if links else name
 
     def _hashed(self, path: Path) -> tuple[str, str, tuple[tuple[str, str], ...]]:
