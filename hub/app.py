@@ -10,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -18,8 +18,10 @@ import uvicorn
 from hub import registered, shelf, streams
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.branches import Branches
 from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
+from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
@@ -212,6 +214,7 @@ class Hub:
                 webhooks=self,
                 readiness=self,
                 confirmations=self,
+                previews=self,
                 token=self.token,
                 version=__version__,
             )
@@ -252,6 +255,18 @@ class Hub:
         for event in map(consents.event, consents_given):
             if self.view.event(event):
                 self._on_event(event)
+
+    def busy(self) -> bool:
+        """Whether one more preview would have to wait."""
+        return self._lead is not None and self._lead.branches.busy
+
+    async def preview(
+        self, before: str, after: str, applications: Collection[str]
+    ) -> tuple[Preview, FleetModel, Facts]:
+        """See `Branches.preview`; only the leading hub has the repositories."""
+        if self._lead is None:
+            raise Unavailable("this hub is a follower: ask the one that leads")
+        return await self._lead.branches.preview(before, after, applications)
 
     def role(self) -> str:
         """`leader` or `follower`."""
@@ -330,11 +345,25 @@ class _Lead:
         self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
         kept = KeptTemplates(Store(bus), secrets.token_hex(4))
         programs = Programs(kustomize=settings.render.kustomize_binary)
-        self.fleet = FleetLoop(
-            FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
+        pins, warehouse = (
             Pins(self.repositories, clock),
             Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),
-            Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render,
+        )
+        render = Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render
+        self.branches = Branches(
+            (settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
+            pins,
+            warehouse,
+            render,
+            hub.view_facts,
+            self._clusters_of,
+            lambda: registered.clusters(settings.clusters_file),
+        )
+        self.fleet = FleetLoop(
+            FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
+            pins,
+            warehouse,
+            render,
             self.applications,
             hub.view_facts,
             self.shelf.fleet_changed,
@@ -372,6 +401,11 @@ class _Lead:
             identity = f"{notice.kind}-{notice.ref}-{notice.old[:12]}-{notice.new[:12]}-{now:.0f}"
             self._hub.tell(Event(identity, now, f"source.{notice.kind}", Severity.WARNING, notice.message))
         self.fleet.poke()
+
+    def _clusters_of(self, application: str) -> set[str]:
+        """The clusters that have an application now."""
+        given = self.publisher.of_application(application)
+        return {unit.cluster for unit, each in given.items() if not each.removed}
 
     def _look_again(self) -> None:
         self.fleet.poke()

@@ -9,7 +9,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api import problems
 from hub.api.context import Context
-from hub.api.routes import applications, confirmations, fleet, history, hooks, operations, pages, stream, units
+from hub.api.routes import (
+    applications,
+    confirmations,
+    fleet,
+    history,
+    hooks,
+    operations,
+    pages,
+    previews,
+    stream,
+    units,
+)
 from hub.api.security import SafeHeaders, require_token
 from hub.metrics import Metrics
 from shared.tasks import Clock
@@ -33,7 +44,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.boot = secrets.token_hex(4)
     app.state.audience = stream.Audience()
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
-    for module in (fleet, applications, units, confirmations, history, stream):
+    for module in (fleet, applications, units, confirmations, previews, history, stream):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(hooks.router, prefix="/api/v1")

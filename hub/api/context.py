@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hub.domain.fleet import Facts, FleetModel
+from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
 from hub.metrics import Metrics
 from hub.view import View
@@ -55,6 +57,23 @@ class Confirmations(Protocol):
         """
 
 
+class Previews(Protocol):
+    """Says what a ref of the fleet repository would do to the fleet."""
+
+    def busy(self) -> bool:
+        """Whether one more would have to wait."""
+
+    async def preview(
+        self, before: str, after: str, applications: Collection[str]
+    ) -> tuple[Preview, FleetModel, Facts]:
+        """The preview, the fleet after it, and what its clusters have reported. An empty `before` is what counts now.
+
+        Raises:
+            DocumentError: there is no such ref.
+            Unavailable: not now, or not by this hub.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything `create_app` needs. `token` opens the API and must not be empty."""
@@ -65,6 +84,7 @@ class Context:
     webhooks: Webhooks
     readiness: Readiness
     confirmations: Confirmations
+    previews: Previews
     token: str
     version: str
 

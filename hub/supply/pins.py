@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hub.domain.records import Commit, PathTimes
 from hub.repositories import Repositories
 from hub.sources.mirror import Mirror
+from hub.sources.urls import redact
 from hub.supply.pinned import Key
 from shared import telemetry
-from shared.errors import DocumentError, Unavailable
+from shared.errors import DocumentError, Unavailable, YardarmError
 from shared.model import Problem
 from shared.tasks import Clock
 
@@ -41,6 +42,14 @@ class Pins:
 
     async def origin(self, repo: str, ref: str) -> Origin | Problem:
         """The commit of a repository that counts now, or why there is none."""
+        found = await self.peek(repo, ref)
+        if isinstance(found, Problem):
+            return found
+        traceparent, times = self._trace(found.commit, found.mirror.name, found.times.detected or 0.0)
+        return replace(found, traceparent=traceparent, times=times)
+
+    async def peek(self, repo: str, ref: str) -> Origin | Problem:
+        """As `origin`, without a trace: for somebody who only looks."""
         try:
             watched = await self._repositories.watch(repo)
             if not watched.available:
@@ -50,8 +59,14 @@ class Pins:
         except (DocumentError, Unavailable) as error:
             return Problem("error", str(error))
         commit = Commit(sha, info.subject, info.author, info.time)
-        traceparent, times = self._trace(commit, watched.mirror.name, watched.moved_at)
-        return Origin(watched.mirror, commit, traceparent, times)
+        return Origin(watched.mirror, commit, "", PathTimes(committed=commit.at, detected=watched.moved_at))
+
+    async def refresh(self, repo: str) -> None:
+        """Fetches now, for somebody who has just pushed. What is here stays as it is when that fails."""
+        try:
+            await (await self._repositories.watch(repo)).mirror.fetch()
+        except YardarmError as error:
+            log.info("a repository cannot be fetched now", extra={"repo": redact(repo), "error": str(error)})
 
     def problems(self) -> list[Problem]:
         """What is wrong with repositories."""

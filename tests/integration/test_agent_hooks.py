@@ -26,6 +26,7 @@ from tests.fakes.agenthub import agent_hub
 KUBECONFIG = os.environ.get("YARDARM_TEST_KUBECONFIG")
 BACKENDS = ["sandbox", *(["kubeconfig"] if KUBECONFIG else [])]
 
+MADE_BY_CLUSTERS = {"kube-root-ca.crt", "openshift-service-ca.crt"}
 SUCCEEDS = {"test.yardarm.dev/succeed-after": "0.2"}
 HANGS = {"sandbox.yardarm.dev/fail": "never-ready", "test.yardarm.dev/never-ready": "true"}
 
@@ -88,7 +89,7 @@ class Place:
         _, version = await self.kube.list(resource)
         async for event in self.kube.watch(resource, resource_version=version):
             metadata = (event.object or {}).get("metadata") or {}
-            if metadata.get("namespace") != self.app or metadata.get("name") == "kube-root-ca.crt":
+            if metadata.get("namespace") != self.app or metadata.get("name") in MADE_BY_CLUSTERS:
                 continue
             if event.type == "ADDED":
                 self.made.append(metadata["name"])

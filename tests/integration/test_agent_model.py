@@ -251,7 +251,8 @@ class Machine(RuleBasedStateMachine):
             else:
                 path = (await kube.resource(ref.api_version, kind)).path(ref.namespace, ref.name)
                 changed = {**live, **EDITS[kind]} if "data" in EDITS[kind] else live
-                changed["metadata"] = {**live["metadata"], "labels": {"v": "put"}}
+                # Who takes our label off something that is about to leave keeps it: that is another test's business.
+                changed["metadata"] = {**live["metadata"], "labels": {**live["metadata"].get("labels", {}), "v": "put"}}
                 await kube._transport.send(Request("PUT", path, {"fieldManager": "intruder"}, changed))
         await asyncio.sleep(pause)
 

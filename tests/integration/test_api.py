@@ -61,7 +61,9 @@ class Hub:
         self.metrics = Metrics(self.view, "0.1.0")
         self.webhooks = Webhooks()
         self.readiness = Readiness()
-        context = Context(self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, TOKEN, "0.1.0")
+        context = Context(
+            self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, self, TOKEN, "0.1.0"
+        )
         self.app = create_app(context)
         self.url = ""
         self.session: aiohttp.ClientSession
@@ -244,12 +246,13 @@ async def test_only_the_token_opens_the_api(hub):
             {"Authorization": f"Basic {TOKEN}"},
             {"Authorization": "Bearer é"},
         ):
-            for path in hub.app.openapi()["paths"]:
+            for path, methods in hub.app.openapi()["paths"].items():
                 if not path.startswith("/api/v1/") or "/hooks/" in path:
                     continue
-                async with stranger.get(hub.url + path, headers=headers) as answer:
-                    assert answer.status == 401, path
-                    assert "Bearer" in answer.headers["WWW-Authenticate"]
+                for method in methods:
+                    async with stranger.request(method, hub.url + path, headers=headers) as answer:
+                        assert answer.status == 401, (method, path)
+                        assert "Bearer" in answer.headers["WWW-Authenticate"]
         for path in ("/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json", "/web/app.js"):
             async with stranger.get(hub.url + path) as answer:
                 assert answer.status == 200, path

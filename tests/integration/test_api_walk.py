@@ -13,6 +13,7 @@ from hub.api.app import create_app
 from hub.api.context import Context
 from hub.metrics import Metrics
 from hub.view.index import write_cursor
+from shared.errors import DocumentError
 from tests.fakes.fleetview import sample
 from tests.fakes.webserver import serving
 
@@ -44,6 +45,12 @@ class Outside:
     def missing(self):
         return {}
 
+    def busy(self):
+        return False
+
+    async def preview(self, before, after, applications):
+        raise DocumentError(f"there is no ref {after!r}")
+
 
 def fill(operation, path, chance):
     """A request target for an operation, its parameters chosen at random."""
@@ -64,7 +71,7 @@ async def test_no_request_makes_the_hub_stumble(seed):
     chance = random.Random(seed)
     view = sample()
     outside = Outside()
-    app = create_app(Context(view, Metrics(view, "0.1.0"), outside, outside, outside, outside, TOKEN, "0.1.0"))
+    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 5, TOKEN, "0.1.0"))
     seen = set()
     async with serving(app) as origin, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         for path, methods in app.openapi()["paths"].items():

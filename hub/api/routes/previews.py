@@ -1,0 +1,38 @@
+"""What a branch would do to the fleet before it is merged: for checks of pull requests."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from hub.api import models
+from hub.api.answers import Ctx, json_answer
+from hub.api.problems import Refusal
+from hub.domain.preview.markdown import markdown
+from hub.domain.preview.planning import plan
+from hub.domain.preview.unified import unified
+from shared.errors import DocumentError, Unavailable
+from shared.messages import to_json
+
+router = APIRouter(tags=["previews"])
+
+
+@router.post("/previews", responses={200: {"model": models.PreviewAnswer}})
+async def preview(ctx: Ctx, asked: models.PreviewRequest) -> Response:
+    """What changes on every cluster from one ref of the fleet repository to another, rendered but not published.
+
+    `form` chooses how the whole is told: `json`, `text` like a diff, or `markdown` for a comment on a pull request.
+    """
+    if ctx.previews.busy():
+        raise Refusal(503, "other previews are being worked on: ask again in a moment", {"Retry-After": "5"})
+    try:
+        found, model, facts = await ctx.previews.preview(asked.from_, asked.to, asked.applications)
+    except DocumentError as error:
+        raise Refusal(422, str(error)) from error
+    except Unavailable as error:
+        raise Refusal(503, str(error), {"Retry-After": "5"}) from error
+    if asked.form == "text":
+        return Response(unified(found), media_type="text/plain; charset=utf-8")
+    if asked.form == "markdown":
+        return Response(markdown(found), media_type="text/markdown; charset=utf-8")
+    told = {"preview": to_json(found), "plan": to_json(plan(found, model, facts))}
+    return json_answer({**told, "changes": found.changes, "errors": found.errors})

@@ -1,0 +1,85 @@
+"""What a branch, tag or commit of the fleet repository would do to the fleet, for the API: see `hub.previewing`.
+
+Nothing is watched or remembered because somebody asked; at most `AT_ONCE` are worked on, since each may render a lot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet
+from hub.domain.preview.model import Preview, Side
+from hub.domain.reading import FleetDocument
+from hub.previewing import Have, Previewer, Render, Snapshot
+from hub.sources.scan import FleetScanner
+from hub.supply.git import Warehouse
+from hub.supply.pins import Moment, Origin, Pins
+from shared.errors import DocumentError
+from shared.model import Problem
+
+AT_ONCE = 2
+
+
+class Branches:
+    """Of one fleet repository. `repo`, `ref` and `path` say where the fleet is described."""
+
+    def __init__(
+        self,
+        fleet: tuple[str, str, str],
+        pins: Pins,
+        warehouse: Warehouse,
+        render: Render,
+        facts: Callable[[], Facts],
+        have: Have,
+        registered: Callable[[], tuple[FleetDocument, ...]],
+    ) -> None:
+        self._repo, self._ref, self._path = fleet
+        self._pins = pins
+        self._warehouse = warehouse
+        self._render = render
+        self._facts = facts
+        self._have = have
+        self._registered = registered
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one more would have to wait."""
+        return self._turns.locked()
+
+    async def preview(
+        self, before: str, after: str, applications: Collection[str] = ()
+    ) -> tuple[Preview, FleetModel, Facts]:
+        """All that changes from one ref to the other, the fleet after it, and what clusters have reported.
+
+        An empty `before` is what counts now.
+
+        Raises:
+            DocumentError: there is no such ref.
+            Unavailable: the repository cannot be read now, or a worker was lost.
+        """
+        async with self._turns:
+            await self._pins.refresh(self._repo)
+            facts = self._facts()
+            old, new = await self._snapshot(before or self._ref), await self._snapshot(after)
+            found = await Previewer(self._render, facts, self._have).preview(old, new, applications)
+            return found, new.model, facts
+
+    async def _snapshot(self, ref: str) -> Snapshot:
+        origin = await self._pins.peek(self._repo, ref)
+        if isinstance(origin, Problem):
+            raise DocumentError(origin.message, origin.place, origin.hint)
+        scanned = await origin.mirror.read(lambda objects: FleetScanner().scan(objects, origin.commit.sha, self._path))
+        name = self._repo.rstrip("/").rpartition("/")[2].removesuffix(".git")
+        model = (
+            build_fleet(scanned.documents, None, self._registered())
+            if scanned.documents
+            else implicit_fleet(self._path, name, self._registered())
+        )
+        supplies = self._warehouse.supplies(Moment(self._pins, self._repo, origin))
+        return Snapshot(_side(ref, origin), model, supplies, supplies.prepare, problems=scanned.problems)
+
+
+def _side(ref: str, origin: Origin) -> Side:
+    return Side(ref or "HEAD", origin.commit.sha, origin.commit.subject)
