@@ -161,7 +161,11 @@ class Previewer:
             return Failed(error.problems)
         except (DocumentError, Unavailable) as error:
             return Failed((_problem(error, inputs.application),))
-        return Made({each.ref.key: (each.ref, each.line) for each in rendered.objects}, rendered.warnings)
+        return Made(
+            {each.ref.key: (each.ref, each.line) for each in rendered.objects},
+            rendered.warnings,
+            {each.ref.key: each.place for each in rendered.objects},
+        )
 
 
 def about(application: Application, model: FleetModel) -> About:

@@ -24,20 +24,35 @@ Repository = Annotated[Path, typer.Argument(metavar="PATH", help="The fleet repo
 Format = Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")]
 
 
-def validate(path: Repository = Path(), output: Format = Output.TABLE) -> None:
+def validate(
+    path: Repository = Path(),
+    kubernetes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kubernetes",
+            metavar="[NAME=]VERSION",
+            help="What clusters run, all or those of an environment or name: checks that they know the API versions "
+            "and, where yardarm[schemas] is installed, every field.",
+        ),
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
     """Checks a fleet repository as it lies on disk: documents, references, placement, and that everything renders.
 
     Ends with 1 if there is an error; warnings are only shown.
 
     \b
     yardarm validate .
+    yardarm validate . --kubernetes 1.31 --kubernetes prod=1.29
     yardarm validate fleet -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.cli import apichecks
     from shared.messages import to_json
 
     with _looked_at(path) as (snapshot, state):
         fleet = snapshot.model
-    problems = list(dict.fromkeys([*state.problems, *_problems(state), *_claimed(state, fleet)]))
+    said = apichecks.problems(state, apichecks.versions(kubernetes or (), fleet))
+    problems = list(dict.fromkeys([*state.problems, *_problems(state), *_claimed(state, fleet), *said]))
     errors = sum(problem.severity == "error" for problem in problems)
 
     def people() -> Iterator[str]:

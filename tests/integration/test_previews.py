@@ -157,3 +157,24 @@ def test_a_folder_has_the_ids_that_git_gives_it(repo):
     before = folder.id("")
     repo.write("a/x", "other")
     assert Worktree(repo.path).id("") != before
+
+
+def test_validate_knows_what_clusters_of_a_version_serve(yardarm, repo):
+    old = "apiVersion: autoscaling/v2beta2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\n"
+    wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {prots: [{port: 80}]}\n"
+    repo.write("apps/web/scaler.yaml", old)
+    repo.write("apps/api/service.yaml", wrong)
+
+    unknown = yardarm("validate", ".")
+    mixed = yardarm("validate", ".", "--kubernetes", "1.25", "--kubernetes", "prod=1.33")
+    nonsense = yardarm("validate", ".", "--kubernetes", "stage=1.33")
+
+    assert unknown.returncode == 0
+    assert "apps/web/scaler.yaml:1: warning" in unknown.stdout
+    assert mixed.returncode == 1
+    assert "Kubernetes 1.33 does not serve autoscaling/v2beta2" in mixed.stdout
+    assert "is deprecated, and gone in Kubernetes 1.26" in mixed.stdout
+    assert "apps/api/service.yaml:1: error" in mixed.stdout
+    assert "prots" in mixed.stdout
+    assert nonsense.returncode == 2
+    assert "no environment and no cluster 'stage'" in nonsense.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.domain.preview.model import Side
 from shared.messages import Policy
-from shared.model import ObjectRef, Problem
+from shared.model import ObjectRef, Place, Problem
 
 Units = Mapping[str, Mapping[str, str]]
 """Something about each application on each of its clusters."""
@@ -23,6 +23,8 @@ class Made:
 
     objects: Mapping[Key, tuple[ObjectRef, bytes]]
     warnings: tuple[Problem, ...] = ()
+    places: Mapping[Key, Place] = field(default_factory=dict)
+    """Where each was written, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
