@@ -81,7 +81,7 @@ class Inbox:
         self._newest: dict[UnitKey, int] = {}
         self._delivered: dict[UnitKey, int] = {}
         self._listed: Message | None = None
-        self._root: Root | None = None
+        self._roots: tuple[Root, ...] = ()
         self._arrived: Mailbox[UnitKey, _Arrived] = Mailbox()
         self._compare = asyncio.Event()
         self._ask = True
@@ -141,12 +141,11 @@ class Inbox:
         self._newest[unit] = assignment.generation
         self._arrived.put(unit, _Arrived(assignment, message.data, self._clock.now()))
 
-    def _take_root(self, message: Message) -> None:
+    def _read_root(self, message: Message) -> Root:
         root = self._trust.open(message.data, Root)
         if root.cluster != self._cluster:
             raise InvalidMessage(f"the list of units is for cluster {root.cluster}")
-        # An old list does no harm: it only says what to ask for, and what is asked for has its own generation.
-        self._root = root
+        return root
 
     def _rejected(self, subject: str, error: InvalidMessage) -> None:
         log.warning("a message was rejected", extra={"subject": subject, "error": str(error)})
@@ -171,24 +170,23 @@ class Inbox:
                 self._rejected(subjects.desired_root(self._cluster), error)
 
     async def _compare_with_hub(self) -> None:
+        found = None
         if self._ask:
-            message = await self._bus.get_last(subjects.get_root(self._cluster))
-            if message is not None:
-                self._open(message)
+            found = await self._bus.get_last(subjects.get_root(self._cluster))
             self._ask = False
-        listed, self._listed = self._listed, None
-        if listed is not None:
-            self._take_root(listed)
-        if self._root is None:
-            return
-        behind = [
-            (UnitKey(self._cluster, entry.namespace, entry.application), entry.generation)
-            for entry in self._root.units
-            if entry.generation > self._newest.get(UnitKey(self._cluster, entry.namespace, entry.application), 0)
-        ]
+        told, self._listed = self._listed, None
+        # A newer list may have been told while this one was on its way. Both are read: an old one does no harm, since
+        # it only says what to ask for, and what is asked for has its own generation.
+        roots = [self._read_root(message) for message in (found, told) if message is not None]
+        self._roots = tuple(roots) or self._roots
+        behind: dict[UnitKey, int] = {}
+        for entry in (entry for root in self._roots for entry in root.units):
+            unit = UnitKey(self._cluster, entry.namespace, entry.application)
+            if entry.generation > self._newest.get(unit, 0):
+                behind[unit] = max(entry.generation, behind.get(unit, 0))
         gate = asyncio.Semaphore(FETCHERS)
         async with asyncio.TaskGroup() as group:
-            for unit, generation in behind:
+            for unit, generation in behind.items():
                 group.create_task(self._get(unit, generation, gate))
 
     async def _get(self, unit: UnitKey, generation: int, gate: asyncio.Semaphore) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from hub.cli import confirm, keys, offline, previews, read, running, timeline
+from hub.cli import confirm, doctor, keys, offline, previews, read, running, timeline
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
 from hub.demo import command
 from shared.errors import YardarmError
@@ -61,6 +61,7 @@ app.command(rich_help_panel=OFFLINE)(previews.diff)
 app.command(rich_help_panel=OFFLINE)(previews.plan)
 app.command(rich_help_panel=OFFLINE)(offline.schema)
 app.command(rich_help_panel=OFFLINE)(command.sample)
+app.command()(doctor.doctor)
 app.command()(running.version)
 
 

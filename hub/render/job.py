@@ -177,7 +177,31 @@ class KustomizeJob(Value, frozen=True, tag="kustomize"):
     problems: tuple[Problem, ...] = ()
 
 
-TemplateJob = HelmJob | KustomizeJob
+class JsonnetArgument(Value, frozen=True):
+    """A value handed to Jsonnet: text, or with `code` an expression."""
+
+    name: str
+    value: str
+    code: bool = False
+
+
+class JsonnetJob(Value, frozen=True, tag="jsonnet"):
+    """Jsonnet files to evaluate. Paths are from the repository's root.
+
+    `entries` are those of `files` that come to objects; the others are imported by them, looked up beside the importing
+    file and then in `folders`. `problems` were met while the files were gathered: an error among them fails the render.
+    """
+
+    application: str
+    files: tuple[File, ...]
+    entries: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    ext_vars: tuple[JsonnetArgument, ...] = ()
+    tlas: tuple[JsonnetArgument, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+TemplateJob = HelmJob | KustomizeJob | JsonnetJob
 """Jobs that make YAML files."""
 
 Job = PlainJob | TemplateJob

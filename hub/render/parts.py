@@ -29,12 +29,23 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class JsonnetFiles:
+    """Jsonnet files and all that they import, by path in the repository. `entries` are those to evaluate."""
+
+    files: tuple[File, ...]
+    entries: tuple[str, ...]
+    folders: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PlainFiles:
     """Files by their path below the part's. `lent` are those that others borrow, by their path in the repository."""
 
     files: tuple[File, ...]
     selection: Selection
     problems: tuple[Problem, ...] = ()
+    jsonnet: JsonnetFiles | None = None
     lent: Mapping[str, bytes] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hub.domain import rendering as written
 from hub.domain.blending import Part, digest_of, lender
-from hub.domain.rendering import Helm, Kustomize
+from hub.domain.rendering import Helm, Jsonnet, Kustomize
 from hub.domain.variables import filled
 from hub.domain.variants import Inputs
 from hub.render.job import (
@@ -20,6 +20,8 @@ from hub.render.job import (
     File,
     HelmJob,
     Image,
+    JsonnetArgument,
+    JsonnetJob,
     KustomizeJob,
     Patch,
     PlainJob,
@@ -31,7 +33,7 @@ from hub.render.job import (
     Templated,
     TemplateJob,
 )
-from hub.render.parts import ChartFiles, KustomizeFiles, PlainFiles, Supplies
+from hub.render.parts import ChartFiles, JsonnetFiles, KustomizeFiles, PlainFiles, Supplies
 from hub.render.programs import Programs
 from hub.render.templates import Templates
 from shared.errors import DocumentError
@@ -100,6 +102,10 @@ class Renderer:
         if not isinstance(materials, PlainFiles):
             return
         gathered.problems += materials.problems
+        if materials.jsonnet is not None:
+            made = await self._jsonnet(inputs, part, reading.content.key, materials.jsonnet)
+            gathered.made += made.files
+            gathered.problems += made.warnings
         if part is inputs.blend.main:
             gathered.files, gathered.selection = list(materials.files), materials.selection
         else:
@@ -132,6 +138,22 @@ class Renderer:
             raise DocumentError(f"it is no {reading.way}")
 
         return await self._templates.of(digest_of([GENERATION, reading.way, what]), job, keep=reading.varies)
+
+    async def _jsonnet(self, inputs: Inputs, part: Part, content: str, found: JsonnetFiles) -> Templated:
+        given = part.render.plain.jsonnet if part.render.plain is not None else Jsonnet()
+
+        async def job() -> TemplateJob:
+            return JsonnetJob(
+                application=inputs.application,
+                files=found.files,
+                entries=found.entries,
+                folders=found.folders,
+                ext_vars=tuple(JsonnetArgument(each.name, each.value, each.code) for each in given.ext_vars),
+                tlas=tuple(JsonnetArgument(each.name, each.value, each.code) for each in given.tlas),
+                problems=found.problems,
+            )
+
+        return await self._templates.of(digest_of([GENERATION, "jsonnet", part.footing, content]), job)
 
     def _helm_job(
         self,

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from hub.render.job import Selection
 
-SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonnet")
 KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 CHART = "Chart.yaml"
 

@@ -15,7 +15,18 @@ from typing import BinaryIO, overload
 import msgspec
 
 from hub.render.confinement import without_network
-from hub.render.job import HelmJob, Job, KustomizeJob, PlainJob, Rendered, RenderError, Result, Templated, TemplateJob
+from hub.render.job import (
+    HelmJob,
+    Job,
+    JsonnetJob,
+    KustomizeJob,
+    PlainJob,
+    Rendered,
+    RenderError,
+    Result,
+    Templated,
+    TemplateJob,
+)
 from hub.render.plain import render
 from shared.model import Problem, Value
 
@@ -68,6 +79,10 @@ def perform(job: Job) -> Result:
             from hub.render.kustomize.build import build
 
             return build(job)
+        case JsonnetJob():
+            from hub.render.jsonnet.evaluate import evaluate
+
+            return evaluate(job)
 
 
 def answer(job: Job) -> Reply:

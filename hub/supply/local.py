@@ -6,19 +6,32 @@ and kustomizations may name what is elsewhere; that is noted here and had by oth
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hub.domain.blending import Part, digest_of, lender
 from hub.domain.tree import Tree
+from hub.render.footprint import Footprint, read_files
 from hub.render.helm.layout import Layout, lay_out, traits_in, value_file
 from hub.render.helm.traits import Traits, traits_of_texts
 from hub.render.job import File, Selection
+from hub.render.jsonnet.closure import SUFFIX, closure
 from hub.render.kustomize.closure import Closure, Closures, Memory
-from hub.render.parts import PlainFiles, Way
+from hub.render.parts import JsonnetFiles, PlainFiles, Way
 from hub.render.select import CHART, KUSTOMIZATIONS, is_selected
 from shared.errors import DocumentError
 from shared.model import Place, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """The Jsonnet files of a plain part, and what they read, by the paths by which they read it."""
+
+    entries: tuple[str, ...]
+    folders: tuple[str, ...]
+    paths: tuple[str, ...]
+    footprint: Footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +39,7 @@ class Local:
     """What was found; `key` changes when any of it does.
 
     `own` are (what the document calls it, its path) of value files. A chart has a `layout` and `traits`, a
-    kustomization a `closure`.
+    kustomization a `closure`, plain files with Jsonnet among them `jsonnet`.
     """
 
     way: Way
@@ -35,6 +48,7 @@ class Local:
     layout: Layout | None = None
     traits: Traits = field(default_factory=Traits)
     closure: Closure | None = None
+    jsonnet: Imports | None = None
 
 
 class Looker:
@@ -66,7 +80,9 @@ class Looker:
                 closure = Closures(tree, self._memory, self._remotes).closure(path, components)
                 found = Local("kustomize", closure.footprint.key, closure=closure)
             case way:
-                found = Local(way, key)
+                imports = _jsonnet(tree, part, path)
+                keys = [key, imports.footprint.key] if imports is not None else []
+                found = Local(way, digest_of(keys) if keys else key, jsonnet=imports)
         return replace(found, key=digest_of([found.key, lent])) if lent else found
 
 
@@ -79,6 +95,19 @@ def _chart(tree: Tree, part: Part, path: str) -> Local:
     traits = traits_in(tree, layout) | traits_of_texts(tree.read(file) for _, file in own)
     ids = [tree.id(file) for _, file in own]
     return Local("helm", digest_of([layout.key, own, ids]) if own else layout.key, own, layout, traits)
+
+
+def _jsonnet(tree: Tree, part: Part, path: str) -> Imports | None:
+    selection = selection_of(part)
+    found, _ = tree.gather(part.source.path, lambda each: each.endswith(SUFFIX) and is_selected(each, selection))
+    if not found:
+        return None
+    single = tree.kind(path) == "file"
+    entries = tuple(path if single else posixpath.join(path, each) for each, _ in found)
+    libs = part.render.plain.jsonnet.libs if part.render.plain is not None else ()
+    folders = (*reversed(libs), posixpath.dirname(path) if single else path)
+    footprint, paths = closure(tree, entries, folders)
+    return Imports(entries, folders, paths, footprint)
 
 
 def _own_value_files(tree: Tree, part: Part, path: str) -> Iterator[tuple[str, str]]:
@@ -107,16 +136,25 @@ def way_of(tree: Tree, part: Part) -> Way:
     return "kustomize" if names & KUSTOMIZATIONS else "helm" if CHART in names else "plain"
 
 
-def plain_files(tree: Tree, part: Part) -> PlainFiles:
-    """The files of a plain part.
+def plain_files(tree: Tree, part: Part, imports: Imports | None) -> PlainFiles:
+    """The files of a plain part, and what its Jsonnet files read.
 
     Raises:
         DocumentError: there is nothing at its path.
     """
     selection = selection_of(part)
-    found, problems = tree.gather(part.source.path, lambda path: is_selected(path, selection))
+
+    def wanted(path: str) -> bool:
+        return not path.endswith(SUFFIX) and is_selected(path, selection)
+
+    found, problems = tree.gather(part.source.path, wanted)
     root = "" if part.source.path in ("", ".") else f"{part.source.path}/"
-    return PlainFiles(tuple(File(path, data, root + path) for path, data in found), selection, problems)
+    files = tuple(File(path, data, root + path) for path, data in found)
+    if imports is None:
+        return PlainFiles(files, selection, problems)
+    read, wrong = read_files(tree, imports.paths)
+    wrong = (*imports.footprint.problems, *wrong)
+    return PlainFiles(files, selection, problems, JsonnetFiles(read, imports.entries, imports.folders, wrong))
 
 
 def selection_of(part: Part) -> Selection:

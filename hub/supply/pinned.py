@@ -22,7 +22,7 @@ from hub.render.kustomize.gathering import Fetched, Gathered, gather
 from hub.render.kustomize.remote import Remote, RemoteFile
 from hub.render.parts import ChartFiles, KustomizeFiles, LentFiles, Materials, PlainFiles, Reading
 from hub.sources.memo import Memo
-from hub.supply.local import Local, lent_files, plain_files
+from hub.supply.local import Imports, Local, lent_files, plain_files
 from shared.errors import DocumentError, Unavailable
 from shared.model import Problem
 
@@ -140,7 +140,7 @@ class Supplies:
             return await self._kustomization(part, found.kustomization)
         if local.way == "files":
             return LentFiles(await self._read(part, lambda tree: lent_files(tree, part)))
-        return await self._read(part, lambda tree: _plain(tree, part))
+        return await self._read(part, lambda tree: _plain(tree, part, local.jsonnet))
 
     def mark(self, parts: Iterable[Part]) -> tuple[str, ...]:
         """Equal as long as everything that these parts read is. They must have been prepared."""
@@ -236,8 +236,8 @@ async def _settled(finding: Awaitable[_Found]) -> _Found | Problem:
         return Problem("error", str(error))
 
 
-def _plain(tree: Tree, part: Part) -> PlainFiles:
-    found = plain_files(tree, part)
+def _plain(tree: Tree, part: Part, imports: Imports | None) -> PlainFiles:
+    found = plain_files(tree, part, imports)
     return replace(found, lent=lent_files(tree, part)) if part.lent else found
 
 
