@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from agent.asked import Asked
 from agent.cache import LiveCache
 from agent.diagnosis import Diagnosis
 from agent.evaluator import Evaluator
@@ -99,6 +100,7 @@ class Agent:
             on_hold=lambda: self._lease.on_hold,
             heirs=self._heirs,
         )
+        self._asked = Asked(self._bus, self._trust, self._tools, lambda: self._lease.standing_by)
         self._units: dict[UnitKey, Unit] = {}
         self._by_set: dict[str, Unit] = {}
         self._rejected: dict[str, str] = {}
@@ -117,6 +119,7 @@ class Agent:
                 loops: dict[str, Callable[[], Any]] = {
                     "bus": self._bus.run,
                     "inbox": self._inbox.run,
+                    "asked": self._asked.run,
                     "reporter": self._reporter.run,
                     "keeper": self._keeper.run,
                     "facts": self._facts.run,

@@ -18,6 +18,7 @@ import uvicorn
 from hub import registered, shelf, streams
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.asking import Asker
 from hub.branches import Branches
 from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
@@ -261,12 +262,12 @@ class Hub:
         return self._lead is not None and self._lead.branches.busy
 
     async def preview(
-        self, before: str, after: str, applications: Collection[str]
+        self, before: str, after: str, applications: Collection[str], *, live: bool
     ) -> tuple[Preview, FleetModel, Facts]:
         """See `Branches.preview`; only the leading hub has the repositories."""
         if self._lead is None:
             raise Unavailable("this hub is a follower: ask the one that leads")
-        return await self._lead.branches.preview(before, after, applications)
+        return await self._lead.branches.preview(before, after, applications, self._lead.asker.ask if live else None)
 
     def role(self) -> str:
         """`leader` or `follower`."""
@@ -350,6 +351,7 @@ class _Lead:
             Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),
         )
         render = Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render
+        self.asker = Asker(bus, hub.identity.signing_key)
         self.branches = Branches(
             (settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
             pins,

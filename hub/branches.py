@@ -6,10 +6,14 @@ Nothing is watched or remembered because somebody asked; at most `AT_ONCE` are w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
+import msgspec
+
+from hub.asking import Ask, asked
 from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet
-from hub.domain.preview.model import Preview, Side
+from hub.domain.preview.compare import compare
+from hub.domain.preview.model import Live, Preview, Side
 from hub.domain.reading import FleetDocument
 from hub.previewing import Have, Previewer, Render, Snapshot
 from hub.sources.scan import FleetScanner
@@ -19,6 +23,8 @@ from shared.errors import DocumentError
 from shared.model import Problem
 
 AT_ONCE = 2
+
+Questions = Callable[[Iterable[Ask]], Awaitable[tuple[Live, ...]]]
 
 
 class Branches:
@@ -49,11 +55,11 @@ class Branches:
         return self._turns.locked()
 
     async def preview(
-        self, before: str, after: str, applications: Collection[str] = ()
+        self, before: str, after: str, applications: Collection[str] = (), ask: Questions | None = None
     ) -> tuple[Preview, FleetModel, Facts]:
         """All that changes from one ref to the other, the fleet after it, and what clusters have reported.
 
-        An empty `before` is what counts now.
+        An empty `before` is what counts now. `ask` puts what changes to the clusters that it changes on.
 
         Raises:
             DocumentError: there is no such ref.
@@ -63,7 +69,12 @@ class Branches:
             await self._pins.refresh(self._repo)
             facts = self._facts()
             old, new = await self._snapshot(before or self._ref), await self._snapshot(after)
-            found = await Previewer(self._render, facts, self._have).preview(old, new, applications)
+            states = await Previewer(self._render, facts, self._have).states(old, new, applications)
+            found = compare(*states)
+            if ask is not None:
+                described = new.model.applications
+                asks = asked(*states, lambda name: described[name].spec.namespace)
+                found = msgspec.structs.replace(found, live=await ask(asks))
             return found, new.model, facts
 
     async def _snapshot(self, ref: str) -> Snapshot:

@@ -24,6 +24,7 @@ import msgspec
 import orjson
 
 from shared import subjects
+from shared.asking import LONGEST
 from shared.credentials import Credentials
 from shared.errors import DocumentError, InvalidMessage
 from shared.model import Place
@@ -41,6 +42,8 @@ MAX_PAYLOAD = 1024 * 1024
 AGENT_PAYLOAD = 256 * 1024
 """Bytes an agent may send at once: a report of `MAX_OBJECTS` objects fits several times."""
 AGENT_SUBSCRIPTIONS = 20
+ANSWERS_FOR = LONGEST + 30
+"""Seconds for which an agent may answer a question; by then nobody listens any more."""
 
 _JWT_HEADER = b'{"typ":"JWT","alg":"ed25519-nkey"}'
 _KINDS: dict[str, Kind] = {
@@ -62,6 +65,8 @@ _SERVICES: tuple[tuple[str, str], ...] = (
 )
 """(subject in HUB, what agents call it; empty for the same). Answers, stores' acknowledgements too, come back."""
 _NOTIFY = f"{subjects.NOTIFY_PREFIX}{subjects.DESIRED_ALL}"
+_ASK = subjects.ASK_ALL
+"""The one way from HUB into AGENTS: an agent may answer what it was asked, once, and nothing else."""
 
 _UNLIMITED: Claims = {
     "subs": -1,
@@ -176,7 +181,8 @@ class Identity:
             for subject, _ in _SERVICES
         ]
         exports.append({"name": _NOTIFY, "subject": _NOTIFY, "type": "stream"})
-        return self._account_claims() | {"limits": _UNLIMITED | _JETSTREAM, "exports": exports}
+        asked = {"name": _ASK, "subject": _ASK, "account": self._keys["agents"].public, "type": "service"}
+        return self._account_claims() | {"limits": _UNLIMITED | _JETSTREAM, "exports": exports, "imports": [asked]}
 
     def _agents_claims(self) -> Claims:
         hub = self._keys["hub"].public
@@ -192,7 +198,8 @@ class Identity:
             "role": "agent",
             "template": _agent_template(),
         }
-        return self._account_claims() | {"imports": imports, "signing_keys": [scope]}
+        exports = [{"name": _ASK, "subject": _ASK, "type": "service", "response_type": "Singleton"}]
+        return self._account_claims() | {"imports": imports, "exports": exports, "signing_keys": [scope]}
 
     def _mint(self, issuer: NKey, subject: str, name: str, nats: Claims) -> str:
         claims: Claims = {
@@ -219,7 +226,10 @@ def _agent_template() -> Claims:
     ]
     return {
         "pub": {"allow": publish},
-        "sub": {"allow": [f"{subjects.NOTIFY_PREFIX}desired.{cluster}.>", f"_INBOX.{cluster}.>"]},
+        "sub": {
+            "allow": [f"{subjects.NOTIFY_PREFIX}desired.{cluster}.>", f"_INBOX.{cluster}.>", f"ask.{cluster}.*"],
+        },
+        "resp": {"max": 1, "ttl": int(ANSWERS_FOR * 1e9)},
         "subs": AGENT_SUBSCRIPTIONS,
         "data": -1,
         "payload": AGENT_PAYLOAD,

@@ -71,12 +71,22 @@ class Previewer:
         Raises:
             Unavailable: a worker was lost; trying again may help.
         """
+        return compare(*await self.states(before, after, applications))
+
+    async def states(
+        self, before: Snapshot, after: Snapshot, applications: Collection[str] = ()
+    ) -> tuple[State, State]:
+        """Both states, with the results of what differs.
+
+        Raises:
+            Unavailable: as `preview`.
+        """
         old, new = await self._survey(before, applications), await self._survey(after, applications)
         new.state = _held_still(old.state, replace(new.state, renamed=_renamed(before.model, after.model)))
         needed_before, needed_after = differing(old.state, new.state)
         results = await self._results(new, needed_after)
         results |= await self._results(old, needed_before - results.keys())
-        return compare(replace(old.state, results=results), replace(new.state, results=results))
+        return replace(old.state, results=results), replace(new.state, results=results)
 
     async def check(
         self, snapshot: Snapshot, applications: Collection[str] = (), clusters: Collection[str] = ()

@@ -330,7 +330,7 @@ class Event(Value, frozen=True, omit_defaults=True):
     trace: str = ""
 
 
-T = TypeVar("T", Assignment, Root, Report, Heartbeat, ServedApis, Event)
+T = TypeVar("T", bound=msgspec.Struct)
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}

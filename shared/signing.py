@@ -15,10 +15,11 @@ import msgspec
 import orjson
 from nacl import bindings, exceptions
 
+from shared.asking import Question
 from shared.errors import InvalidMessage, InvalidSignature
 from shared.messages import Assignment, Root, decode, encode
 
-Signed = TypeVar("Signed", Assignment, Root)
+Signed = TypeVar("Signed", Assignment, Root, Question)
 
 
 class PublicKey(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ BLOBS_ALL = "blob.>"
 REPORTS_ALL = "report.>"
 EVENTS_ALL = "events.>"
 NOTIFY_PREFIX = "notify."
+ASK_ALL = "ask.*.*"
 TENANT = "default"
 """Whose blobs are shared with whom: agents of one tenant can fetch each other's packs by digest, no others."""
 
@@ -92,6 +93,11 @@ def beat(cluster: str) -> str:
 def apis(cluster: str) -> str:
     """Where an agent puts the list of what its cluster serves."""
     return f"report.{token(cluster)}._apis"
+
+
+def ask_diff(cluster: str) -> str:
+    """Where the hub asks an agent what applying something would do (a request; see `shared.asking`)."""
+    return f"ask.{token(cluster)}.diff"
 
 
 def event(cluster: str, kind: str) -> str:

@@ -64,9 +64,11 @@ class Previews(Protocol):
         """Whether one more would have to wait."""
 
     async def preview(
-        self, before: str, after: str, applications: Collection[str]
+        self, before: str, after: str, applications: Collection[str], *, live: bool
     ) -> tuple[Preview, FleetModel, Facts]:
         """The preview, the fleet after it, and what its clusters have reported. An empty `before` is what counts now.
+
+        `live` has the clusters on which something changes try it, by dry runs.
 
         Raises:
             DocumentError: there is no such ref.

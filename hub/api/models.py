@@ -458,6 +458,7 @@ class PreviewRequest(BaseModel):
     to: Annotated[str, Field(min_length=1, max_length=250)]
     applications: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=1000)] = []
     form: Literal["json", "text", "markdown"] = "json"
+    live: bool = False
 
 
 class PreviewAnswer(Shape):

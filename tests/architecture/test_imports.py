@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 PURE_STDLIB = {
     "__future__", "ast", "base64", "binascii", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime",
-    "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator",
+    "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "html", "ipaddress", "itertools", "json", "math", "operator",
     "re", "string", "struct", "types", "typing", "zlib", "zoneinfo",
 }  # fmt: skip
 PURE_MODULES = {"urllib.parse"}
@@ -24,7 +24,7 @@ PURE_MODULES = {"urllib.parse"}
 PURE_LIBRARIES = {"msgspec", "orjson", "nacl", "zstandard", "cel_expr_python", "shared"}
 VOCABULARY = {
     "errors", "model", "manifests", "messages", "subjects", "signing", "bundle", "diff", "nkeys", "credentials",
-    "expressions", "deletion",
+    "expressions", "deletion", "asking",
 }  # fmt: skip
 HUB_DOMAIN_EXTRA = {"pydantic", "pydantic_core", "yaml", "typing_extensions", "annotated_types", "hub"}
 

@@ -48,7 +48,7 @@ class Outside:
     def busy(self):
         return False
 
-    async def preview(self, before, after, applications):
+    async def preview(self, before, after, applications, *, live):
         raise DocumentError(f"there is no ref {after!r}")
 
 

@@ -122,6 +122,8 @@ async def test_its_own_state_reports_and_news_reach_it(nats, hub, agent):
         "$KV.HUB.lease",
         subjects.blob(subjects.TENANT, BLOB),
         "notify.desired.c1.web.shop",
+        subjects.ask_diff("c1"),
+        subjects.ask_diff("c2"),
     ],
 )
 async def test_what_is_not_its_own_is_denied(hub, agent, subject):
@@ -152,13 +154,26 @@ async def test_a_request_for_its_own_state_cannot_be_bent(hub, agent, body):
 
 @pytest.mark.parametrize(
     "subject",
-    [">", "notify.>", "notify.desired.*.>", "notify.desired.c2.>", "_INBOX.>", "desired.>", "report.>", "$JS.>"],
+    [
+        ">",
+        "notify.>",
+        "notify.desired.*.>",
+        "notify.desired.c2.>",
+        "_INBOX.>",
+        "desired.>",
+        "report.>",
+        "$JS.>",
+        "ask.*.diff",
+        "ask.c2.diff",
+        "ask.>",
+    ],
 )
 async def test_it_hears_only_what_is_for_it(hub, agent, subject):
     heard = await collect(agent, subject)
     await settled(agent, hub)
     await hub.publish_stored(subjects.desired(OTHER), b"secret")
     await hub.publish("_INBOX.c2.x", b"secret")
+    await hub.publish(subjects.ask_diff("c2"), b"secret")
     await settled(agent, hub)
 
     assert "permissions violation for subscription" in agent.last_error
@@ -203,6 +218,25 @@ async def test_within_one_account_the_same_attack_would_succeed(hub, agent):
     async with asyncio.timeout(10):
         while await stored(hub, "DESIRED", victim) != str(OWN).encode():
             await asyncio.sleep(0.02)
+
+
+async def test_a_question_is_answered_once_and_only_where_it_was_asked(hub, agent):
+    replies = []
+
+    async def answer(message: Message) -> None:
+        replies.append(message.reply)
+        await agent.publish(message.reply, b"first")
+        await agent.publish(message.reply, b"second")
+
+    await agent.subscribe(subjects.ask_diff("c1"), answer)
+    await settled(agent, hub)
+    asked = await hub.request(subjects.ask_diff("c1"), b"?")
+
+    assert asked.data == b"first"
+    with pytest.raises(Unavailable):
+        await hub.request(subjects.ask_diff("c2"), b"?", timeout=0.3)
+    await settled(agent, hub)
+    assert replies[0].lower() in agent.last_error.lower()
 
 
 async def test_another_cluster_cannot_be_spoken_to(nats, hub, agent):

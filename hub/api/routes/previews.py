@@ -21,11 +21,12 @@ async def preview(ctx: Ctx, asked: models.PreviewRequest) -> Response:
     """What changes on every cluster from one ref of the fleet repository to another, rendered but not published.
 
     `form` chooses how the whole is told: `json`, `text` like a diff, or `markdown` for a comment on a pull request.
+    With `live`, agents also say what it would do on their clusters as they are, by dry runs.
     """
     if ctx.previews.busy():
         raise Refusal(503, "other previews are being worked on: ask again in a moment", {"Retry-After": "5"})
     try:
-        found, model, facts = await ctx.previews.preview(asked.from_, asked.to, asked.applications)
+        found, model, facts = await ctx.previews.preview(asked.from_, asked.to, asked.applications, live=asked.live)
     except DocumentError as error:
         raise Refusal(422, str(error)) from error
     except Unavailable as error:
