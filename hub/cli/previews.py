@@ -54,14 +54,15 @@ def diff(
     yardarm diff . --from origin/main -o markdown > comment.md
     """  # noqa: D301 - \b keeps the lines of an example apart
     from hub.domain.preview.markdown import markdown
+    from hub.domain.preview.planning import plan as planned
     from hub.domain.preview.unified import unified
     from shared.messages import to_json
 
-    preview, _ = _preview(path, before, after, app or ())
+    preview, model = _preview(path, before, after, app or ())
     if output is Form.JSON:
         sys.stdout.write(json.dumps(to_json(preview), indent=2, ensure_ascii=False) + "\n")
     elif output is Form.MARKDOWN:
-        sys.stdout.write(markdown(preview))
+        sys.stdout.write(markdown(preview, planned(preview, model, {})))
     else:
         _print(unified(preview))
     raise typer.Exit(ERRORS if preview.errors else CHANGES if preview.changes else NOTHING)
@@ -72,12 +73,15 @@ def plan(
 ) -> None:
     """Shows in which waves a change would reach which clusters, and what would wait for a person.
 
+    Its markdown is that of `yardarm diff`: one comment has both.
+
     Ends as `yardarm diff` does.
 
     \b
     yardarm plan . --from origin/main
     yardarm plan . --from v1.4 --to v1.5 --app web -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
+    from hub.domain.preview.markdown import markdown
     from hub.domain.preview.planning import plan as planned
     from shared.messages import to_json
 
@@ -85,6 +89,8 @@ def plan(
     made = planned(preview, model, {})
     if output is Form.JSON:
         sys.stdout.write(json.dumps(to_json(made), indent=2, ensure_ascii=False) + "\n")
+    elif output is Form.MARKDOWN:
+        sys.stdout.write(markdown(preview, made))
     else:
         show(_lines(made, preview))
     raise typer.Exit(ERRORS if preview.errors else CHANGES if preview.changes else NOTHING)

@@ -125,6 +125,7 @@ def test_the_waves_of_a_strategy(yardarm, repo):
 
     shown = yardarm("plan", ".")
     plan = json.loads(yardarm("plan", ".", "-o", "json").stdout)
+    comment = yardarm("plan", ".", "-o", "markdown").stdout
 
     assert shown.returncode == 1, shown.stderr
     (web,) = plan["applications"]
@@ -134,6 +135,8 @@ def test_the_waves_of_a_strategy(yardarm, repo):
     ]
     assert web["waves"][1]["before"] == ["canary is healthy for 300 s"]
     assert "canary is healthy for 300 s" in shown.stdout
+    assert "| all-of-prod | 2: prod-1, prod-2 | 1 | canary is healthy for 300 s |" in comment
+    assert comment == yardarm("diff", ".", "-o", "markdown").stdout
 
 
 def test_a_commit_that_is_not_there_is_2_and_said(yardarm):

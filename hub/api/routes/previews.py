@@ -33,7 +33,8 @@ async def preview(ctx: Ctx, asked: models.PreviewRequest) -> Response:
         raise Refusal(503, str(error), {"Retry-After": "5"}) from error
     if asked.form == "text":
         return Response(unified(found), media_type="text/plain; charset=utf-8")
+    made = plan(found, model, facts)
     if asked.form == "markdown":
-        return Response(markdown(found), media_type="text/markdown; charset=utf-8")
-    told = {"preview": to_json(found), "plan": to_json(plan(found, model, facts))}
+        return Response(markdown(found, made), media_type="text/markdown; charset=utf-8")
+    told = {"preview": to_json(found), "plan": to_json(made)}
     return json_answer({**told, "changes": found.changes, "errors": found.errors})

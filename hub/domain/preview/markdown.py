@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from hub.domain.preview import wording
 from hub.domain.preview.model import ApplicationChange, FieldChange, Live, LiveField, ObjectChange, Preview
+from hub.domain.preview.planning import Plan, PlannedWave
 
 MARKER = "<!-- yardarm preview -->"
 """The first line, by which a script finds the comment that it wrote before."""
@@ -21,11 +22,14 @@ _BLOCK = 200
 """Lines of one change; the rest of it is counted."""
 
 
-def markdown(preview: Preview, limit: int = LIMIT) -> str:
-    """The comment, at most `limit` bytes long. What does not fit is left out whole, and counted at the end."""
+def markdown(preview: Preview, plan: Plan | None = None, limit: int = LIMIT) -> str:
+    """The comment, at most `limit` bytes long. What does not fit is left out whole, and counted at the end.
+
+    With a plan, applications that do not reach all their clusters at once have their waves.
+    """
     page = _Page(limit - _RESERVE)
     page.add(f"{MARKER}\n### Yardarm: {_code(preview.from_)} → {_code(preview.to)}\n\n**{_plain(_sum(preview))}**\n")
-    for block in _blocks(preview):
+    for block in _blocks(preview, plan):
         page.add(block)
     if page.cut:
         command = f"yardarm diff --from {preview.from_.commit or preview.from_.ref} --to {preview.to.commit or '…'}"
@@ -62,7 +66,8 @@ def _sum(preview: Preview) -> str:
     return f"{told[0].upper()}{told[1:]}."
 
 
-def _blocks(preview: Preview) -> Iterator[str]:
+def _blocks(preview: Preview, plan: Plan | None) -> Iterator[str]:
+    planned = {each.name: each for each in plan.applications} if plan is not None else {}
     if preview.new:
         yield _list("Problems that it brings", map(wording.finding, preview.new))
     if preview.held:
@@ -74,6 +79,9 @@ def _blocks(preview: Preview) -> Iterator[str]:
         yield _list("Waits for a person's word (yardarm confirm)", held)
     for application in preview.applications:
         yield from _application(application, preview)
+        waves = planned[application.name].waves if application.name in planned else ()
+        if len(waves) > 1:
+            yield f"<details><summary>In {len(waves)} waves</summary>\n\n{_table(waves)}\n</details>\n"
     for number, live in enumerate(preview.live):
         yield ("\n#### As the clusters say\n" if number == 0 else "") + _live(live)
     if preview.mended:
@@ -89,6 +97,15 @@ def _application(change: ApplicationChange, preview: Preview) -> Iterator[str]:
         yield _folded("How it is kept", _hunks(change.settings), "")
     for each in change.objects:
         yield _object(each, change)
+
+
+def _table(waves: Iterable[PlannedWave]) -> str:
+    rows = ["| wave | clusters | at once | after |\n|---|---|---|---|\n"]
+    for wave in waves:
+        where = f"{len(wave.clusters)}: {wording.some(wave.clusters)}"
+        cells = (wave.name, where, str(wave.at_once), "; ".join(wave.before))
+        rows.append(f"| {' | '.join(map(_plain, cells))} |\n")
+    return "".join(rows)
 
 
 def _object(change: ObjectChange, application: ApplicationChange) -> str:
