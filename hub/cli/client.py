@@ -53,9 +53,9 @@ class Client:
         """The decoded answer to `GET /api/v1/<path>`."""
         return self._ask("GET", path, query)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The decoded answer to `POST /api/v1/<path>` with a JSON body."""
-        return self._ask("POST", path, {}, json.dumps(body).encode())
+    def post(self, path: str, body: dict[str, Any], timeout: float = TIMEOUT) -> Any:
+        """The decoded answer to `POST /api/v1/<path>` with a JSON body; `timeout` in seconds, of each silence."""
+        return self._ask("POST", path, {}, json.dumps(body).encode(), timeout)
 
     def items(self, path: str, limit: int | None = None, **query: str | int | None) -> list[Any]:
         """All items of a paged list, or the first `limit`."""
@@ -95,8 +95,10 @@ class Client:
         finally:
             connection.close()
 
-    def _ask(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Any:
-        connection = self._connection(timeout=TIMEOUT)
+    def _ask(
+        self, method: str, path: str, query: dict[str, Any], body: bytes | None = None, timeout: float = TIMEOUT
+    ) -> Any:
+        connection = self._connection(timeout)
         try:
             headers = self._headers("application/json") | ({"Content-Type": "application/json"} if body else {})
             connection.request(method, self._path(path, query), body, headers)

@@ -12,19 +12,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hub.cli.output import Table, counted, printable, show
-from hub.cli.trouble import usage
+from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
+from shared.errors import YardarmError
 
 if TYPE_CHECKING:
-    from hub.domain.fleet import FleetModel
     from hub.domain.preview.model import Preview
     from hub.domain.preview.planning import Plan, PlannedApplication
 
 NOTHING, CHANGES, ERRORS = 0, 1, 3
-"""Exit codes: nothing changes; something does; what is new cannot be used as it is."""
+"""Exit codes: nothing changes; something does; what is new cannot be used as it is, or nothing can be said."""
+PATIENCE = 300.0
+"""Seconds to wait for the hub, which may have a lot to render."""
 
 Repository = Annotated[Path, typer.Argument(metavar="PATH", help="The fleet repository, or a folder in it.")]
-Before = Annotated[str, typer.Option("--from", metavar="REF", help="The state before: anything Git knows a commit by.")]
+Before = Annotated[
+    str, typer.Option("--from", metavar="REF", help="The state before; else HEAD, or with --hub what counts now.")
+]
 After = Annotated[str, typer.Option("--to", metavar="REF", help="The state after; else the files on disk.")]
+Hub = Annotated[
+    bool, typer.Option("--hub", help="Ask the hub (YARDARM_HUB, YARDARM_TOKEN): it knows what clusters report.")
+]
+Tried = Annotated[bool, typer.Option("--live", help="With --hub: agents try it on their clusters, by dry runs.")]
 Only = Annotated[list[str] | None, typer.Option("--app", help="Only these applications.")]
 
 
@@ -42,7 +50,13 @@ Format = Annotated[
 
 
 def diff(
-    path: Repository = Path(), before: Before = "HEAD", after: After = "", app: Only = None, output: Format = Form.TEXT
+    path: Repository = Path(),
+    before: Before = "",
+    after: After = "",
+    app: Only = None,
+    hub: Hub = False,
+    live: Tried = False,
+    output: Format = Form.TEXT,
 ) -> None:
     """Shows what a change does to every cluster: objects, fields, equal changes once with all their clusters.
 
@@ -52,67 +66,104 @@ def diff(
     yardarm diff .                                 # what is not committed yet
     yardarm diff . --from origin/main --to HEAD    # a branch
     yardarm diff . --from origin/main -o markdown > comment.md
+    yardarm diff --hub --to my-branch --live       # as the clusters are
     """  # noqa: D301 - \b keeps the lines of an example apart
-    from hub.domain.preview.markdown import markdown
-    from hub.domain.preview.planning import plan as planned
     from hub.domain.preview.unified import unified
-    from shared.messages import to_json
 
-    preview, model = _preview(path, before, after, app or ())
-    if output is Form.JSON:
-        sys.stdout.write(json.dumps(to_json(preview), indent=2, ensure_ascii=False) + "\n")
-    elif output is Form.MARKDOWN:
-        sys.stdout.write(markdown(preview, planned(preview, model, {})))
-    else:
+    preview, made = _asked(before, after, app, live) if hub else _worked_out(path, before, after, app, live)
+    if output is Form.TEXT:
         _print(unified(preview))
+    else:
+        _write(preview, made, preview, output)
     raise typer.Exit(ERRORS if preview.errors else CHANGES if preview.changes else NOTHING)
 
 
 def plan(
-    path: Repository = Path(), before: Before = "HEAD", after: After = "", app: Only = None, output: Format = Form.TEXT
+    path: Repository = Path(),
+    before: Before = "",
+    after: After = "",
+    app: Only = None,
+    hub: Hub = False,
+    output: Format = Form.TEXT,
 ) -> None:
     """Shows in which waves a change would reach which clusters, and what would wait for a person.
 
-    Its markdown is that of `yardarm diff`: one comment has both.
-
-    Ends as `yardarm diff` does.
+    Ends as `yardarm diff` does. Its markdown is that of `yardarm diff`: one comment has both.
 
     \b
     yardarm plan . --from origin/main
     yardarm plan . --from v1.4 --to v1.5 --app web -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
-    from hub.domain.preview.markdown import markdown
-    from hub.domain.preview.planning import plan as planned
-    from shared.messages import to_json
-
-    preview, model = _preview(path, before, after, app or ())
-    made = planned(preview, model, {})
-    if output is Form.JSON:
-        sys.stdout.write(json.dumps(to_json(made), indent=2, ensure_ascii=False) + "\n")
-    elif output is Form.MARKDOWN:
-        sys.stdout.write(markdown(preview, made))
-    else:
+    preview, made = _asked(before, after, app) if hub else _worked_out(path, before, after, app)
+    if output is Form.TEXT:
         show(_lines(made, preview))
+    else:
+        _write(preview, made, made, output)
     raise typer.Exit(ERRORS if preview.errors else CHANGES if preview.changes else NOTHING)
 
 
-def _preview(
-    path: Path, before: str, after: str, applications: list[str] | tuple[str, ...]
-) -> tuple[Preview, FleetModel]:
+def _write(preview: Preview, made: Plan, chosen: Preview | Plan, output: Form) -> None:
+    from hub.domain.preview.markdown import markdown
+    from shared.messages import to_json
+
+    if output is Form.JSON:
+        sys.stdout.write(json.dumps(to_json(chosen), indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(markdown(preview, made))
+
+
+def _worked_out(
+    path: Path, before: str, after: str, applications: list[str] | None, live: bool = False
+) -> tuple[Preview, Plan]:
+    """From the repository here, without a hub."""
     from hub.cli.snapshots import Folder
     from hub.cli.supplies import Offline
+    from hub.domain.preview.planning import plan as planned
     from hub.previewing import Previewer
 
+    if live:
+        usage("--live needs --hub: agents answer to their hub alone")
     folder = Folder(path)
-    with Offline() as offline:
-        old = folder.at(offline, before)
-        new = folder.at(offline, after) if after else folder.as_it_lies(offline)
-        known = old.model.applications.keys() | new.model.applications.keys()
-        for name in applications:
-            if name not in known:
-                usage(f"there is no application {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
-        previewer = Previewer(offline.render, {}, lambda _application: ())
-        return offline.run(previewer.preview(old, new, applications)), new.model
+    wanted = applications or []
+    try:
+        with Offline() as offline:
+            old = folder.at(offline, before or "HEAD")
+            new = folder.at(offline, after) if after else folder.as_it_lies(offline)
+            known = old.model.applications.keys() | new.model.applications.keys()
+            for name in wanted:
+                if name not in known:
+                    usage(f"there is no application {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+            previewer = Previewer(offline.render, {}, lambda _application: ())
+            preview = offline.run(previewer.preview(old, new, wanted))
+            return preview, planned(preview, new.model, {})
+    except Trouble:
+        raise
+    except YardarmError as error:
+        raise Trouble(str(error), ERRORS) from error
+
+
+def _asked(before: str, after: str, applications: list[str] | None, live: bool = False) -> tuple[Preview, Plan]:
+    """From the hub, which has its own copy of the repository and knows what clusters report."""
+    import msgspec
+
+    from hub.cli.client import Client
+    from hub.cli.settings import target
+    from hub.domain.preview.model import Preview
+    from hub.domain.preview.planning import Plan
+
+    if not after:
+        usage("--hub needs --to: it has what was pushed, not the files on disk")
+    body = {"from": before, "to": after, "applications": applications or [], "live": live}
+    try:
+        told = Client(target()).post("previews", body, PATIENCE)
+        return msgspec.convert(told["preview"], Preview), msgspec.convert(told["plan"], Plan)
+    except Trouble as trouble:
+        # 1 says that something changes.
+        raise Trouble(str(trouble), ERRORS if trouble.code == FOUND_TROUBLE else trouble.code) from trouble
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
+        raise Trouble(
+            f"the hub's answer cannot be read: {error}; are hub and yardarm of one version?", ERRORS
+        ) from error
 
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan", "#": "yellow", "d": "bold"}

@@ -2,6 +2,10 @@
 
 import asyncio
 import contextlib
+import json
+import os
+import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -21,6 +25,7 @@ from tests.fakes.gitrepo import GitRepo
 from tests.fakes.livehub import CLUSTERS, application, configmap, live_hub, settings, until
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {password: %s}\n"
+ROOT = Path(__file__).parents[2]
 WEB = ObjectRef("v1", "ConfigMap", "web", "web")
 
 
@@ -135,6 +140,35 @@ async def test_where_nothing_changes_nobody_is_asked(fleet, repo):
     branch(repo, {"README.md": "words"})
 
     assert (await preview(live))["preview"]["live"] == []
+
+
+async def yardarm(url: str, token: str, *args: str) -> tuple[int, str, str]:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "YARDARM_HUB": url, "YARDARM_TOKEN": token}
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hub", *args, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await command.communicate()
+    return command.returncode or 0, out.decode(), err.decode()
+
+
+async def test_the_command_line_asks_the_hub(fleet, repo):
+    live, _ = fleet
+    branch(repo, {"apps/web/cm.yaml": configmap("web", "${tier}")})
+    hub = (live.hub.url, live.hub.token)
+
+    code, out, err = await yardarm(*hub, "diff", "--hub", "--to", "change", "--live")
+    assert code == 1, err
+    assert "+bronze" in out
+    assert "live web: ConfigMap web/web changed on dev-1" in out
+    code, out, err = await yardarm(*hub, "plan", "--hub", "--to", "change", "-o", "json")
+    assert code == 1, err
+    assert json.loads(out)["applications"][0]["waves"][0]["clusters"] == ["dev-1", "prod-1"]
+
+    assert (await yardarm(*hub, "diff", "--hub", "--to", "main"))[0] == 0
+    assert (await yardarm(*hub, "diff", "--hub", "--to", "chnage"))[0] == 2
+    assert (await yardarm(*hub, "diff", "--hub"))[0] == 2
+    assert (await yardarm(*hub, "diff", "--live"))[0] == 2
+    assert (await yardarm("http://127.0.0.1:9", "t", "diff", "--hub", "--to", "change"))[0] == 3
 
 
 def question(*lines: bytes, cluster: str = "dev-1", **more) -> Question:
