@@ -14,6 +14,7 @@ from pathlib import Path
 from hub.cli.trouble import usage
 from hub.domain.blending import digest_of
 from hub.domain.fleet import FleetModel, build_fleet, implicit_fleet
+from hub.domain.patterns import exact
 from hub.domain.reading import FleetDocument, Parsed, read_documents
 from hub.domain.tree import Files, Kind
 from shared.errors import DocumentError
@@ -103,6 +104,16 @@ class Worktree:
         if folder.is_file() or folder.is_dir():
             return self.id(path)
         raise DocumentError(f"there is no {path} in the repository", Place(path))
+
+    def glob(self, pattern: str, *, files: bool) -> tuple[tuple[str, str], ...]:
+        """See `hub.domain.tree.Tree`."""
+        wanted, found = exact(pattern), set[str]()
+        for path in self._walk(self.root):
+            name = self._name(path)
+            here = [name] if path.is_file() and not path.is_symlink() else []
+            above = [parent.as_posix() for parent in Path(name).parents[:-1]]
+            found.update(each for each in (here if files else above) if wanted.match(each))
+        return tuple((path, "") for path in sorted(found))
 
     def names(self, path: str) -> tuple[str, ...]:
         """See `hub.domain.tree.Tree`."""

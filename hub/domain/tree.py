@@ -43,6 +43,16 @@ class Tree(Protocol):
             DocumentError: as `require`.
         """
 
+    def glob(self, pattern: str, *, files: bool) -> tuple[tuple[str, str], ...]:
+        """The paths of the files, or else of the directories, that a pattern means (`hub.domain.patterns.exact`).
+
+        Sorted, each with what names its content, which may be empty where that would have to be read. Links are not
+        followed.
+
+        Raises:
+            DocumentError: nested too deep, or too many.
+        """
+
     def names(self, path: str) -> tuple[str, ...]:
         """The names in a directory, sorted; none where there is no directory."""
 

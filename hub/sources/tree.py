@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
+from hub.domain.patterns import is_wild
 from hub.domain.tree import Files, Kind
 from hub.sources.content import content_key, key_of, read_content
+from hub.sources.globbing import glob
 from hub.sources.links import Astray, resolve
-from hub.sources.objects import LINK, SUBMODULE, TREE, Entry, Objects
+from hub.sources.objects import LINK, SUBMODULE, TREE, Entry, Objects, clean
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -49,6 +52,14 @@ class GitTree:
         """See `hub.domain.tree.Tree`."""
         found = self._find(path)
         return path if found is None else found.path
+
+    def glob(self, pattern: str, *, files: bool) -> tuple[tuple[str, str], ...]:
+        """See `hub.domain.tree.Tree`."""
+        steps = tuple(clean(pattern))
+        self.seen.add("/".join(itertools.takewhile(lambda step: not is_wild(step), steps)))
+        root = self._objects.tree_of(self._commit)
+        found = glob(self._objects, root, steps, files=files)
+        return tuple((entry.path, entry.oid) for entry in found)
 
     def names(self, path: str) -> tuple[str, ...]:
         """See `hub.domain.tree.Tree`."""
