@@ -113,7 +113,7 @@ def parse_document(document: Document) -> Parsed:
         try:
             return FleetDocument(known.model_validate_json(orjson.dumps(value)), document)
         except ValidationError as error:
-            problems = _problems(error, known, document)
+            problems = described(error, known, document)
         except orjson.JSONEncodeError as error:
             problems = [_wrong(document, "", f"cannot be written as JSON: {error}", "")]
     return Rejected(
@@ -135,7 +135,8 @@ def _application_of(value: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _problems(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
+def described(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
+    """What a model says against a document, as findings with their places."""
     found: dict[tuple[str, str], Problem] = {}
     for detail in error.errors(include_url=False):
         steps = _real_steps(detail["loc"], document.value)
