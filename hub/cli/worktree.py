@@ -14,6 +14,8 @@ from pathlib import Path
 from hub.cli.trouble import usage
 from hub.domain.blending import digest_of
 from hub.domain.fleet import FleetModel, build_fleet, implicit_fleet
+from hub.domain.items import lookups_of
+from hub.domain.listing import listings_in
 from hub.domain.patterns import exact
 from hub.domain.reading import FleetDocument, Parsed, read_documents
 from hub.domain.tree import Files, Kind
@@ -44,7 +46,7 @@ class Worktree:
                 parsed += read_documents(path.read_bytes(), file=self._name(path))
         registered = tuple(registered)
         if parsed:
-            return build_fleet(parsed, registered=registered)
+            return build_fleet(parsed, registered=registered, listings=listings_in(self, lookups_of(parsed)))
         return implicit_fleet(self.scope.as_posix(), self.root.name, registered)
 
     def kind(self, path: str) -> Kind:

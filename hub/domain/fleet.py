@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import orjson
@@ -23,6 +23,7 @@ from hub.domain.documents import (
     API_VERSION,
     SUBSTITUTE,
     Application,
+    ApplicationSet,
     Cluster,
     Environment,
     Notification,
@@ -30,10 +31,13 @@ from hub.domain.documents import (
     RolloutStrategy,
 )
 from hub.domain.fields import Scalar
+from hub.domain.items import Surroundings
 from hub.domain.joining import Files, Joined, Key, by_file, join
+from hub.domain.listing import Listings
 from hub.domain.reading import FleetDocument, Parsed, Rejected, parse_document
 from hub.domain.references import Checked
 from hub.domain.selectors import Candidate, matches
+from hub.domain.sets import Sets, expand_all
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import Document
 from shared.errors import DocumentError
@@ -48,8 +52,10 @@ class FleetModel:
     """What the fleet is meant to be at one commit.
 
     `environments` are in order of promotion. `membership` names the environments of each cluster, first one first.
-    `shape` names everything that any application may depend on: clusters, environments and projects. `blocked` are
-    applications with an error: what they have stays, nothing new is planned for them. `problems` is everything found;
+    `applications` are those with documents of their own and those that sets make; `sets` says which, and `listings`
+    what generators found in repositories. `shape` names everything that any application may depend on: clusters,
+    environments and projects. `blocked` are applications with an error, and those that their sets cannot make now: what
+    they have stays, nothing new is planned for them. `problems` is everything found;
     `reading_problems` are those of documents by themselves, `notes` what there is to say about reading none.
     """
 
@@ -67,6 +73,8 @@ class FleetModel:
     reading_problems: tuple[Problem, ...]
     merging_problems: tuple[Problem, ...]
     checked: Checked
+    sets: Sets = field(default_factory=Sets)
+    listings: Listings = field(default_factory=dict, repr=False)
     notes: tuple[Problem, ...] = ()
     blocked: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
@@ -98,13 +106,25 @@ class FleetModel:
         named = self.strategies.get(rollout)
         return named.spec if named is not None else None
 
-    def place(self, kind: str, name: str, field: str = "") -> Place | None:
-        """Where a document or one of its fields is written."""
+    def place(self, kind: str, name: str, path: str = "") -> Place | None:
+        """Where a document or one of its fields is written; of an application of a set, where the template is."""
         document = self.documents.get((kind, name))
-        return document.place(field) if document is not None else None
+        if document is not None:
+            return document.place(path)
+        made = self.sets.made.get(name) if kind == "Application" else None
+        return self.sets.expansions[made.set].place(path) if made is not None else None
+
+    def may_be_made(self, name: str) -> bool:
+        """Whether a set may have an application of this name that it cannot make now: it must not be taken for gone."""
+        return any(expansion.may_have(name) for expansion in self.sets.expansions.values())
 
 
-def fleet_of(files: Files, previous: FleetModel | None = None, registered: Iterable[FleetDocument] = ()) -> FleetModel:
+def fleet_of(
+    files: Files,
+    previous: FleetModel | None = None,
+    registered: Iterable[FleetDocument] = (),
+    listings: Listings | None = None,
+) -> FleetModel:
     """The model of one commit.
 
     Args:
@@ -112,21 +132,27 @@ def fleet_of(files: Files, previous: FleetModel | None = None, registered: Itera
             tuples as those of `previous`.
         previous: the model before, for the last good versions and for all that did not change.
         registered: clusters that are known from elsewhere than Git (joined, or given on the command line).
+        listings: what the sets of these documents find in repositories (`lookups_of`); None: as before.
     """
     before = previous.joined if previous is not None else Joined()
-    return _assemble(join(files, before), tuple(registered), previous)
+    return _assemble(join(files, before), tuple(registered), previous, listings)
 
 
 def build_fleet(
-    parsed: Iterable[Parsed], previous: FleetModel | None = None, registered: Iterable[FleetDocument] = ()
+    parsed: Iterable[Parsed],
+    previous: FleetModel | None = None,
+    registered: Iterable[FleetDocument] = (),
+    listings: Listings | None = None,
 ) -> FleetModel:
     """As `fleet_of`, from documents in any order."""
-    return fleet_of(by_file(parsed), previous, registered)
+    return fleet_of(by_file(parsed), previous, registered, listings)
 
 
-def with_clusters(fleet: FleetModel, registered: Iterable[FleetDocument]) -> FleetModel:
+def with_clusters(
+    fleet: FleetModel, registered: Iterable[FleetDocument], listings: Listings | None = None
+) -> FleetModel:
     """The same documents with other clusters from elsewhere than Git. Where both name a cluster, Git wins."""
-    return _assemble(fleet.joined, tuple(registered), fleet, fleet.notes)
+    return _assemble(fleet.joined, tuple(registered), fleet, listings, fleet.notes)
 
 
 def touched(fleet: FleetModel, previous: FleetModel | None) -> frozenset[str] | None:
@@ -161,7 +187,7 @@ def implicit_fleet(path: str, name: str = "", registered: Iterable[FleetDocument
         "add a document of kind Application to say more",
         token,
     )
-    return _assemble(join({path: (application,)}, Joined()), tuple(registered), None, (warning,))
+    return _assemble(join({path: (application,)}, Joined()), tuple(registered), None, None, (warning,))
 
 
 def cluster_document(
@@ -192,19 +218,29 @@ T = TypeVar("T")
 
 
 def _assemble(
-    joined: Joined, registered: tuple[FleetDocument, ...], previous: FleetModel | None, notes: tuple[Problem, ...] = ()
+    joined: Joined,
+    registered: tuple[FleetDocument, ...],
+    previous: FleetModel | None,
+    listings: Listings | None,
+    notes: tuple[Problem, ...] = (),
 ) -> FleetModel:
-    """The model of documents; from the one before when only applications differ."""
+    """The model of documents; from the one before when only applications and sets differ."""
+    if listings is None:
+        listings = previous.listings if previous is not None else {}
     changed = _changed(joined, previous.joined) if previous is not None else frozenset()
-    if previous is None or previous.registered != registered or any(kind != "Application" for kind, _ in changed):
-        model = _whole(joined, registered)
-    elif joined is previous.joined and notes == previous.notes:
+    if previous is None or previous.registered != registered or any(kind not in _MAKING for kind, _ in changed):
+        model = _whole(joined, registered, listings, previous.sets if previous is not None else Sets())
+    elif joined is previous.joined and notes == previous.notes and listings == previous.listings:
         return previous
     else:
-        model = _next(joined, previous, frozenset(name for _, name in changed))
-    problems = (*model.reading_problems, *model.merging_problems, *model.checked.problems, *notes)
+        model = _next(joined, previous, listings, {name for kind, name in changed if kind == "Application"})
+    problems = (*model.reading_problems, *model.merging_problems, *model.checked.problems, *model.sets.problems, *notes)
     in_order = tuple(sorted(problems, key=_in_reading_order))
-    return replace(model, notes=notes, problems=in_order, blocked=model.checked.blocked)
+    return replace(model, notes=notes, problems=in_order, blocked=model.checked.blocked | model.sets.held)
+
+
+_MAKING = ("Application", "ApplicationSet")
+"""The kinds of documents that make applications, and nothing that all of them depend on."""
 
 
 def _changed(joined: Joined, before: Joined) -> frozenset[Key]:
@@ -215,7 +251,7 @@ def _changed(joined: Joined, before: Joined) -> frozenset[Key]:
     return frozenset({key for key, document in new.items() if old.get(key) is not document} | (old.keys() - new.keys()))
 
 
-def _whole(joined: Joined, registered: tuple[FleetDocument, ...]) -> FleetModel:
+def _whole(joined: Joined, registered: tuple[FleetDocument, ...], listings: Listings, before: Sets) -> FleetModel:
     def of(kind: type[T]) -> dict[str, T]:
         return {name: item.resource for (_, name), item in documents.items() if isinstance(item.resource, kind)}
 
@@ -239,12 +275,18 @@ def _whole(joined: Joined, registered: tuple[FleetDocument, ...]) -> FleetModel:
         reading_problems=tuple(sorted(joined.problems, key=_in_reading_order)),
         merging_problems=tuple(merging),
         checked=Checked(),
+        listings=listings,
+    )
+    sets = _expanded(model, before)
+    made = {name: each.application for name, each in sets.made.items()}
+    model = replace(
+        model, sets=sets, applications=_sorted({**model.applications, **made}) if made else model.applications
     )
     return replace(model, checked=references.check(model))
 
 
-def _next(joined: Joined, previous: FleetModel, changed: frozenset[str]) -> FleetModel:
-    """The model when nothing but these applications differs from before."""
+def _next(joined: Joined, previous: FleetModel, listings: Listings, changed: set[str]) -> FleetModel:
+    """The model when nothing but sets and these applications differs from before."""
     applications = dict(previous.applications)
     for name in changed:
         document = joined.documents.get(("Application", name))
@@ -252,11 +294,54 @@ def _next(joined: Joined, previous: FleetModel, changed: frozenset[str]) -> Flee
             applications.pop(name, None)
         elif isinstance(document.resource, Application):
             applications[name] = document.resource
-    if applications.keys() != previous.applications.keys():
-        applications = dict(sorted(applications.items(), key=lambda item: item[0]))
     reading = tuple(sorted(joined.problems, key=_in_reading_order))
-    model = replace(previous, joined=joined, applications=applications, reading_problems=reading)
-    return replace(model, checked=references.check_again(model, previous, changed))
+    model = replace(previous, joined=joined, listings=listings, reading_problems=reading)
+    sets = _expanded(model, previous.sets)
+    again = changed | _moved(sets, previous.sets)
+    for name in again:
+        made = sets.made.get(name)
+        if made is not None:
+            applications[name] = made.application
+        elif ("Application", name) not in joined.documents:
+            applications.pop(name, None)
+    if applications.keys() != previous.applications.keys():
+        applications = _sorted(applications)
+    model = replace(model, sets=sets, applications=applications)
+    return replace(model, checked=references.check_again(model, previous, frozenset(again)))
+
+
+def _expanded(model: FleetModel, before: Sets) -> Sets:
+    """What the sets of a model come to; the very same as before when nothing differs."""
+    documents = [each for each in model.documents.values() if isinstance(each.resource, ApplicationSet)]
+    if not documents:
+        return Sets() if before.expansions else before
+    written = {name: document for (kind, name), document in model.documents.items() if kind == "Application"}
+    around = Surroundings(model.shape, model.clusters, model.environments, model.membership, model.listings)
+    sets = expand_all(documents, written, around, before)
+    return before if _same_sets(sets, before) else sets
+
+
+def _same_sets(one: Sets, other: Sets) -> bool:
+    same = one.expansions.keys() == other.expansions.keys() and one.made == other.made
+    same = same and one.collisions == other.collisions
+    return same and all(expansion is other.expansions[name] for name, expansion in one.expansions.items())
+
+
+def _moved(sets: Sets, before: Sets) -> set[str]:
+    """The applications of sets that came, went, became others, or are written in another place."""
+    if sets is before:
+        return set()
+    old, new = before.made, sets.made
+    moved = {name for name in old.keys() | new.keys() if old.get(name) is not new.get(name)}
+    for name, expansion in sets.expansions.items():
+        earlier = before.expansions.get(name)
+        if earlier is not None and earlier.document is not expansion.document:
+            moved.update(expansion.made)
+    return moved
+
+
+def _sorted(applications: Mapping[str, Application]) -> dict[str, Application]:
+    return dict(sorted(applications.items(), key=lambda item: item[0]))
 
 
 def _shape(*maps: Mapping[str, Cluster | Environment | Project]) -> str:

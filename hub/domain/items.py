@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hub.domain.documents import ApplicationSet, Cluster, Environment
 from hub.domain.generating import Generator
-from hub.domain.listing import Fields, Listing, Lookup
-from hub.domain.reading import FleetDocument
+from hub.domain.listing import Fields, Listings, Lookup
+from hub.domain.reading import FleetDocument, Parsed
 from hub.domain.selectors import Candidate, matches
 from shared.model import Problem
 
@@ -37,7 +37,7 @@ class Surroundings:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     environments: Mapping[str, Environment] = field(default_factory=dict)
     membership: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    listings: Mapping[Lookup, Listing | Problem] = field(default_factory=dict)
+    listings: Listings = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,15 @@ def lookups(resource: ApplicationSet) -> Iterator[Lookup]:
         wanted = generator.directories or generator.files
         if wanted is not None:
             yield Lookup.of(wanted)
+
+
+def lookups_of(documents: Iterable[Parsed]) -> tuple[Lookup, ...]:
+    """What the sets among documents have to have looked for in repositories; each once."""
+    found: dict[Lookup, None] = {}
+    for document in documents:
+        if isinstance(document, FleetDocument) and isinstance(document.resource, ApplicationSet):
+            found.update(dict.fromkeys(lookups(document.resource)))
+    return tuple(found)
 
 
 def basis(resource: ApplicationSet, around: Surroundings) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ One file that cannot be read leaves the others alone: what was made of it before
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from hub.domain.patterns import loose
 from hub.domain.tree import Tree
 from hub.domain.yamldoc import Limits, load_documents
 from shared.errors import DocumentError
-from shared.model import Place
+from shared.model import Place, Problem
 
 MOST = 10_000
 """Directories or files that one pattern may mean."""
@@ -24,6 +24,9 @@ LIMITS = Limits(size=1024 * 1024, nodes=50_000)
 """Of one file."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of all files of a listing."""
+
+HERE = "."
+"""What sets call the fleet repository, at the commit of their documents."""
 
 Fields = Mapping[str, Any]
 
@@ -62,6 +65,25 @@ class Listing:
     """What a lookup found, sorted by path."""
 
     found: tuple[Found, ...] = ()
+
+
+Listings = Mapping[Lookup, Listing | Problem]
+"""What was found, or why it could not be looked for."""
+
+
+def listings_in(tree: Tree, lookups: Iterable[Lookup]) -> dict[Lookup, Listing | Problem]:
+    """What sets find in the fleet repository, when there is that and nothing else to look in."""
+    found: dict[Lookup, Listing | Problem] = {}
+    for lookup in lookups:
+        if lookup.repo != HERE or lookup.ref:
+            where = f"{lookup.repo} at {lookup.ref}" if lookup.ref else lookup.repo
+            found[lookup] = Problem("warning", f"{where} is not looked into here", hint="a hub does")
+            continue
+        try:
+            found[lookup] = listing(tree, lookup)
+        except DocumentError as error:
+            found[lookup] = Problem("error", error.message, error.place, error.hint)
+    return found
 
 
 def listing(tree: Tree, lookup: Lookup, before: Listing | None = None) -> Listing:

@@ -138,7 +138,10 @@ def _application_of(value: Any) -> str:
 def described(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
     """What a model says against a document, as findings with their places."""
     found: dict[tuple[str, str], Problem] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_is_below(other["loc"], detail["loc"]) for other in details):
+            continue  # of a list whose entries are wrong, pydantic says that it has none as well
         steps = _real_steps(detail["loc"], document.value)
         field = ""
         for step in steps:
@@ -146,6 +149,10 @@ def described(error: ValidationError, model: type[BaseModel], document: Document
         message, hint = _words(detail, steps, model)
         found.setdefault((field, message), _wrong(document, field, message, hint))
     return sorted(found.values(), key=lambda problem: (problem.place.line if problem.place else 0, problem.message))
+
+
+def _is_below(location: Sequence[str | int], above: Sequence[str | int]) -> bool:
+    return len(location) > len(above) and tuple(location[: len(above)]) == tuple(above)
 
 
 def _real_steps(location: Sequence[str | int], value: Any) -> list[str | int]:

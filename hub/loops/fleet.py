@@ -23,6 +23,7 @@ from hub.domain import budget, succession
 from hub.domain.blending import Part, candidates
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet, with_clusters
+from hub.domain.items import lookups_of
 from hub.domain.reading import FleetDocument
 from hub.domain.records import (
     ApplicationInfo,
@@ -39,6 +40,7 @@ from hub.publisher import Cause
 from hub.sources.scan import FleetScanner
 from hub.sources.urls import redact
 from hub.supply.git import Warehouse
+from hub.supply.listings import Lister
 from hub.supply.pinned import Supplies, key_of
 from hub.supply.pins import FLEET, Moment, Origin, Pins
 from shared.errors import YardarmError
@@ -121,6 +123,7 @@ class FleetLoop:
         self._metrics = metrics
         self._clock = clock
         self._scanner = FleetScanner()
+        self._lister = Lister()
         self._poked = asyncio.Event()
         self._registered: tuple[FleetDocument, ...] = ()
         self._commit: Commit | None = None
@@ -179,26 +182,29 @@ class FleetLoop:
         if isinstance(found, Problem):
             self._tell(found)
             return
-        model = await self._read(found)
+        moment = Moment(self._pins, self._source.repo, found)
+        model = await self._read(found, moment)
         if model is None:
             return
         self.model, self._commit = model, found.commit
-        moment = Moment(self._pins, self._source.repo, found)
         look = _Look(model, moment, self._warehouse.supplies(moment))
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
         self._let_go(look, found, renamed)
         self.looked = found.commit.sha
 
-    async def _read(self, found: Origin) -> FleetModel | None:
+    async def _read(self, found: Origin, moment: Moment) -> FleetModel | None:
         """The model of a commit; None (and a finding) when it says nothing at all, where something was before."""
         path, sha = self._source.path, found.commit.sha
         if self.model is not None and self._commit is not None and self._commit.sha == sha:
-            return with_clusters(self.model, self._registered) if self._differs() else self.model
+            listings = await self._lister.listings(lookups_of(_sets_of(self.model)), moment)
+            return with_clusters(self.model, self._registered, listings)
         scanned = await found.mirror.read(lambda objects: self._scanner.scan(objects, sha, path))
         self._unread = scanned.problems
         if scanned.documents:
-            return build_fleet(scanned.documents, self.model, self._registered)
+            lookups = lookups_of((*scanned.documents, *_sets_of(self.model)))
+            listings = await self._lister.listings(lookups, moment)
+            return build_fleet(scanned.documents, self.model, self._registered, listings)
         name = self._source.repo.rstrip("/").rpartition("/")[2].removesuffix(".git")
         model = implicit_fleet(path, name, self._registered)
         before = set(self.model.applications) if self.model is not None else self._downstream.present()
@@ -208,9 +214,6 @@ class FleetLoop:
             self._tell(Problem("error", message, Place(path), "is this the right repository, ref and path?"))
             return None
         return model
-
-    def _differs(self) -> bool:
-        return self.model is not None and self.model.registered != self._registered
 
     async def _hand_on(self, look: _Look) -> dict[str, str]:
         """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""
@@ -242,7 +245,8 @@ class FleetLoop:
     def _renamed(self, look: _Look) -> dict[str, str]:
         """Applications that go on under another name: those gone and those new that have the same source."""
         model, live, heirs = look.model.applications, self._downstream.live(), self._downstream.heirs()
-        gone = {name: info.source for name, info in self._downstream.infos.items() if name in live - model.keys()}
+        lost = {name for name in live - model.keys() if not look.model.may_be_made(name)}
+        gone = {name: info.source for name, info in self._downstream.infos.items() if name in lost}
         if not gone:
             return {}
         known = {old: new for old, new in heirs.items() if old in gone and new in model}
@@ -293,11 +297,14 @@ class FleetLoop:
         )
 
     def _let_go(self, look: _Look, found: Origin, renamed: Mapping[str, str]) -> None:
-        """Applications whose document is gone; not while other documents cannot be read: it may be among them.
+        """Applications that nothing describes any more; not while other documents cannot be read: it may be among them.
+
+        Nor those that a set may have, which cannot be evaluated now.
 
         Too many at once wait until a person has confirmed it. Renamed ones are not gone: they are moved.
         """
-        gone = sorted((self._downstream.present() | set(self._prints)) - set(look.model.applications))
+        lost = (self._downstream.present() | set(self._prints)) - set(look.model.applications)
+        gone = sorted(name for name in lost if not look.model.may_be_made(name))
         held = self._held_back(look, renamed)
         if not gone:
             return
@@ -315,7 +322,8 @@ class FleetLoop:
     def _held_back(self, look: _Look, renamed: Mapping[str, str]) -> set[str]:
         """The applications that stay although their documents are gone."""
         live = self._downstream.live()
-        leaving = live - look.model.applications.keys() - renamed.keys()
+        lost = live - look.model.applications.keys() - renamed.keys()
+        leaving = {name for name in lost if not look.model.may_be_made(name)}
         pending = budget.applications(leaving, live - leaving, self._clock.now())
         if self._allows("applications", "", pending.token if pending is not None else "") or pending is None:
             held: tuple[Pending, ...] = ()
@@ -355,6 +363,10 @@ class FleetLoop:
         if fleet != self._fleet:
             self._fleet = fleet
             self._on_fleet(fleet)
+
+
+def _sets_of(model: FleetModel | None) -> tuple[FleetDocument, ...]:
+    return tuple(each.document for each in model.sets.expansions.values()) if model is not None else ()
 
 
 def _uses_facts(application: Application) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from hub.domain.patterns import exact
 from hub.domain.tree import Kind
 from shared.errors import DocumentError
 from shared.model import Place
@@ -34,6 +35,11 @@ class MemoryTree:
             return ""
         below = {path: self.files[path]} if kind == "file" else self._below(path)
         return hashlib.sha256(repr(sorted(below.items())).encode()).hexdigest()
+
+    def glob(self, pattern: str, *, files: bool) -> tuple[tuple[str, str], ...]:
+        above = {parent.as_posix() for path in self.files for parent in Path(path).parents} - {"."}
+        found = (path for path in (self.files if files else above) if exact(pattern).match(path))
+        return tuple((path, self.id(path)) for path in sorted(found))
 
     def names(self, path: str) -> tuple[str, ...]:
         return tuple(sorted({name.partition("/")[0] for name in self._below(path)}))
