@@ -5,12 +5,12 @@ What cannot be rendered leaves its clusters as they are, and says why; the other
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from hub.domain.blending import Part
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.publishing import Body
@@ -28,6 +28,11 @@ from shared.tasks import Clock
 POLICY_LIMIT = 256 * 1024
 """Bytes of a policy as JSON: it travels in every assignment, and NATS takes a mebibyte with the body's 16 KiB."""
 
+CALLERS = 16
+"""Clusters of one application that are worked on at once. Renders beyond the workers wait for one."""
+
+MOST_USED = 8
+"""Sets of variables in use that are remembered of one kind of variant."""
 
 Render = Callable[[Inputs, Supplies], Awaitable[Rendered]]
 """Renders one variant: `Renderer.render`."""
@@ -72,10 +77,13 @@ class Outcome:
 
 @dataclass
 class _Known:
-    """What was worked out for an application last: bundles by variant, and which variables its content uses."""
+    """What was worked out for an application last: bundles by variant, and which variables each kind of it uses.
+
+    The values of some may decide whether others are used, so that there may be several sets of them, newest first.
+    """
 
     bodies: dict[str, Body] = field(default_factory=dict)
-    used: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    used: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     warnings: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
 
 
@@ -105,14 +113,13 @@ class Bundles:
             Unavailable: a worker was lost, or a body could not be stored; trying again may help.
         """
         work = _Work(evaluation, self._known.get(evaluation.name, _Known()), self._store, self._metrics, self._clock)
-        for cluster in clusters:
-            await work.cluster(cluster)
+        outcome = await work.outcome(clusters)
         self._known[evaluation.name] = work.fresh
-        return work.finish()
+        return outcome
 
 
 class _Work:
-    """One evaluation under way."""
+    """One evaluation under way: several clusters at once, each render once."""
 
     def __init__(
         self,
@@ -131,51 +138,73 @@ class _Work:
         self._clock = clock
         self._contents: dict[str, ContentKey] = {}
         self._failed: dict[str, RenderError] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._said: dict[str, tuple[Problem, ...]] = {}
+        self._lost: Unavailable | None = None
         self._outcome = Outcome()
-        self.fresh = _Known(used=dict(known.used))
+        self.fresh = _Known()
 
-    async def cluster(self, name: str) -> None:
+    async def outcome(self, clusters: tuple[str, ...]) -> Outcome:
+        """What comes of these clusters, findings without repetition.
+
+        Raises:
+            Unavailable: as `Bundles.make`.
+        """
+        waiting = iter(clusters)
+
+        async def caller() -> None:
+            for name in waiting:
+                try:
+                    await self._cluster(name)
+                except Unavailable as error:
+                    self._lost = error
+                if self._lost is not None:
+                    return
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(CALLERS, len(clusters))):
+                group.create_task(caller())
+        if self._lost is not None:
+            raise self._lost
+        # In the order of the clusters, whichever was done first: what is said must not differ from time to time.
+        said = [problem for name in clusters for problem in self._said.get(name, ())]
+        about = [p if p.application else msgspec.structs.replace(p, application=self._evaluation.name) for p in said]
+        self._outcome.problems = list(dict.fromkeys(about))
+        return self._outcome
+
+    async def _cluster(self, name: str) -> None:
         """Finds or makes the bundle of one cluster."""
         try:
             made = await self._variant(name)
             if made.undecided:
-                self._outcome.problems.append(_undecided(name, made))
-                self._outcome.kept.add(name)
-            else:
-                self._outcome.bodies[name] = await self._body(name, made)
+                self._keep(name, _undecided(name, made))
+                return
+            digest = await self._made(made)
+            self._outcome.bodies[name] = self.fresh.bodies[digest]
+            self._said[name] = self.fresh.warnings[digest]
         except DocumentError as error:
-            self._outcome.problems.append(self._unusable(error))
-            self._outcome.kept.add(name)
+            self._keep(name, self._unusable(error))
         except RenderError as error:
             if error.transient:
                 raise Unavailable(f"{self._evaluation.name}: {error}") from error
-            self._outcome.kept.add(name)
+            self._keep(name, *error.problems)
 
-    def finish(self) -> Outcome:
-        """The outcome, findings without repetition."""
-        found = [problem for failure in self._failed.values() for problem in failure.problems]
-        found += [problem for warnings in self.fresh.warnings.values() for problem in warnings]
-        name = self._evaluation.name
-        about = [p if p.application else msgspec.structs.replace(p, application=name) for p in found]
-        self._outcome.problems = list(dict.fromkeys([*self._outcome.problems, *about]))
-        return self._outcome
+    def _keep(self, name: str, *problems: Problem) -> None:
+        """The cluster stays as it is."""
+        self._outcome.kept.add(name)
+        self._said[name] = problems
 
     async def _variant(self, cluster: str) -> Variant:
-        """The variant of a cluster; only variables that its content is known to use tell variants apart.
+        """The variant of a cluster, every variable counting.
 
         Raises:
             DocumentError: one of its sources cannot be used.
         """
         facts = self._evaluation.facts.get(cluster)
-        parts = self._variants.blend(cluster, facts).parts
-        for part in parts:
+        for part in self._variants.blend(cluster, facts).parts:
             if part.footing not in self._contents:
                 self._contents[part.footing] = (await self._evaluation.supplies.reading(part)).content
-        used = self.fresh.used.get(self._contents_of(parts))
-        return self._variants.of(cluster, facts=facts, contents=self._contents, used_names=used)
-
-    def _contents_of(self, parts: Iterable[Part]) -> str:
-        return " ".join(self._contents[part.footing].key for part in parts)
+        return self._variants.of(cluster, facts=facts, contents=self._contents)
 
     def _unusable(self, error: DocumentError) -> Problem:
         name = self._evaluation.name
@@ -183,25 +212,62 @@ class _Work:
         what = str(error) if error.place is not None else error.message
         return Problem("error", what, written, "" if error.place is not None else error.hint, name)
 
-    async def _body(self, cluster: str, made: Variant) -> Body:
-        if made.digest in self._failed:
-            raise self._failed[made.digest]
-        body = self.fresh.bodies.get(made.digest) or self._known.bodies.get(made.digest)
-        warnings = self.fresh.warnings.get(made.digest) or self._known.warnings.get(made.digest, ())
-        if body is None or body.policy != self._policy:
-            try:
-                rendered = await self._render(made)
-                self.fresh.used[self._contents_of(made.inputs.blend.parts)] = rendered.used
-                made = await self._variant(cluster)  # named anew, now that the variables in use are known
-                body, warnings = await self._compose(rendered), rendered.warnings
-            except RenderError as error:
-                self._failed[made.digest] = error
-                raise
-        else:
-            self._metrics.renders.labels("cached").inc()
-        self.fresh.bodies[made.digest] = body
-        self.fresh.warnings[made.digest] = warnings
-        return body
+    async def _made(self, made: Variant) -> str:
+        """The digest of the variant, of which there is a bundle now.
+
+        The first of a kind is rendered alone: it tells which variables count, and so which others are different.
+        """
+        while True:
+            turn = self._turn(made)
+            async with self._turns.setdefault(turn, asyncio.Lock()):
+                ready = self._ready(made)
+                if ready:
+                    self._metrics.renders.labels("cached").inc()
+                    return ready
+                if self._turn(made) != turn:
+                    continue  # more is known now than when it began to wait
+                failed = turn if turn != made.kind else made.digest
+                if failed in self._failed:
+                    raise self._failed[failed]
+                try:
+                    return await self._bundle(made)
+                except RenderError as error:
+                    self._failed[failed] = error
+                    raise
+
+    def _turn(self, made: Variant) -> str:
+        """Those with equal turns wait for each other."""
+        used = self._used(made)
+        return made.by(used[0]) if used else made.kind
+
+    def _used(self, made: Variant) -> tuple[tuple[str, ...], ...]:
+        return self.fresh.used.get(made.kind) or self._known.used.get(made.kind, ())
+
+    def _ready(self, made: Variant) -> str:
+        """The digest of a variant that is known already; empty when it is not."""
+        for used in self._used(made):
+            digest = made.by(used)
+            body = self.fresh.bodies.get(digest) or self._known.bodies.get(digest)
+            if body is not None and body.policy == self._policy:
+                self._remember(
+                    made, used, body, self.fresh.warnings.get(digest) or self._known.warnings.get(digest, ())
+                )
+                return digest
+        return ""
+
+    async def _bundle(self, made: Variant) -> str:
+        rendered = await self._render(made)
+        return self._remember(made, rendered.used, await self._compose(rendered), rendered.warnings)
+
+    def _remember(self, made: Variant, used: tuple[str, ...], body: Body, warnings: tuple[Problem, ...]) -> str:
+        known = self._used(made)
+        if used not in known:
+            known = (used, *known)[:MOST_USED]
+        self.fresh.used[made.kind] = known
+        digest = made.by(used)
+        self.fresh.bodies[digest] = body
+        self.fresh.warnings[digest] = warnings
+        return digest
 
     async def _render(self, made: Variant) -> Rendered:
         start = self._clock.now()

@@ -51,13 +51,23 @@ class Variant:
     """Inputs, named by their SHA-256: equal digests render to equal bundles, and variants compare by it.
 
     `undecided` says why nobody can know yet what the cluster should have: it has not reported the facts that some
-    override or chart asks for. What it has should stay.
+    override or chart asks for. What it has should stay. `contents` are the keys of what its parts read.
     """
 
     digest: str
     inputs: Inputs = field(compare=False)
     origins: Mapping[str, str] = field(compare=False, repr=False)
     undecided: tuple[str, ...] = field(compare=False, default=())
+    contents: tuple[str, ...] = field(compare=False, default=())
+
+    @property
+    def kind(self) -> str:
+        """Names all that decides the result but the variables: those of one kind mostly use the same ones."""
+        return " ".join((self.inputs.blend.digest, *self.contents))
+
+    def by(self, used_names: Collection[str]) -> str:
+        """The digest when these variables count and no others."""
+        return _digest(self.inputs, self.contents, used_names)
 
 
 class Variants:
@@ -101,7 +111,8 @@ class Variants:
                 undecided = (*undecided, "a chart asks what its API can do")
         inputs = Inputs(self._application.name, self._application.spec.namespace, blend, variables, capabilities)
         origins = {**blend.origins, **{f"variables.{name}": origin for name, origin in variables.origins.items()}}
-        return Variant(_digest(inputs, keys, used_names), inputs, origins, undecided)
+        named = tuple(key.key for key in keys)
+        return Variant(_digest(inputs, named, used_names), inputs, origins, undecided, named)
 
     def _applying(self, cluster: str, facts: Mapping[str, Any] | None) -> tuple[Sequence[Numbered], tuple[str, ...]]:
         candidate = self._fleet.candidate(cluster, facts)
@@ -163,7 +174,7 @@ def _capabilities(facts: Mapping[str, Any]) -> Capabilities:
     return Capabilities(str(facts.get("kubernetes", "")), str(facts.get("apis", "")))
 
 
-def _digest(inputs: Inputs, keys: Sequence[ContentKey], used_names: Collection[str] | None) -> str:
+def _digest(inputs: Inputs, contents: Sequence[str], used_names: Collection[str] | None) -> str:
     variables = inputs.variables
     wanted = inputs.blend.names.union(used_names) if used_names is not None else variables.known
     capabilities = inputs.capabilities
@@ -172,7 +183,7 @@ def _digest(inputs: Inputs, keys: Sequence[ContentKey], used_names: Collection[s
             "application": inputs.application,
             "namespace": inputs.namespace,
             "blend": inputs.blend.digest,
-            "contents": [key.key for key in keys],
+            "contents": contents,
             "capabilities": [capabilities.kube_version, capabilities.apis] if capabilities is not None else None,
             # A name that is ours but has no value here differs from one that is nobody's: the first is an error.
             "variables": {name: variables.values.get(name) for name in variables.known.intersection(wanted)},

@@ -54,6 +54,7 @@ class Lister:
 
         try:
             return _Known(name, sha, await origin.mirror.read(work))
-        except (DocumentError, Unavailable) as error:
-            place = error.place if isinstance(error, DocumentError) else None
-            return Problem("error", str(error) if place is None else error.message, place)
+        except DocumentError as error:
+            return Problem("error", error.message, error.place, error.hint)
+        except Unavailable as error:
+            return Problem("error", str(error))

@@ -20,7 +20,9 @@ from rich.table import Table
 
 from tests.bench.figures import Figure
 
-BENCHES = ("imports", "agent", "agent_scale", "fanout", "untouched", "drift", "renders", "restart", "reports", "pages")
+BENCHES = (
+    "imports", "agent", "agent_scale", "fanout", "untouched", "drift", "renders", "variants", "restart", "reports", "pages",
+)  # fmt: skip
 
 
 def main() -> int:
