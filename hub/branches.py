@@ -12,12 +12,14 @@ import msgspec
 
 from hub.asking import Ask, asked
 from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet
+from hub.domain.items import lookups_of
 from hub.domain.preview.compare import compare
 from hub.domain.preview.model import Live, Preview, Side
 from hub.domain.reading import FleetDocument
 from hub.previewing import Have, Previewer, Render, Snapshot
 from hub.sources.scan import FleetScanner
 from hub.supply.git import Warehouse
+from hub.supply.listings import Lister
 from hub.supply.pins import Moment, Origin, Pins
 from shared.errors import DocumentError
 from shared.model import Problem
@@ -83,12 +85,14 @@ class Branches:
             raise DocumentError(origin.message, origin.place, origin.hint)
         scanned = await origin.mirror.read(lambda objects: FleetScanner().scan(objects, origin.commit.sha, self._path))
         name = self._repo.rstrip("/").rpartition("/")[2].removesuffix(".git")
+        moment = Moment(self._pins, self._repo, origin)
+        listings = await Lister().listings(lookups_of(scanned.documents), moment)
         model = (
-            build_fleet(scanned.documents, None, self._registered())
+            build_fleet(scanned.documents, None, self._registered(), listings)
             if scanned.documents
             else implicit_fleet(self._path, name, self._registered())
         )
-        supplies = self._warehouse.supplies(Moment(self._pins, self._repo, origin))
+        supplies = self._warehouse.supplies(moment)
         return Snapshot(_side(ref, origin), model, supplies, supplies.prepare, problems=scanned.problems)
 
 

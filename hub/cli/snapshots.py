@@ -10,6 +10,8 @@ from hub.cli.supplies import unseen
 from hub.cli.trouble import usage
 from hub.cli.worktree import Worktree
 from hub.domain.fleet import build_fleet, cluster_document, implicit_fleet, with_clusters
+from hub.domain.items import lookups_of
+from hub.domain.listing import listings_in
 from hub.domain.preview.model import Side
 from hub.previewing import Snapshot
 from hub.sources.objects import Objects
@@ -54,9 +56,13 @@ class Folder:
         scope = self.path.resolve().relative_to(root).as_posix() if repository.workdir else "."
         objects, sha = Objects(Path(found)), str(commit.id)
         scanned = FleetScanner().scan(objects, sha, scope)
-        model = build_fleet(scanned.documents) if scanned.documents else implicit_fleet(scope, root.name)
+        tree = GitTree(objects, sha)
+        listings = listings_in(tree, lookups_of(scanned.documents))
+        model = (
+            build_fleet(scanned.documents, listings=listings) if scanned.documents else implicit_fleet(scope, root.name)
+        )
         side = Side(ref, sha, objects.commit(sha).subject)
-        return self._snapshot(offline, side, GitTree(objects, sha), model, scanned.problems)
+        return self._snapshot(offline, side, tree, model, scanned.problems)
 
     def _snapshot(
         self, offline: Offline, side: Side, tree: Tree, model: FleetModel, problems: tuple[Problem, ...] = ()

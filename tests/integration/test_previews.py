@@ -181,3 +181,25 @@ def test_validate_knows_what_clusters_of_a_version_serve(yardarm, repo):
     assert "prots" in mixed.stdout
     assert nonsense.returncode == 2
     assert "no environment and no cluster 'stage'" in nonsense.stderr
+
+
+def test_applications_that_a_set_makes_are_compared_like_others(yardarm, repo):
+    repo.write(
+        "fleet/set.yaml",
+        "apiVersion: yardarm.dev/v1alpha1\nkind: ApplicationSet\nmetadata: {name: more}\n"
+        "spec:\n  forEach: [{directories: {path: more/*}}]\n  template:\n"
+        "    metadata: {name: '${item.name}'}\n    spec: {source: {path: '${item.path}'}}\n",
+    )
+    repo.write("more/one/cm.yaml", configmap("one"))
+    repo.commit("a set")
+    repo.write("more/two/cm.yaml", configmap("two"))
+
+    on_disk = yardarm("diff", ".", "-o", "json")
+    repo.commit("two")
+    committed = yardarm("diff", ".", "--from", "HEAD~1", "--to", "HEAD", "-o", "json")
+
+    for done in (on_disk, committed):
+        assert done.returncode == 1, done.stderr
+        assert [each["name"] for each in json.loads(done.stdout)["applications"]] == ["two"]
+    assert yardarm("validate", ".").returncode == 0
+    assert "name: two" in yardarm("render", ".", "--cluster", "prod-1", "--app", "two").stdout
