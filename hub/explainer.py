@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from hub.domain.blending import override_origin
+from hub.domain.documents import Application, Override
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.placement import explain
 from hub.domain.rendering import Image
+from hub.domain.selectors import matches
+from hub.domain.templates import Made
 from hub.domain.variants import Inputs, variant
 from shared.messages import to_json
 from shared.model import UnitKey
@@ -29,7 +33,7 @@ class FleetExplainer:
         self._units = units
 
     def explain(self, application: str, cluster: str) -> dict[str, Any]:
-        """`{application, cluster, selected, reasons, values: [{path, value, from}], problems}`.
+        """As `explanation`, from what is known now.
 
         Raises:
             LookupError: there is no such application or cluster, or no fleet has been read yet.
@@ -37,30 +41,112 @@ class FleetExplainer:
         fleet = self._model()
         if fleet is None:
             raise LookupError("this hub has not read the fleet repository yet")
-        wanted = fleet.applications.get(application)
-        if wanted is None:
-            raise LookupError(f"there is no application {application!r}; there are {_some(fleet.applications)}")
-        if cluster not in fleet.clusters:
-            raise LookupError(f"there is no cluster {cluster!r}; there are {_some(fleet.clusters)}")
-        facts = self._facts()
         previous = {u.cluster for u, given in self._units(application).items() if not given.removed}
-        verdict, *reasons = explain(wanted, cluster, fleet, facts, previous)
-        made = variant(wanted, cluster, fleet, facts=facts.get(cluster))
-        place = fleet.place("Application", application)
-        return {
-            "application": application,
-            "cluster": cluster,
-            "environment": fleet.environment_of(cluster),
-            "selected": "not selected" not in verdict,
-            "verdict": verdict,
-            "reasons": reasons,
-            "values": [
-                {"path": path, "value": _value(made.inputs, path), "from": origin}
-                for path, origin in sorted(made.origins.items())
-            ],
-            "written": str(place) if place is not None else "",
-            "problems": [to_json(problem) for problem in fleet.problems if problem.application == application],
-        }
+        return explanation(application, cluster, fleet, self._facts(), previous)
+
+
+def explanation(
+    application: str, cluster: str, fleet: FleetModel, facts: Facts, previous: Collection[str] = ()
+) -> dict[str, Any]:
+    """Why a cluster gets an application or does not, and where each value comes from, for programs and people.
+
+    `{application, cluster, environment, selected, verdict, reasons, overrides: [{number, applies, reasons, written}],
+    values: [{path, value, from, written}], set: {name, item, written} or None, written, problems}`.
+
+    Args:
+        application: its name.
+        cluster: a cluster's name.
+        fleet: of now.
+        facts: what agents have reported.
+        previous: the clusters that have the application now.
+
+    Raises:
+        LookupError: there is no such application or cluster.
+    """
+    wanted = fleet.applications.get(application)
+    if wanted is None:
+        raise LookupError(_missing(application, fleet))
+    if cluster not in fleet.clusters:
+        raise LookupError(f"there is no cluster {cluster!r}; there are {_some(fleet.clusters)}")
+    verdict, *reasons = explain(wanted, cluster, fleet, facts, previous)
+    made = variant(wanted, cluster, fleet, facts=facts.get(cluster))
+    by_set = fleet.sets.made.get(application)
+    about = [problem for problem in fleet.problems if problem.application == application]
+    if by_set is not None:
+        about += fleet.sets.expansions[by_set.set].problems
+    return {
+        "application": application,
+        "cluster": cluster,
+        "environment": fleet.environment_of(cluster),
+        "selected": "not selected" not in verdict,
+        "verdict": verdict,
+        "reasons": reasons,
+        "overrides": [
+            _override(number, override, wanted, cluster, fleet, facts)
+            for number, override in enumerate(wanted.spec.overrides)
+        ],
+        "values": [
+            {"path": path, "value": _value(made.inputs, path), "from": origin, "written": _written(fleet, *where)}
+            for path, origin in sorted(made.origins.items())
+            for where in [_where(path, origin, wanted, cluster, fleet)]
+        ],
+        "set": _set(by_set, fleet) if by_set is not None else None,
+        "written": _written(fleet, "Application", application),
+        "problems": [to_json(problem) for problem in about],
+    }
+
+
+def _missing(application: str, fleet: FleetModel) -> str:
+    """What to say of an application that there is not, or not yet."""
+    for name, expansion in fleet.sets.expansions.items():
+        if expansion.may_have(application):
+            why = next((problem.message for problem in expansion.problems), "it cannot be evaluated now")
+            return f"there is no application {application!r} yet; ApplicationSet {name!r} may have it: {why}"
+    return f"there is no application {application!r}; there are {_some(fleet.applications)}"
+
+
+def _override(
+    number: int, override: Override, application: Application, cluster: str, fleet: FleetModel, facts: Facts
+) -> dict[str, Any]:
+    verdict = matches(override.when, fleet.candidate(cluster, facts.get(cluster)))
+    return {
+        "number": number + 1,
+        "applies": verdict.selected,
+        "reasons": list(verdict.reasons),
+        "written": _written(fleet, "Application", application.name, f"spec.overrides[{number}]"),
+    }
+
+
+def _set(made: Made, fleet: FleetModel) -> dict[str, Any]:
+    return {
+        "name": made.set,
+        "item": dict(made.item),
+        "written": _written(fleet, "ApplicationSet", made.set),
+    }
+
+
+def _where(path: str, origin: str, application: Application, cluster: str, fleet: FleetModel) -> tuple[str, str, str]:
+    """The document and field that a value is written at: kind, name, field; empty for what is ours."""
+    for number in range(len(application.spec.overrides)):
+        if origin == override_origin(application, number):
+            # Images and the like are found by name: their places in lists are not told by their paths.
+            inner = path if re.match(r"(values|variables)\.|(path|ref|version)$", path) else re.split(r"[.\[]", path)[0]
+            return "Application", application.name, f"spec.overrides[{number}].{inner}"
+    if origin == f"cluster {cluster}":
+        return "Cluster", cluster, f"spec.{path}"
+    for name in fleet.membership.get(cluster, ()):
+        if origin == f"environment {name}":
+            return "Environment", name, f"spec.{path}"
+    if origin == f"application {application.name}":
+        head = path.partition(".")[0]
+        inner = f"spec.source.{path}" if head in ("path", "ref", "version") else f"spec.render.helm.{path}"
+        return "Application", application.name, inner
+    return "", "", ""
+
+
+def _written(fleet: FleetModel, kind: str, name: str, field: str = "") -> str:
+    place = fleet.place(kind, name, field) if kind else None
+    return str(place) if place is not None else ""
 
 
 def _value(inputs: Inputs, path: str) -> Any:

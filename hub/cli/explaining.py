@@ -13,6 +13,8 @@ def lines(found: dict[str, Any], units: list[dict[str, Any]], now: float) -> Ite
     """`found` is the API's explanation, `units` the units of this application on this cluster."""
     yield found["verdict"]
     yield from (f"  - {reason}" for reason in found["reasons"])
+    if found.get("set"):
+        yield f"  - ApplicationSet {found['set']['name']} made it of {_item(found['set']['item'])}"
     if found.get("written"):
         yield f"  - {found['application']} is defined at {found['written']}"
     yield from (f"  - {problem['severity']}: {problem['message']}" for problem in found.get("problems", ()))
@@ -23,12 +25,37 @@ def lines(found: dict[str, Any], units: list[dict[str, Any]], now: float) -> Ite
         if blockers:
             yield ""
             yield _blockers_table(blockers, now)
+    if found["selected"] and found.get("overrides"):
+        yield ""
+        yield Table(
+            ("OVERRIDE", "APPLIES", "BECAUSE", "WRITTEN AT"),
+            [
+                (
+                    str(each["number"]),
+                    "yes" if each["applies"] else "no",
+                    "; ".join(each["reasons"]),
+                    _line(each["written"]),
+                )
+                for each in found["overrides"]
+            ],
+        )
     if found["selected"] and found["values"]:
         yield ""
         yield Table(
-            ("VALUE", "IS", "FROM"),
-            [(item["path"], value(item["value"]), item["from"]) for item in found["values"]],
+            ("VALUE", "IS", "FROM", "WRITTEN AT"),
+            [(item["path"], value(item["value"]), item["from"], _line(item["written"])) for item in found["values"]],
         )
+
+
+def _line(written: str) -> str:
+    """File and line of a place."""
+    return written.partition(": ")[0]
+
+
+def _item(item: dict[str, Any]) -> str:
+    """The plain values of an item, by name."""
+    words = [f"{name}: {each}" for name, each in item.items() if not isinstance(each, dict | list)]
+    return f"{{{', '.join(words)}}}"
 
 
 def _blockers_table(blockers: list[dict[str, Any]], now: float) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -320,21 +321,39 @@ def _outcome(item: dict[str, Any], now: float) -> str:
 def explain(
     application: Annotated[str, typer.Argument(metavar="APP", help="The application.")],
     cluster: Annotated[str, typer.Option("--cluster", help="The cluster to explain it for.")],
+    path: Annotated[
+        Path | None, typer.Option("--path", metavar="PATH", help="Ask a fleet repository on disk, and no hub.")
+    ] = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Says why an application is on a cluster or not, and how it stands there.
+    """Says why an application is on a cluster or not, where each of its values comes from, and how it stands there.
 
     \b
     yardarm explain logs --cluster dev-eu-1
+    yardarm explain logs --cluster dev-eu-1 --path .    # without a hub, as written on disk
     """  # noqa: D301 - \b keeps the lines of an example apart
     from hub.cli.explaining import lines
 
+    if path is not None:
+        written = _explained(path, application, cluster)
+        emit(written, output, lambda: lines(written, [], _now()))
+        return
     client = _client()
     found = client.get(f"applications/{application}/explain", cluster=cluster)
     units = client.items("units", application=application, cluster=cluster)
     details = [client.get(f"units/{cluster}/{each['namespace']}/{application}") for each in units]
     units = [unit | {"blockers": detail["blockers"]} for unit, detail in zip(units, details, strict=True)]
     emit(found | {"units": units}, output, lambda: lines(found, units, _now()))
+
+
+def _explained(path: Path, application: str, cluster: str) -> dict[str, Any]:
+    from hub.cli.worktree import Worktree
+    from hub.explainer import explanation
+
+    try:
+        return explanation(application, cluster, Worktree(path).fleet(), {})
+    except LookupError as error:
+        usage(str(error.args[0]))
 
 
 def _client() -> Any:

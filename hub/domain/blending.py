@@ -67,8 +67,13 @@ def blend(application: Application, overrides: Sequence[Numbered] = ()) -> Blend
     """The application with these overrides."""
     making = _Making(application)
     for number, override in overrides:
-        making.add(override, f"override {number + 1} of {application.name}")
+        making.add(override, override_origin(application, number))
     return making.made()
+
+
+def override_origin(application: Application, number: int) -> str:
+    """What the override of this number, from 0, is called where the origins of values are told."""
+    return f"override {number + 1} of {application.name}"
 
 
 def candidates(application: Application) -> tuple[Part, ...]:
