@@ -82,6 +82,7 @@ class Previewer:
             Unavailable: as `preview`.
         """
         old, new = await self._survey(before, applications), await self._survey(after, applications)
+        new.state = _with_unmade(old.state, new.state, after.model)
         new.state = _held_still(old.state, replace(new.state, renamed=_renamed(before.model, after.model)))
         needed_before, needed_after = differing(old.state, new.state)
         results = await self._results(new, needed_after)
@@ -187,6 +188,14 @@ def about(application: Application, model: FleetModel) -> About:
     return About(policy_of(application, model), settings, spec.placement.on_leave)
 
 
+def _with_unmade(before: State, after: State, model: FleetModel) -> State:
+    """The state after with those of before that a set may have, which it cannot make as it is written now."""
+    unmade = {name for name in before.units.keys() - after.units.keys() if model.may_be_made(name)}
+    units = {name: before.units[name] for name in unmade}
+    applications = {name: before.applications[name] for name in unmade}
+    return replace(after, units={**after.units, **units}, applications={**after.applications, **applications})
+
+
 def _held_still(before: State, after: State) -> State:
     """The state after in which those who are to keep what they have do so, as far as something else is written."""
     units = {name: dict(clusters) for name, clusters in after.units.items()}
@@ -214,7 +223,8 @@ def _problem(error: DocumentError | Unavailable, application: str) -> Problem:
 
 def _renamed(before: FleetModel, after: FleetModel) -> Mapping[str, str]:
     """Applications that go on under another name, old by new: see `succession`."""
-    gone = {name: _source(each) for name, each in before.applications.items() if name not in after.applications}
+    lost = before.applications.keys() - after.applications.keys()
+    gone = {name: _source(before.applications[name]) for name in lost if not after.may_be_made(name)}
     new = {name: _source(each) for name, each in after.applications.items() if name not in before.applications}
     return {heir: old for old, heir in succession.renames(gone, new).items()}
 

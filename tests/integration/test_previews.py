@@ -203,3 +203,22 @@ def test_applications_that_a_set_makes_are_compared_like_others(yardarm, repo):
         assert [each["name"] for each in json.loads(done.stdout)["applications"]] == ["two"]
     assert yardarm("validate", ".").returncode == 0
     assert "name: two" in yardarm("render", ".", "--cluster", "prod-1", "--app", "two").stdout
+
+
+def test_what_a_set_cannot_make_any_more_is_an_error_and_no_removal(yardarm, repo):
+    repo.write(
+        "fleet/set.yaml",
+        "apiVersion: yardarm.dev/v1alpha1\nkind: ApplicationSet\nmetadata: {name: more}\n"
+        "spec:\n  forEach: [{files: {path: more/*/app.yaml}}]\n  template:\n"
+        "    metadata: {name: '${item.name}'}\n    spec: {source: {path: 'apps/web'}, namespace: '${item.namespace}'}\n",
+    )
+    repo.write("more/one/app.yaml", "namespace: one")
+    repo.commit("a set")
+    repo.write("more/one/app.yaml", "namespace: [")
+
+    done = yardarm("diff", ".", "-o", "json")
+
+    assert done.returncode == 3, done.stderr
+    told = json.loads(done.stdout)
+    assert "applications" not in told or told["applications"] == []
+    assert "more/one/app.yaml" in done.stdout
