@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from hub.bundles import Bundles, Evaluation, Outcome
-from hub.cli.supplies import DiskTrees
+from hub.cli.supplies import OneTree
 from hub.cli.worktree import Worktree
 from hub.domain.documents import API_VERSION, Application
 from hub.domain.fleet import FleetModel, build_fleet
@@ -73,7 +73,7 @@ async def measure() -> list[Figure]:
 async def _make(folder: Path, pool: RenderPool, name: str, text: str) -> tuple[Outcome, float, list[PlainJob]]:
     _write_chart(folder / name, text)
     fleet, application = _fleet(name)
-    trees, watched, templates = DiskTrees(Worktree(folder)), _Watched(pool), Templates(pool)
+    trees, watched, templates = OneTree(Worktree(folder)), _Watched(pool), Templates(pool)
     renderer = Renderer(watched, templates, lambda _: (), Programs())
     clock = Clock()
     evaluation = Evaluation(
