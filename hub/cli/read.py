@@ -347,11 +347,14 @@ def explain(
 
 
 def _explained(path: Path, application: str, cluster: str) -> dict[str, Any]:
-    from hub.cli.worktree import Worktree
+    from hub.cli.snapshots import Folder
+    from hub.cli.supplies import Offline
     from hub.explainer import explanation
 
+    with Offline() as offline:
+        fleet = Folder(path, cluster).as_it_lies(offline).model
     try:
-        return explanation(application, cluster, Worktree(path).fleet(), {})
+        return explanation(application, cluster, fleet, {})
     except LookupError as error:
         usage(str(error.args[0]))
 

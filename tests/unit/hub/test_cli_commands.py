@@ -257,3 +257,15 @@ def test_two_applications_with_one_object_are_found_before_the_commit(yardarm, f
 
     assert result.returncode == 1
     assert "already belongs to application orders (remove the object from one of the two)" in result.stdout
+
+
+def test_explain_of_a_folder_needs_no_hub(yardarm, fleet):
+    found = yardarm("explain", "web", "--cluster", "dev-eu-1", "--path", str(fleet), "-o", "json")
+    missing = yardarm("explain", "wbe", "--cluster", "dev-eu-1", "--path", str(fleet))
+
+    assert found.returncode == 0, found.stderr
+    told = {each["path"]: each for each in json.loads(found.stdout)["values"]}
+    assert told["variables.region"]["from"] == "cluster dev-eu-1"
+    assert told["variables.region"]["written"].endswith(": spec.variables.region")
+    assert missing.returncode == 2
+    assert "there is no application 'wbe'; there are" in missing.stderr
