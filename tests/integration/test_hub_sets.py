@@ -4,7 +4,7 @@ import pytest
 
 from shared.model import UnitKey
 from tests.fakes.gitrepo import GitRepo
-from tests.fakes.livehub import CLUSTERS, configmap, live_hub, settings
+from tests.fakes.livehub import CLUSTERS, configmap, live_hub, settings, until
 
 SET = """\
 apiVersion: yardarm.dev/v1alpha1
@@ -74,3 +74,26 @@ async def test_a_set_that_cannot_be_evaluated_loses_nothing_not_even_over_a_rest
         await live.seen(repo.head)
         assert await there(live) == units("web", "api", "job")
         assert any("ApplicationSet 'all' cannot be evaluated" in p for p in live.problems())
+
+
+async def test_a_set_follows_another_repository(repo, given):
+    other = GitRepo(repo.path.parent / "other")
+    other.write("teams/a/app.yaml", "source: web")
+    other.commit("start")
+    template = SET.partition("template:")[2].replace("${item.path}", "apps/${item.source}")
+    repo.write(
+        "set.yaml",
+        SET.partition("forEach:")[0]
+        + f"forEach:\n    - files: {{path: teams/*/app.yaml, repo: '{other.path}'}}\n  template:"
+        + template,
+    )
+    async with live_hub(given) as live:
+        await live.seen(repo.commit("by team"))
+        await until(lambda: live.hub._lead.fleet.model.applications.keys() == {"a"})
+
+        other.write("teams/b/app.yaml", "source: api")
+        other.commit("another team")
+        live.hub.wake()
+        await until(lambda: live.hub._lead.fleet.model.applications.keys() == {"a", "b"})
+        await live.seen(repo.head)
+        assert await there(live) == units("a", "b")
