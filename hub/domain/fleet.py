@@ -37,7 +37,7 @@ from hub.domain.listing import Listings
 from hub.domain.reading import FleetDocument, Parsed, Rejected, parse_document
 from hub.domain.references import Checked
 from hub.domain.selectors import Candidate, matches
-from hub.domain.sets import Sets, expand_all
+from hub.domain.sets import Sets, expand_all, moved
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import Document
 from shared.errors import DocumentError
@@ -297,7 +297,7 @@ def _next(joined: Joined, previous: FleetModel, listings: Listings, changed: set
     reading = tuple(sorted(joined.problems, key=_in_reading_order))
     model = replace(previous, joined=joined, listings=listings, reading_problems=reading)
     sets = _expanded(model, previous.sets)
-    again = changed | _moved(sets, previous.sets)
+    again = changed | moved(sets, previous.sets)
     for name in again:
         made = sets.made.get(name)
         if made is not None:
@@ -311,33 +311,13 @@ def _next(joined: Joined, previous: FleetModel, listings: Listings, changed: set
 
 
 def _expanded(model: FleetModel, before: Sets) -> Sets:
-    """What the sets of a model come to; the very same as before when nothing differs."""
+    """What the sets of a model come to."""
     documents = [each for each in model.documents.values() if isinstance(each.resource, ApplicationSet)]
     if not documents:
         return Sets() if before.expansions else before
     written = {name: document for (kind, name), document in model.documents.items() if kind == "Application"}
     around = Surroundings(model.shape, model.clusters, model.environments, model.membership, model.listings)
-    sets = expand_all(documents, written, around, before)
-    return before if _same_sets(sets, before) else sets
-
-
-def _same_sets(one: Sets, other: Sets) -> bool:
-    same = one.expansions.keys() == other.expansions.keys() and one.made == other.made
-    same = same and one.collisions == other.collisions
-    return same and all(expansion is other.expansions[name] for name, expansion in one.expansions.items())
-
-
-def _moved(sets: Sets, before: Sets) -> set[str]:
-    """The applications of sets that came, went, became others, or are written in another place."""
-    if sets is before:
-        return set()
-    old, new = before.made, sets.made
-    moved = {name for name in old.keys() | new.keys() if old.get(name) is not new.get(name)}
-    for name, expansion in sets.expansions.items():
-        earlier = before.expansions.get(name)
-        if earlier is not None and earlier.document is not expansion.document:
-            moved.update(expansion.made)
-    return moved
+    return expand_all(documents, written, around, before)
 
 
 def _sorted(applications: Mapping[str, Application]) -> dict[str, Application]:

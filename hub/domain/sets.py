@@ -77,7 +77,7 @@ class Sets:
 def expand_all(
     documents: Iterable[FleetDocument], written: Mapping[str, FleetDocument], around: Surroundings, before: Sets
 ) -> Sets:
-    """What all sets come to.
+    """What all sets come to; the very same as before when nothing differs.
 
     Args:
         documents: the sets.
@@ -104,7 +104,28 @@ def expand_all(
             made[application] = first
             lost.setdefault((second.set, first.set), []).append(application)
     collisions = tuple(_collision(expansions[name], to, names, written) for (name, to), names in sorted(lost.items()))
-    return Sets(expansions, made, collisions)
+    sets = Sets(expansions, made, collisions)
+    return before if _same(sets, before) else sets
+
+
+def moved(sets: Sets, before: Sets) -> set[str]:
+    """The applications that came, went, became others, or are written in another place."""
+    if sets is before:
+        return set()
+    names = sets.made.keys() | before.made.keys()
+    found = {name for name in names if sets.made.get(name) is not before.made.get(name)}
+    for name, expansion in sets.expansions.items():
+        earlier = before.expansions.get(name)
+        if earlier is not None and earlier.document is not expansion.document:
+            found.update(expansion.made)
+    return found
+
+
+def _same(one: Sets, other: Sets) -> bool:
+    """Whether nothing differs, places included: documents that are equal may be written elsewhere."""
+    same = one.expansions.keys() == other.expansions.keys() and one.made == other.made
+    same = same and one.collisions == other.collisions
+    return same and all(expansion is other.expansions[name] for name, expansion in one.expansions.items())
 
 
 def _collision(expansion: Expansion, other: str, names: list[str], written: Mapping[str, FleetDocument]) -> Problem:
