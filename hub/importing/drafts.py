@@ -111,4 +111,4 @@ def _keep_release(draft: Draft, notes: Notes) -> None:
 
 def ordered(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an Application's spec in the order of the documentation."""
-    return {key: spec[key] for key in (*_ORDER, *(set(spec) - set(_ORDER))) if key in spec}
+    return {key: spec[key] for key in dict.fromkeys((*_ORDER, *spec)) if key in spec}

@@ -11,7 +11,7 @@ from hub.importing.fields import Fields, Foreign, foreign_of
 from hub.importing.files import Files
 from hub.importing.home import Home
 from hub.importing.notes import Note, Notes, Renders, Want
-from hub.importing.survey import Memo, Survey, parsed
+from hub.importing.survey import Memo, Survey, parsed, survey
 from shared.errors import DocumentError
 from shared.model import Problem
 
@@ -28,6 +28,18 @@ class Scene:
     notes: Notes = field(default_factory=Notes)
     wants: dict[Want, None] = field(default_factory=dict)
     memo: Memo = field(default_factory=dict)
+    looks: dict[str, Survey] = field(default_factory=dict)
+
+    def look(self, path: str) -> Survey:
+        """What lies below a directory, wherever in the repository it is; empty when nothing is there."""
+        known = self.looks.get(path)
+        if known is None:
+            try:
+                known = self.survey if path == self.survey.path else survey(self.files, path, self.memo)
+            except DocumentError:
+                known = Survey(path)
+            self.looks[path] = known
+        return known
 
     def fields(self, foreign: Foreign, key: str = "spec") -> Fields:
         """A part of a definition."""
@@ -61,16 +73,11 @@ class Scene:
         return [found for each in self.documents(path) if (found := foreign_of(each)) is not None]
 
     def named(self, kind: str, namespace: str, name: str) -> Foreign | None:
-        """An object of a built-in kind that some file below the path holds; of that namespace, or of none."""
+        """An object of a built-in kind in a file of what was looked at; in the namespace, or in none that is said."""
         wanted, spoken = name.encode(), f"kind: {kind}".encode()
         nearly = None
-        for path in self.survey.files:
-            if not path.endswith((".yaml", ".yml")):
-                continue
-            try:
-                data = self.files.read(path)
-            except DocumentError:
-                continue
+        for path in dict.fromkeys(path for each in (self.survey, *self.looks.values()) for path in each.files):
+            data = self.data(path) if path.endswith((".yaml", ".yml")) else b""
             if wanted not in data or spoken not in data:
                 continue
             for found in self.objects(path):
@@ -80,6 +87,13 @@ class Scene:
                     if not found.namespace:
                         nearly = nearly or found
         return nearly
+
+    def data(self, path: str) -> bytes:
+        """The bytes of a file; nothing when it cannot be read."""
+        try:
+            return self.files.read(path) if self.files.kind(path) == "file" else b""
+        except DocumentError:
+            return b""
 
 
 def mapping(value: Any) -> dict[str, Any]:

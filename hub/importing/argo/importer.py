@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from hub.domain.yamldoc import Document
 from hub.importing.argo.applications import DEFAULT_PROJECT, Translated, in_waves, sources_of, translate
 from hub.importing.argo.clusters import cluster_of
 from hub.importing.argo.projects import project_of, stub_of
@@ -18,7 +19,6 @@ from hub.importing.names import token
 from hub.importing.notes import Notes, want
 from hub.importing.scene import Scene, mapping
 from hub.importing.survey import ARGOCD, definitions_in, manifests_in
-from shared.errors import DocumentError
 from shared.model import Problem
 
 _SPEAKS = (b"argoproj.io/",)
@@ -35,7 +35,8 @@ class _Behind:
 
     definitions: tuple[Foreign, ...] = ()
     more: bool = True
-    rendered: bool = False
+    mixed: bool = False
+    """Whether definitions and other objects are not in files of their own."""
 
 
 @dataclass(slots=True)
@@ -175,12 +176,13 @@ def _behind(made: Translated, scene: Scene) -> _Behind:
         return _of_render(scene, made, path, "") if speaks else _Behind()
     plain = mapping(render.get("plain"))
     recurse = bool(plain.get("recurse", True)) and bool(plain)
-    files = manifests_in(scene.survey, path, recurse=recurse)
+    files = manifests_in(scene.look(path), path, recurse=recurse)
     objects = [found for file in files for found in scene.objects(file) if _speaks(scene, file)]
-    definitions = tuple(each for each in definitions_in(tuple(each.document for each in objects)))
-    definitions = tuple(each for each in definitions if each.group == "argoproj.io")
+    definitions = _definitions(tuple(each.document for each in objects))
     more = len(definitions) < len(objects) or any(not _speaks(scene, file) for file in files)
-    return _Behind(definitions, more)
+    held = {each.file for each in definitions}
+    mixed = any(each.file in held and each.group != "argoproj.io" for each in objects)
+    return _Behind(definitions, more, mixed)
 
 
 def _of_render(scene: Scene, made: Translated, path: str, release: str) -> _Behind:
@@ -192,21 +194,25 @@ def _of_render(scene: Scene, made: Translated, path: str, release: str) -> _Behi
         message = f"{shown(path)} makes Argo CD definitions, which must be rendered to be read{why}"
         scene.left(made.draft.origin, message, "spec.source")
         return _Behind()
-    definitions = tuple(each for each in definitions_in(rendered) if each.group == "argoproj.io")
-    return _Behind(definitions, len(definitions) < len(rendered), rendered=True)
+    definitions = _definitions(rendered)
+    return _Behind(definitions, len(definitions) < len(rendered), mixed=True)
+
+
+def _definitions(documents: tuple[Document, ...]) -> tuple[Foreign, ...]:
+    return tuple(each for each in definitions_in(documents) if each.group == "argoproj.io")
 
 
 def _rendered(scene: Scene, path: str, render: dict[str, object], release: str, namespace: str) -> Iterator[Foreign]:
     documents = scene.rendered(want(path, render, release, namespace))
     if isinstance(documents, tuple):
-        yield from (each for each in definitions_in(documents) if each.group == "argoproj.io")
+        yield from _definitions(documents)
 
 
 def _leave_out(made: Translated, behind: _Behind) -> None:
     """Definitions are not applied as objects: they are documents now."""
     if not behind.definitions:
         return
-    if behind.rendered:
+    if behind.mixed:
         made.draft.spec.setdefault("overrides", []).append({"patches": [_DELETED]})
         return
     plain = made.draft.spec.setdefault("render", {}).setdefault("plain", {"recurse": False})
@@ -223,10 +229,5 @@ def _chart_speaks(scene: Scene, path: str) -> bool:
 
 
 def _speaks(scene: Scene, path: str, *, kinds: bool = False) -> bool:
-    if scene.files.kind(path) != "file":
-        return False
-    try:
-        data: bytes = scene.files.read(path)
-    except DocumentError:
-        return False
+    data = scene.data(path)
     return any(mark in data for mark in _SPEAKS) and (not kinds or any(kind in data for kind in _KINDS))

@@ -11,6 +11,7 @@ from hub.domain.yamldoc import load_documents
 from hub.importing.fields import Fields
 from hub.importing.files import has_chart, join, kustomization_in, shown
 from hub.importing.home import Origins
+from hub.importing.kustomizing import target_of
 from hub.importing.names import ITEM, token
 from hub.importing.scene import Scene
 from hub.importing.values import merged, set_into
@@ -302,14 +303,6 @@ def _patch(patch: Fields, part: Part, scene: Scene) -> dict[str, Any] | None:
     made = compact({"target": target_of(target), "patch": text})
     patch.finish()
     return made if text else None
-
-
-def target_of(target: Fields) -> dict[str, Any]:
-    """The target of a Kustomize patch."""
-    names = ("group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector")
-    made = compact({name: target.text(name) for name in names})
-    target.finish()
-    return made
 
 
 def _directory(directory: Fields) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Flux: sources, Kustomization, HelmRelease, and HelmReleases among rendered objects."""
