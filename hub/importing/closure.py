@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.domain.yamldoc import load_documents
-from hub.importing.files import Files, join, kustomization_in
+from hub.importing.files import Repository, join, kustomization_in
 from hub.importing.scene import mapping
 from shared.errors import DocumentError
 
@@ -59,55 +59,55 @@ class Closure:
         return path in self.files or any(path == resource for resource, _, _ in self.resources)
 
 
-def closure(files: Files, directory: str) -> Closure:
+def closure(tree: Repository, directory: str) -> Closure:
     """The closure of the kustomization in a directory. What cannot be read makes it `incomplete`, not an error."""
     found = Closure(directory)
-    _enter(files, directory, "", "", found)
+    _enter(tree, directory, "", "", found)
     return found
 
 
-def kustomization(files: Files, directory: str) -> dict[str, Any]:
+def kustomization(tree: Repository, directory: str) -> dict[str, Any]:
     """The kustomization of a directory; empty when there is none that can be read."""
-    path = kustomization_in(files, directory)
+    path = kustomization_in(tree, directory)
     if not path:
         return {}
     try:
-        documents = load_documents(files.read(path), file=path)
+        documents = load_documents(tree.read(path), file=path)
     except DocumentError:
         return {}
     return mapping(documents[0].value) if documents else {}
 
 
-def _enter(files: Files, directory: str, prefix: str, suffix: str, found: Closure) -> None:
+def _enter(tree: Repository, directory: str, prefix: str, suffix: str, found: Closure) -> None:
     if directory in found.directories:
         return
     if len(found.directories) >= MAX_DIRECTORIES:
         found.incomplete = True
         return
     found.directories.append(directory)
-    value = kustomization(files, directory)
+    value = kustomization(tree, directory)
     if not value:
         found.incomplete = True
         return
-    found.files.append(kustomization_in(files, directory))
+    found.files.append(kustomization_in(tree, directory))
     found.changes = found.changes or any(value.get(key) for key in _CHANGES)
     found.incomplete = found.incomplete or any(value.get(key) for key in _MAKES)
     prefix, suffix = f"{value.get('namePrefix') or ''}{prefix}", f"{suffix}{value.get('nameSuffix') or ''}"
     for text in _texts(value, ("resources", "bases", "components")):
-        _include(files, directory, text, (prefix, suffix), found)
+        _include(tree, directory, text, (prefix, suffix), found)
     for text in _other_files(value):
         path = join(directory, text)
-        if path is not None and files.kind(path) == "file":
+        if path is not None and tree.kind(path) == "file":
             found.files.append(path)
 
 
-def _include(files: Files, directory: str, text: str, affixes: tuple[str, str], found: Closure) -> None:
+def _include(tree: Repository, directory: str, text: str, affixes: tuple[str, str], found: Closure) -> None:
     path = join(directory, text)
-    kind = files.kind(path) if path is not None and "://" not in text else ""
+    kind = tree.kind(path) if path is not None and "://" not in text else ""
     if path is None or not kind:
         found.incomplete = True
     elif kind == "directory":
-        _enter(files, path, *affixes, found)
+        _enter(tree, path, *affixes, found)
     else:
         found.resources.append((path, *affixes))
 

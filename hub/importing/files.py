@@ -5,7 +5,9 @@ Paths are relative to the repository's root, with `/` between names; `""` is the
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
+
+from hub.domain.tree import Kind
 
 MANIFESTS = (".yaml", ".yml", ".json")
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -13,10 +15,10 @@ CHART = "Chart.yaml"
 FLEET = ("fleet.yaml", "fleet.yml")
 
 
-class Files(Protocol):
-    """The part of `hub.sources.tree.Tree` that is needed here."""
+class Repository(Protocol):
+    """The part of `hub.domain.tree.Tree` that is needed here."""
 
-    def kind(self, path: str) -> Literal["file", "directory", ""]:
+    def kind(self, path: str) -> Kind:
         """What is at a path; empty when nothing is there that may be read."""
 
     def id(self, path: str) -> str:
@@ -74,15 +76,15 @@ def shown(path: str) -> str:
     return path or "."
 
 
-def kustomization_in(files: Files, directory: str) -> str:
+def kustomization_in(tree: Repository, directory: str) -> str:
     """The kustomization file of a directory, empty when it has none."""
     for name in KUSTOMIZATIONS:
         path = f"{directory}/{name}" if directory else name
-        if files.kind(path) == "file":
+        if tree.kind(path) == "file":
             return path
     return ""
 
 
-def has_chart(files: Files, directory: str) -> bool:
+def has_chart(tree: Repository, directory: str) -> bool:
     """Whether a directory is a Helm chart."""
-    return files.kind(f"{directory}/{CHART}" if directory else CHART) == "file"
+    return tree.kind(f"{directory}/{CHART}" if directory else CHART) == "file"

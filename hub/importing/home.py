@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hub.importing.files import Files
+from hub.importing.files import Repository
 
 _SCP = re.compile(r"(?:[^@/\s]+@)?(?P<host>[A-Za-z0-9.-]+):(?P<path>(?!//).+)")
 _URL = re.compile(r"(?:https?|ssh|git)://(?:[^@/]*@)?(?P<host>\[[^\]]+\]|[^:/]+)(?::\d+)?/(?P<path>.*)")
@@ -72,7 +72,7 @@ class Origins:
         return {} if followed else {"ref": ref}
 
 
-def origins(home: Home, named: Iterable[tuple[str, str]], files: Files) -> Origins:
+def origins(home: Home, named: Iterable[tuple[str, str]], tree: Repository) -> Origins:
     """Decides for every address that definitions name.
 
     Args:
@@ -87,6 +87,6 @@ def origins(home: Home, named: Iterable[tuple[str, str]], files: Files) -> Origi
     taken = {
         url
         for url, found in paths.items()
-        if found - {"", "."} and all(path in ("", ".") or files.kind(path) for path in found)
+        if found - {"", "."} and all(path in ("", ".") or tree.kind(path) for path in found)
     }
     return Origins(home, frozenset(taken))

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.domain.yamldoc import Document
 from hub.importing.fields import Fields, Foreign, foreign_of
-from hub.importing.files import Files
+from hub.importing.files import Repository
 from hub.importing.home import Home
 from hub.importing.notes import Note, Notes, Renders, Want
 from hub.importing.survey import Memo, Survey, parsed, survey
@@ -20,7 +20,7 @@ from shared.model import Problem
 class Scene:
     """One import. `clusters` are the clusters that are known, with their labels; empty when nobody can say."""
 
-    files: Files
+    tree: Repository
     survey: Survey
     home: Home
     renders: Renders = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Scene:
         known = self.looks.get(path)
         if known is None:
             try:
-                known = self.survey if path == self.survey.path else survey(self.files, path, self.memo)
+                known = self.survey if path == self.survey.path else survey(self.tree, path, self.memo)
             except DocumentError:
                 known = Survey(path)
             self.looks[path] = known
@@ -63,7 +63,7 @@ class Scene:
     def documents(self, path: str) -> tuple[Document, ...]:
         """The good documents of a file; none when it cannot be read."""
         try:
-            found = parsed(self.files, path, self.memo)
+            found = parsed(self.tree, path, self.memo)
         except DocumentError:
             return ()
         return tuple(each for each in found if isinstance(each, Document))
@@ -91,7 +91,7 @@ class Scene:
     def data(self, path: str) -> bytes:
         """The bytes of a file; nothing when it cannot be read."""
         try:
-            return self.files.read(path) if self.files.kind(path) == "file" else b""
+            return self.tree.read(path) if self.tree.kind(path) == "file" else b""
         except DocumentError:
             return b""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hub.domain.reading import problem_of
 from hub.domain.yamldoc import Document, scan_documents
 from hub.importing.fields import Foreign, foreign_of
-from hub.importing.files import CHART, FLEET, KUSTOMIZATIONS, MANIFESTS, Files, inside, join, last, parent
+from hub.importing.files import CHART, FLEET, KUSTOMIZATIONS, MANIFESTS, Repository, inside, join, last, parent
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -53,17 +53,17 @@ class Survey:
         return tuple(each for each in self.definitions if tool_of(each) == tool)
 
 
-def survey(files: Files, path: str, memo: Memo | None = None) -> Survey:
+def survey(tree: Repository, path: str, memo: Memo | None = None) -> Survey:
     """Looks at everything below `path`. Hidden directories are not entered.
 
     Raises:
         DocumentError: there is nothing at `path`, or far too much.
     """
     path = join("", path) or ""
-    kind = files.kind(path)
+    kind = tree.kind(path)
     if not kind:
         raise DocumentError(f"there is no {path or '.'} in the repository", Place(path or "."))
-    looker = _Looker(files, {} if memo is None else memo)
+    looker = _Looker(tree, {} if memo is None else memo)
     if kind == "file":
         looker.files.append(path)
         looker.read(path)
@@ -101,12 +101,12 @@ def definitions_in(documents: tuple[Document | DocumentError, ...]) -> Iterator[
                 yield found
 
 
-def parsed(files: Files, path: str, memo: Memo | None = None) -> tuple[Document | DocumentError, ...]:
+def parsed(tree: Repository, path: str, memo: Memo | None = None) -> tuple[Document | DocumentError, ...]:
     """The documents of a file, with the places of their fields."""
-    key = (path, files.id(path))
+    key = (path, tree.id(path))
     known = memo.get(key) if memo is not None else None
     if known is None:
-        known = tuple(scan_documents(files.read(path), file=path, positions=True))
+        known = tuple(scan_documents(tree.read(path), file=path, positions=True))
         if memo is not None:
             memo[key] = known
     return known
@@ -114,7 +114,7 @@ def parsed(files: Files, path: str, memo: Memo | None = None) -> tuple[Document 
 
 @dataclass(slots=True)
 class _Looker:
-    tree: Files
+    tree: Repository
     memo: Memo
     files: list[str] = field(default_factory=list)
     charts: list[str] = field(default_factory=list)

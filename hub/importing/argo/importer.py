@@ -120,7 +120,7 @@ def argo_drafts(scene: Scene) -> list[Draft]:
     definitions, named = _settled(definitions, scene), set[tuple[str, str]]()
     for each in definitions:
         named |= set(_named(each))
-    return _Importer(scene, origins(scene.home, named, scene.files)).run(tuple(definitions))
+    return _Importer(scene, origins(scene.home, named, scene.tree)).run(tuple(definitions))
 
 
 def _named(definition: Foreign) -> Iterator[tuple[str, str]]:
@@ -139,7 +139,7 @@ def _named(definition: Foreign) -> Iterator[tuple[str, str]]:
 def _made_here(scene: Scene) -> Iterator[Foreign]:
     """The definitions that the path itself renders to, where it is a chart that makes some."""
     path = scene.survey.path
-    if path in scene.survey.charts and _chart_speaks(scene, path):
+    if path in scene.survey.charts and chart_speaks(scene, path):
         name = last(path) or "apps"
         yield from _rendered(scene, path, {}, name, "argocd")
 
@@ -157,7 +157,7 @@ def _settled(definitions: list[Foreign], scene: Scene) -> list[Foreign]:
 
 def _outermost(scene: Scene) -> list[Closure]:
     """The kustomizations below the path that no other one includes."""
-    found = [closure(scene.files, path) for path in scene.survey.kustomizations]
+    found = [closure(scene.tree, path) for path in scene.survey.kustomizations]
     included = {path for one in found for path in one.directories[1:]}
     return [one for one in found if one.directory not in included]
 
@@ -170,9 +170,9 @@ def _behind(made: Translated, scene: Scene) -> _Behind:
     render = mapping(spec.get("render"))
     if made.main.helm:
         release = mapping(render.get("helm")).get("release") or made.draft.release
-        return _of_render(scene, made, path, str(release)) if _chart_speaks(scene, path) else _Behind()
-    if kustomization_in(scene.files, path) and "plain" not in render:
-        speaks = any(_speaks(scene, file) for file, _, _ in closure(scene.files, path).resources)
+        return _of_render(scene, made, path, str(release)) if chart_speaks(scene, path) else _Behind()
+    if kustomization_in(scene.tree, path) and "plain" not in render:
+        speaks = any(_speaks(scene, file) for file, _, _ in closure(scene.tree, path).resources)
         return _of_render(scene, made, path, "") if speaks else _Behind()
     plain = mapping(render.get("plain"))
     recurse = bool(plain.get("recurse", True)) and bool(plain)
@@ -220,12 +220,12 @@ def _leave_out(made: Translated, behind: _Behind) -> None:
     plain["exclude"] = sorted({*plain.get("exclude", []), *files})
 
 
-def _chart_speaks(scene: Scene, path: str) -> bool:
+def chart_speaks(scene: Scene, path: str) -> bool:
     """Whether the templates of a chart make Argo CD definitions."""
-    if not has_chart(scene.files, path):
+    if not has_chart(scene.tree, path):
         return False
     templates = f"{path}/templates" if path else "templates"
-    return any(_speaks(scene, f"{templates}/{name}", kinds=True) for name in scene.files.names(templates))
+    return any(_speaks(scene, f"{templates}/{name}", kinds=True) for name in scene.tree.names(templates))
 
 
 def _speaks(scene: Scene, path: str, *, kinds: bool = False) -> bool:

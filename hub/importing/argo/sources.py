@@ -88,10 +88,10 @@ def _git(source: Fields, url: str, ref: str, path: str, origins: Origins, scene:
         made["path"] = inside
     if "repo" in made or "ref" in made or ITEM in inside:
         return Part(made)
-    if not scene.files.kind(inside):
+    if not scene.tree.kind(inside):
         source.left("path", f"there is no {shown(inside)} in this repository")
         return Part(made, usable=False)
-    return Part(made, local=inside, helm=has_chart(scene.files, inside))
+    return Part(made, local=inside, helm=has_chart(scene.tree, inside))
 
 
 def _rendering(source: Fields, part: Part, about: About, scene: Scene) -> None:
@@ -104,7 +104,7 @@ def _rendering(source: Fields, part: Part, about: About, scene: Scene) -> None:
     elif "directory" in source:
         part.render = {"plain": _directory(source.map("directory"))}
         part.helm = False
-    elif part.local is not None and not part.helm and not kustomization_in(scene.files, part.local):
+    elif part.local is not None and not part.helm and not kustomization_in(scene.tree, part.local):
         if _has_directories(scene, part.local):
             part.render = {"plain": {"recurse": False}}
     elif part.local is None and part.rendered and not part.helm:
@@ -119,8 +119,8 @@ def _rendering(source: Fields, part: Part, about: About, scene: Scene) -> None:
 
 def _has_directories(scene: Scene, path: str) -> bool:
     return any(
-        scene.files.kind(f"{path}/{name}" if path else name) == "directory"
-        for name in scene.files.names(path)
+        scene.tree.kind(f"{path}/{name}" if path else name) == "directory"
+        for name in scene.tree.names(path)
         if not name.startswith(".")
     )
 
@@ -197,7 +197,7 @@ def _files(helm: Fields, values: dict[str, Any], part: Part, scene: Scene) -> di
         try:
             if inside is None:
                 raise DocumentError("it is in another repository")
-            content = scene.files.read(inside).decode()
+            content = scene.tree.read(inside).decode()
             nested = set_into({}, f"{name}=x")
             values = merged(values, _in_place(nested, content))
             parameter.differs("", f"the content of {inside} is copied: later changes of the file do not reach it")
@@ -293,7 +293,7 @@ def _patch(patch: Fields, part: Part, scene: Scene) -> dict[str, Any] | None:
         try:
             if inside is None:
                 raise DocumentError("it is in another repository")
-            text = scene.files.read(inside).decode()
+            text = scene.tree.read(inside).decode()
             patch.differs("path", f"the content of {inside} is copied: later changes of the file do not reach it")
         except DocumentError as error:
             patch.left("path", f"the patch cannot be read: {error.message}")

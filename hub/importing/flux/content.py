@@ -52,15 +52,15 @@ def content_of(scene: Scene, path: str, render: dict[str, Any], *, changed: bool
         render: its `spec.render`, for the case that it has to be rendered.
         changed: the Kustomization itself changes its objects.
     """
-    return _kustomized(scene, path, render, changed=changed) if kustomization_in(scene.files, path) else _plain(scene, path)
+    return _kustomized(scene, path, render, changed=changed) if kustomization_in(scene.tree, path) else _plain(scene, path)
 
 
 def _kustomized(scene: Scene, path: str, render: dict[str, Any], *, changed: bool) -> Content:
-    found = closure(scene.files, path)
+    found = closure(scene.tree, path)
     resources = list(dict.fromkeys(resource for resource, _, _ in found.resources))
     speaks = any(_MARK in scene.data(resource) for resource in resources)
     made = Content(speaks=speaks, kustomized=True, texts=_texts(scene, [*resources, *found.files]))
-    made.namespace = str(kustomization(scene.files, path).get("namespace") or "")
+    made.namespace = str(kustomization(scene.tree, path).get("namespace") or "")
     made.written = _objects(scene, resources)
     if not found.changes and not found.incomplete and not changed:
         made.objects = made.written
@@ -78,10 +78,10 @@ def _plain(scene: Scene, path: str) -> Content:
     survey = scene.look(path)
     nested = [each for each in survey.kustomizations if each != path]
     nested = [each for each in nested if not any(inside(each, other) and each != other for other in nested)]
-    bootstrap = [each for each in nested if _COMPONENTS in scene.files.names(each)]
+    bootstrap = [each for each in nested if _COMPONENTS in scene.tree.names(each)]
     files = [each for each in manifests_in(survey, path) if each.endswith((".yaml", ".yml"))]
     files = [each for each in files if last(each) != _COMPONENTS]
-    sync = [f"{each}/{SYNC}" for each in bootstrap if SYNC in scene.files.names(each)]
+    sync = [f"{each}/{SYNC}" for each in bootstrap if SYNC in scene.tree.names(each)]
     inner = [content_of(scene, each, {}, changed=False) for each in nested if each not in bootstrap]
     made = Content(
         objects=_objects(scene, [*files, *sync]),

@@ -149,7 +149,7 @@ class _Importer:
         for each in made.content.written:
             for kind, namespace, name in _refers_to(each):
                 found = None if (kind, name) in have else self.find(kind, namespace, name)
-                if found is not None and self.scene.files.kind(found.file) == "file":
+                if found is not None and self.scene.tree.kind(found.file) == "file":
                     files.add(found.file)
         return [
             {"path": parent(file), "render": {"plain": {"include": [last(file)]}}} for file in sorted(files)
@@ -234,10 +234,10 @@ def flux_drafts(scene: Scene) -> tuple[list[Draft], dict[Key, tuple[Key, ...]]]:
     found = [*scene.survey.of("flux"), *_made_here(scene)]
     if not found:
         return [], {}
-    held = [closure(scene.files, path) for path in scene.survey.kustomizations]
+    held = [closure(scene.tree, path) for path in scene.survey.kustomizations]
     loose = [each for each in found if _is_loose(each, held, scene)]
     named = [(str(url), path) for url, path in _named(found)]
-    importer = _Importer(scene, Sources(lambda *_: None, origins(scene.home, named, scene.files), scene.notes))
+    importer = _Importer(scene, Sources(lambda *_: None, origins(scene.home, named, scene.tree), scene.notes))
     importer.sources.find = importer.find
     importer.learn(found)
     kustomizations = [each for each in loose if each.group == KUSTOMIZE]
@@ -303,7 +303,7 @@ def _made_here(scene: Scene) -> list[Foreign]:
     path = scene.survey.path
     if path not in scene.survey.kustomizations:
         return []
-    one = closure(scene.files, path)
+    one = closure(scene.tree, path)
     held = [each for each in scene.survey.of("flux") if one.holds(each.file)]
     if not one.changes or not any(each.group == KUSTOMIZE for each in held):
         return []

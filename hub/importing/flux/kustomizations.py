@@ -58,14 +58,14 @@ def translate(definition: Foreign, sources: Sources, data: Data, scene: Scene) -
         return None
     ref.needless("apiVersion")
     ref.finish()
-    if where.local and scene.files.kind(where.path) != "directory":
+    if where.local and scene.tree.kind(where.path) != "directory":
         scene.left(definition, f"there is no directory {shown(where.path)} in this repository", "spec.path")
         return None
     return _translated(definition, spec, where, data, scene)
 
 
 def _translated(definition: Foreign, spec: Fields, where: Where, data: Data, scene: Scene) -> Kustomized:
-    plain = where.local and not kustomization_in(scene.files, where.path)
+    plain = where.local and not kustomization_in(scene.tree, where.path)
     kustomize, after = _changes(spec, where, plain=plain, scene=scene)
     render = {"kustomize": kustomize} if kustomize else {}
     changed = bool(kustomize)
