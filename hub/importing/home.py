@@ -78,7 +78,7 @@ def origins(home: Home, named: Iterable[tuple[str, str]], tree: Repository) -> O
     Args:
         home: this repository.
         named: (address, path) pairs of all sources; a path of the root proves nothing.
-        files: what exists here.
+        tree: what exists here.
     """
     paths: dict[str, set[str]] = {}
     for url, path in named:

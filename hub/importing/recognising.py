@@ -85,8 +85,8 @@ def _of_definitions(scene: Scene, found: Translation) -> Recognised:
     message = f"no fleet documents here: definitions of {names} are taken, {applications} applications"
     place = Place(shown(scene.survey.path))
     hint = "`yardarm import` writes them as documents, to say more"
-    problems = [Problem("warning", message, place, hint), *(problem for problem in scene.survey.problems)]
-    problems += [each for each in grouped(found.notes)]
+    problems = [Problem("warning", message, place, hint), *scene.survey.problems]
+    problems += grouped(found.notes)
     return Recognised("definitions", found.documents, found.notes, tuple(problems), found.wants)
 
 
@@ -117,8 +117,8 @@ def _of_directories(scene: Scene, one: str, found: Layout, empty: Translation) -
     names = distinct([_candidates(each.path) for each in found.units])
     documents = tuple(_unit(scene, each, name) for each, name in zip(found.units, names, strict=True))
     message = (
-        f"no fleet documents here: each of {len(documents)} directories is taken as an application, in a namespace of its "
-        f"name, for every cluster: {', '.join(names)}"
+        f"no fleet documents here: each of {len(documents)} directories is taken as an application, in a namespace of "
+        f"its name, for every cluster: {', '.join(names)}"
     )
     hint = "`yardarm import` writes them as documents, to say more"
     return Recognised("directories", documents, (), (Problem("warning", message, Place(shown(path)), hint), *aside))

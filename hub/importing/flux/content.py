@@ -52,7 +52,9 @@ def content_of(scene: Scene, path: str, render: dict[str, Any], *, changed: bool
         render: its `spec.render`, for the case that it has to be rendered.
         changed: the Kustomization itself changes its objects.
     """
-    return _kustomized(scene, path, render, changed=changed) if kustomization_in(scene.tree, path) else _plain(scene, path)
+    return (
+        _kustomized(scene, path, render, changed=changed) if kustomization_in(scene.tree, path) else _plain(scene, path)
+    )
 
 
 def _kustomized(scene: Scene, path: str, render: dict[str, Any], *, changed: bool) -> Content:

@@ -14,7 +14,7 @@ from typing import Any
 from hub.domain.yamldoc import Document
 from hub.importing.fields import Foreign, foreign_of
 from hub.importing.flux.releases import Release, decoded, release_of
-from hub.importing.flux.sources import Sources, Unknown, artifacts_of
+from hub.importing.flux.sources import Index, Sources, Unknown
 from hub.importing.home import Home, Origins
 from hub.importing.notes import Notes
 from shared.model import Place, Problem, Value
@@ -62,19 +62,9 @@ def expand(documents: Sequence[Document], home: Home | None = None) -> Expanded:
         home: this repository, for GitRepositories that mean it; unknown by default.
     """
     found = [(document, foreign_of(document)) for document in documents]
-    objects: dict[tuple[str, str, str], Foreign] = {}
-    for _, each in found:
-        if each is not None:
-            objects.setdefault((each.kind, each.namespace, each.name), each)
-            if each.kind == "ArtifactGenerator":
-                for name in artifacts_of(each, Notes()):
-                    objects.setdefault((each.kind, each.namespace, name), each)
-    notes = Notes()
-
-    def find(kind: str, namespace: str, name: str) -> Foreign | None:
-        return objects.get((kind, namespace, name)) or objects.get((kind, "", name))
-
-    sources = Sources(find, Origins(home or Home()), notes)
+    index, notes = Index(), Notes()
+    index.learn(each for _, each in found if each is not None)
+    sources = Sources(index.find, Origins(home or Home()), notes)
     remaining, charts, problems = [], [], list[Problem]()
     for document, each in found:
         if each is None or not (each.group.endswith(_TOOLKIT) or each.group in _SOURCES):
@@ -84,7 +74,9 @@ def expand(documents: Sequence[Document], home: Home | None = None) -> Expanded:
             if chart is not None:
                 charts.append(chart)
         elif each.group not in _SOURCES:
-            problems.append(Problem("warning", f"{each.subject}: left out, Flux itself is not at work here", each.place()))
+            problems.append(
+                Problem("warning", f"{each.subject}: left out, Flux itself is not at work here", each.place())
+            )
     problems += [note.problem() for note in notes.all()]
     return Expanded(tuple(remaining), tuple(charts), tuple(dict.fromkeys(problems)))
 

@@ -17,7 +17,7 @@ from hub.importing.flux.content import SYNC, TOOLKIT
 from hub.importing.flux.kustomizations import Kustomized, key_of, translate
 from hub.importing.flux.releases import Release, decoded, release_of
 from hub.importing.flux.roots import environments_of, roots_of
-from hub.importing.flux.sources import Sources, Unknown, artifacts_of
+from hub.importing.flux.sources import Index, Sources, Unknown
 from hub.importing.home import origins
 from hub.importing.names import token
 from hub.importing.notes import Notes, want
@@ -30,7 +30,7 @@ KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 HELM = "helm.toolkit.fluxcd.io"
 _DELETED = {"target": {"group": r".*\.toolkit\.fluxcd\.io"}, "patch": {"$patch": "delete"}}
 _NOT_HERE = {
-    "notification.toolkit.fluxcd.io": "notifications are documents of kind Notification; webhooks are the hub's settings",
+    "notification.toolkit.fluxcd.io": "write a Notification; webhooks are part of the hub's settings",
     "image.toolkit.fluxcd.io": "images are not updated in Git",
 }
 
@@ -39,26 +39,14 @@ _NOT_HERE = {
 class _Importer:
     scene: Scene
     sources: Sources
-    objects: dict[tuple[str, str, str], Foreign] = field(default_factory=dict)
+    index: Index
     drafts: list[Draft] = field(default_factory=list)
     aliases: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     visited: set[tuple[str, int, str, str]] = field(default_factory=set)
     roots_by: dict[str, Foreign] = field(default_factory=dict)
 
-    def learn(self, found: Iterable[Foreign]) -> None:
-        """Remembers objects that others refer to."""
-        for each in found:
-            self.objects.setdefault((each.kind, each.namespace, each.name), each)
-            if each.kind == "ArtifactGenerator":
-                for name in artifacts_of(each, Notes()):
-                    self.objects.setdefault((each.kind, each.namespace, name), each)
-
-    def find(self, kind: str, namespace: str, name: str) -> Foreign | None:
-        """An object; one that is written without a namespace may get it from a kustomization."""
-        return self.objects.get((kind, namespace, name)) or self.objects.get((kind, "", name))
-
     def data(self, kind: str, namespace: str, name: str) -> Mapping[str, str] | None:
-        found = self.find(kind, namespace, name) or self.scene.named(kind, namespace, name)
+        found = self.index.find(kind, namespace, name) or self.scene.named(kind, namespace, name)
         return decoded(kind, found.document.value) if found is not None else None
 
     def enter(self, found: Iterable[Foreign], root: str, waits: tuple[Key, ...] = ()) -> list[Key]:
@@ -83,7 +71,7 @@ class _Importer:
         if made is None:
             self.aliases[self._rooted(key, root)] = ()
             return []
-        self.learn(made.content.objects or ())
+        self.index.learn(made.content.objects or ())
         keys = self._held(made, definition, root)
         self.aliases[self._rooted(key, root)] = tuple(keys)
         return keys
@@ -119,7 +107,7 @@ class _Importer:
         if definition.document.value.get("spec", {}).get("suspend"):
             return Release({}, None, "", "")
         quiet = Notes()
-        sources = Sources(self.find, self.sources.origins, quiet)
+        sources = Sources(self.index.find, self.sources.origins, quiet)
         try:
             read = release_of(_substituted(definition, made), sources, self.data, quiet)
         except Unknown:
@@ -148,12 +136,10 @@ class _Importer:
         files = set()
         for each in made.content.written:
             for kind, namespace, name in _refers_to(each):
-                found = None if (kind, name) in have else self.find(kind, namespace, name)
+                found = None if (kind, name) in have else self.index.find(kind, namespace, name)
                 if found is not None and self.scene.tree.kind(found.file) == "file":
                     files.add(found.file)
-        return [
-            {"path": parent(file), "render": {"plain": {"include": [last(file)]}}} for file in sorted(files)
-        ]
+        return [{"path": parent(file), "render": {"plain": {"include": [last(file)]}}} for file in sorted(files)]
 
     def _release(self, definition: Foreign, root: str, made: Kustomized | None, waits: tuple[Key, ...]) -> list[Key]:
         if definition.document.value.get("spec", {}).get("suspend"):
@@ -237,9 +223,9 @@ def flux_drafts(scene: Scene) -> tuple[list[Draft], dict[Key, tuple[Key, ...]]]:
     held = [closure(scene.tree, path) for path in scene.survey.kustomizations]
     loose = [each for each in found if _is_loose(each, held, scene)]
     named = [(str(url), path) for url, path in _named(found)]
-    importer = _Importer(scene, Sources(lambda *_: None, origins(scene.home, named, scene.tree), scene.notes))
-    importer.sources.find = importer.find
-    importer.learn(found)
+    index = Index()
+    index.learn(found)
+    importer = _Importer(scene, Sources(index.find, origins(scene.home, named, scene.tree), scene.notes), index)
     kustomizations = [each for each in loose if each.group == KUSTOMIZE]
     roots = roots_of(kustomizations)
     for each in kustomizations:
@@ -283,7 +269,7 @@ def _is_loose(definition: Foreign, held: Iterable[Closure], scene: Scene) -> boo
 def _owned(kustomizations: Iterable[Foreign], importer: _Importer) -> list[str]:
     """The paths of Kustomizations: what is below them belongs to them."""
     found = []
-    quiet = Sources(importer.find, importer.sources.origins, Notes())
+    quiet = Sources(importer.index.find, importer.sources.origins, Notes())
     for each in kustomizations:
         spec = Fields(each.document.value.get("spec"), "spec", each, Notes())
         ref = spec.map("sourceRef")
@@ -311,5 +297,3 @@ def _made_here(scene: Scene) -> list[Foreign]:
     if not isinstance(documents, tuple):
         return []
     return [found for each in documents if (found := foreign_of(each)) is not None and tool_of(found) == "flux"]
-
-

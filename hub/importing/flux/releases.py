@@ -11,7 +11,7 @@ from typing import Any
 
 from hub.domain.yamldoc import load_documents
 from hub.importing.fields import Fields, Foreign
-from hub.importing.flux.sources import Sources, Unknown
+from hub.importing.flux.sources import Sources
 from hub.importing.kustomizing import images_of, patches_of
 from hub.importing.notes import Notes
 from hub.importing.scene import mapping
@@ -70,7 +70,9 @@ def release_of(definition: Foreign, sources: Sources, data: Data, notes: Notes) 
     _lifecycle(spec, made)
     made.sync = _sync(spec, made)
     _post_renderers(spec, made)
-    made.needs = [(each.text("namespace") or definition.namespace, each.text("name")) for each in spec.items("dependsOn")]
+    made.needs = [
+        (each.text("namespace") or definition.namespace, each.text("name")) for each in spec.items("dependsOn")
+    ]
     for each in spec.items("dependsOn"):
         each.left_if("readyExpr", "an application is ready when it is applied and healthy")
     spec.left_if("kubeConfig", "the cluster's own agent applies here")
@@ -89,9 +91,7 @@ def release_name(target: str, name: str) -> str:
     return f"{full[: LONGEST_RELEASE - 13]}-{hashlib.sha256(full.encode()).hexdigest()[:12]}"
 
 
-def _chart(
-    spec: Fields, definition: Foreign, sources: Sources
-) -> tuple[dict[str, Any], str | None, list[str]]:
+def _chart(spec: Fields, definition: Foreign, sources: Sources) -> tuple[dict[str, Any], str | None, list[str]]:
     if "chartRef" in spec:
         ref = spec.map("chartRef")
         source, local = sources.chart(
@@ -160,7 +160,7 @@ def _map(text: str, name: str) -> dict[str, Any]:
     documents = load_documents(text, file=name)
     value = documents[0].value if documents else {}
     if not isinstance(value, dict):
-        raise ValueError("it is not a map")
+        raise DocumentError("it is not a map")
     return value
 
 

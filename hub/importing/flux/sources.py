@@ -40,6 +40,24 @@ class Unknown(ValueError):
 
 
 @dataclass(slots=True)
+class Index:
+    """Objects that definitions refer to, by (kind, namespace, name); the first of a name counts."""
+
+    objects: dict[tuple[str, str, str], Foreign] = field(default_factory=dict)
+
+    def learn(self, found: Iterable[Foreign]) -> None:
+        """Takes objects in. An ArtifactGenerator is known by its artifacts as well."""
+        for each in found:
+            names = artifacts_of(each, Notes()) if each.kind == "ArtifactGenerator" else []
+            for name in (each.name, *names):
+                self.objects.setdefault((each.kind, each.namespace, name), each)
+
+    def find(self, kind: str, namespace: str, name: str) -> Foreign | None:
+        """An object; one that is written without a namespace may get it from a kustomization."""
+        return self.objects.get((kind, namespace, name)) or self.objects.get((kind, "", name))
+
+
+@dataclass(slots=True)
 class Sources:
     """Resolves references to sources. `find` looks an object up, `origins` knows this repository's addresses."""
 
@@ -70,7 +88,9 @@ class Sources:
         source = self._git(found)
         return Where(source, inside, local="repo" not in source and "ref" not in source)
 
-    def chart(self, kind: str, namespace: str, name: str, chart: str, version: str) -> tuple[dict[str, Any], str | None]:
+    def chart(
+        self, kind: str, namespace: str, name: str, chart: str, version: str
+    ) -> tuple[dict[str, Any], str | None]:
         """`spec.source` of a chart, and its directory when it is in this repository.
 
         Raises:

@@ -13,7 +13,6 @@ from hub.importing.fields import Fields, Foreign
 from hub.importing.files import FLEET, has_chart, inside, join, kustomization_in, last
 from hub.importing.names import token
 from hub.importing.rancher.overlays import ignored_fields
-from hub.importing.rancher.targets import Groups
 from hub.importing.scene import Scene
 from hub.importing.values import merged, without
 from hub.importing.words import compact, seconds
@@ -125,10 +124,12 @@ def _not_manifests(bundle: Bundle, scene: Scene) -> list[str]:
 
 def helm_of(helm: Fields, bundle: Bundle, chart: Chart, scene: Scene) -> dict[str, Any]:
     """`render.helm` of a bundle, or what a target changes of it."""
-    values = values_of(helm, bundle, scene)
+    values = values_of(helm)
     files = helm.texts("valuesFiles")
     written, value_files = _value_files(files, values, bundle, chart, scene, helm)
-    helm.left_if("valuesFrom", "they are read from the cluster", "write the values into render.helm.values, or overrides")
+    helm.left_if(
+        "valuesFrom", "they are read from the cluster", "write the values into render.helm.values, or overrides"
+    )
     helm.left_if("skipSchemaValidation", "values are always checked against the chart's schema")
     helm.left_if("force", "an object is replaced only where it is annotated: kustomize.toolkit.fluxcd.io/force")
     helm.differs_if("takeOwnership", "write sync.adopt: always as long as objects move over")
@@ -139,7 +140,7 @@ def helm_of(helm: Fields, bundle: Bundle, chart: Chart, scene: Scene) -> dict[st
     return compact({"release": release, "values": written, "valueFiles": value_files})
 
 
-def values_of(helm: Fields, bundle: Bundle, scene: Scene) -> dict[str, Any]:
+def values_of(helm: Fields) -> dict[str, Any]:
     """`values` with Fleet's templates put into our words."""
     values = dict(helm.map("values").value)
     if helm.flag("disablePreProcess"):
@@ -170,7 +171,7 @@ def _template(value: Any, helm: Fields) -> Any:
     return _TEMPLATE.sub(replaced, value)
 
 
-def _value_files(  # noqa: PLR0913, PLR0917 - what values and files together come to
+def _value_files(
     files: list[str], values: dict[str, Any], bundle: Bundle, chart: Chart, scene: Scene, helm: Fields
 ) -> tuple[dict[str, Any], list[str]]:
     """Values and value files such that files win over values, as they do in Fleet, where values win here."""
@@ -197,7 +198,7 @@ def _value_files(  # noqa: PLR0913, PLR0917 - what values and files together com
     return values, found
 
 
-def sync_of(options: Fields, bundle: Bundle, *, correct: bool, keep: bool) -> dict[str, Any]:
+def sync_of(options: Fields, *, correct: bool, keep: bool) -> dict[str, Any]:
     """`sync` of a bundle. `correct` and `keep` are what its GitRepo says."""
     drift = options.map("correctDrift")
     corrected = drift.flag("enabled", default=correct)

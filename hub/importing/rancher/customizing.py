@@ -1,4 +1,4 @@
-"""What differs between the clusters of a bundle: targetCustomizations as overrides, and which clusters get it at all."""
+"""What differs between the clusters of a bundle, targetCustomizations as overrides, and which of them get it at all."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from hub.importing.words import compact
 _SELECTS = ("name", "clusterName", "clusterSelector", "clusterGroup", "clusterGroupSelector", "doNotDeploy")
 
 
-def overrides_of(
-    options: Fields, bundle: Bundle, groups: Groups, scene: Scene, way: str
-) -> list[dict[str, Any]]:
-    """An override for each customization. In Fleet the first that matches is the only one; here all that match count."""
+def overrides_of(options: Fields, bundle: Bundle, groups: Groups, scene: Scene, way: str) -> list[dict[str, Any]]:
+    """An override for each customization. In Fleet only the first that matches counts; here all that match do."""
     first_only = options.text("targetCustomizationMode", "FirstMatch") == "FirstMatch"
     made: list[dict[str, Any]] = []
     before: list[Target] = []

@@ -15,7 +15,16 @@ from hub.importing.files import MANIFESTS, below, inside, last, parent, shown
 from hub.importing.home import Origins, origins
 from hub.importing.names import token
 from hub.importing.notes import Note
-from hub.importing.rancher.bundles import Bundle, bundle_name, draft_of, fleet_file, key_of, options_of, rendering, sync_of
+from hub.importing.rancher.bundles import (
+    Bundle,
+    bundle_name,
+    draft_of,
+    fleet_file,
+    key_of,
+    options_of,
+    rendering,
+    sync_of,
+)
 from hub.importing.rancher.customizing import changes_of, kustomized, overrides_of, placement_of
 from hub.importing.rancher.targets import Groups, groups_of, targets_of
 from hub.importing.scene import Scene
@@ -107,28 +116,43 @@ def _named(definition: Foreign, scene: Scene) -> list[tuple[str, str]]:
 
 def _environment(definition: Foreign, groups: Groups) -> Draft:
     where = selector([Target(groups.requirements[definition.name])]) or {}
-    return Draft("Environment", (definition.name,), where, definition, definition.labels(), key=("fleet", "group", definition.name))
+    return Draft(
+        "Environment",
+        (definition.name,),
+        where,
+        definition,
+        definition.labels(),
+        key=("fleet", "group", definition.name),
+    )
 
 
 def _cluster(definition: Foreign, scene: Scene) -> Draft:
     spec = scene.fields(definition)
-    spec.left_if("kubeConfigSecret", "the cluster's own agent applies here", f"yardarm keys agent {token(definition.name)}")
+    spec.left_if(
+        "kubeConfigSecret", "the cluster's own agent applies here", f"yardarm keys agent {token(definition.name)}"
+    )
     values = spec.map("templateValues")
     variables = {}
-    for key in values.keys():
-        value = values.raw(key)
+    for key, value in values.value.items():
         if isinstance(value, str | int | float) and key.isidentifier():
             variables[key] = value
         else:
             values.left(key, "a variable is a word, and its value a string, a number or a boolean")
     made = compact({"variables": variables, "paused": spec.flag("paused") or None})
-    spec.needless("clientID", "agentEnvVars", "agentNamespace", "privateRepoURL", "redeployAgentGeneration", "kubeConfigSecretNamespace")
-    return Draft("Cluster", (definition.name,), made, definition, definition.labels(), key=("fleet", "Cluster", definition.name))
+    spec.needless(
+        "clientID",
+        "agentEnvVars",
+        "agentNamespace",
+        "privateRepoURL",
+        "redeployAgentGeneration",
+        "kubeConfigSecretNamespace",
+    )
+    return Draft(
+        "Cluster", (definition.name,), made, definition, definition.labels(), key=("fleet", "Cluster", definition.name)
+    )
 
 
-def _repository(
-    definition: Foreign, groups: Groups, places: Origins, scene: Scene
-) -> list[tuple[Bundle, Settings]]:
+def _repository(definition: Foreign, groups: Groups, places: Origins, scene: Scene) -> list[tuple[Bundle, Settings]]:
     spec = scene.fields(definition)
     if spec.flag("paused"):
         scene.left(definition, "paused: it is not imported, what it has made stays", "spec.paused")
@@ -154,7 +178,9 @@ def _repository(
         spec.left("serviceAccount", "the account is that of the Project", "write a Project with serviceAccount")
     paths = spec.texts("paths") or ["/"]
     if "repo" in source or "ref" in source:
-        spec.left("repo", f"{url} is another repository: what bundles it holds cannot be seen from here", "import it there")
+        spec.left(
+            "repo", f"{url} is another repository: what bundles it holds cannot be seen from here", "import it there"
+        )
         return []
     if url in places.taken:
         spec.differs("repo", f"{url} is taken as this repository: what it names exists here")
@@ -251,7 +277,7 @@ def _draft(bundle: Bundle, settings: Settings, groups: Groups, scene: Scene) -> 
             "namespace": token(namespace),
             "placement": placement,
             "overrides": [*_always(options, bundle, scene, way), *overrides],
-            "sync": sync_of(options, bundle, correct=settings.correct, keep=settings.keep),
+            "sync": sync_of(options, correct=settings.correct, keep=settings.keep),
             "rollout": _rollout(options.map("rolloutStrategy"), groups),
         }
     )
@@ -322,11 +348,17 @@ def _left_over(bundles: list[str], scene: Scene) -> None:
         {
             below(path, survey.path).partition("/")[0]
             for path in survey.files
-            if path.endswith(MANIFESTS)
-            and path not in definitions
-            and not any(inside(path, each) for each in bundles)
+            if path.endswith(MANIFESTS) and path not in definitions and not any(inside(path, each) for each in bundles)
         }
     )
     if loose:
         message = f"no fleet.yaml speaks of {', '.join(loose)}: left out"
-        scene.notes.add(Note("left", f"files below {shown(survey.path)}", message, Place(shown(survey.path)), "point at one of them, or write an Application"))
+        scene.notes.add(
+            Note(
+                "left",
+                f"files below {shown(survey.path)}",
+                message,
+                Place(shown(survey.path)),
+                "point at one of them, or write an Application",
+            )
+        )

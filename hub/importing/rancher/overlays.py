@@ -1,4 +1,4 @@
-"""Rancher Fleet's ways to change manifests for some clusters, as patches: `yaml.overlays`, and kustomizations over charts.
+"""Rancher Fleet's ways to change manifests for some clusters, as patches: `yaml.overlays`, kustomizations over charts.
 
 An overlay is a folder whose files take the place of those of the same name, or, called `…_patch.yaml`, are merged into
 them. Here a patch names an object, so the files are read and what they do to each object is written down.
@@ -42,7 +42,7 @@ def overlay_patches(scene: Scene, directory: str, name: str) -> list[dict[str, A
         if _PATCH in last(inner):
             made += _merged(scene, path, base, objects)
         else:
-            made += _in_place(scene, path, base, objects)
+            made += _in_place(scene, path, objects)
     return made
 
 
@@ -54,7 +54,7 @@ def _merged(scene: Scene, path: str, base: str, objects: list[Foreign] | None) -
     return [{"target": target_for(objects[0]), "patch": _value(scene, path)}]
 
 
-def _in_place(scene: Scene, path: str, base: str, objects: list[Foreign] | None) -> list[dict[str, Any]]:
+def _in_place(scene: Scene, path: str, objects: list[Foreign] | None) -> list[dict[str, Any]]:
     new = {(each.kind, each.name): each for each in _objects(scene, path)}
     old = {(each.kind, each.name): each for each in objects or []}
     added = sorted(f"{kind} {name}" for kind, name in new.keys() - old.keys())
@@ -167,5 +167,3 @@ def ignored_fields(diff: Fields) -> list[dict[str, Any]]:
         made.append(rule if whole else {**rule, "fields": fields})
     diff.finish()
     return made
-
-
