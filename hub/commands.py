@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from hub.cli import confirm, doctor, keys, offline, previews, read, running, timeline
+from hub.cli import confirm, doctor, importing, keys, offline, previews, read, running, timeline
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
 from hub.demo import command
 from shared.errors import YardarmError
@@ -59,6 +59,7 @@ app.command(rich_help_panel=OFFLINE)(offline.validate)
 app.command(rich_help_panel=OFFLINE)(offline.render)
 app.command(rich_help_panel=OFFLINE)(previews.diff)
 app.command(rich_help_panel=OFFLINE)(previews.plan)
+app.command("import", rich_help_panel=OFFLINE)(importing.import_)
 app.command(rich_help_panel=OFFLINE)(offline.schema)
 app.command(rich_help_panel=OFFLINE)(command.sample)
 app.command()(doctor.doctor)

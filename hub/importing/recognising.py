@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hub.domain.documents import API_VERSION, SUBSTITUTE
 from hub.domain.reading import Parsed, parse_document
 from hub.domain.yamldoc import Document
 from hub.importing.closure import closure
-from hub.importing.files import last, shown
+from hub.importing.files import Repository, last, shown
+from hub.importing.home import Home
 from hub.importing.layout import Layout, Unit, layout
 from hub.importing.names import distinct, token
-from hub.importing.notes import Made, Note, Translation, Want
+from hub.importing.notes import Made, Note, Renders, Translation, Want
 from hub.importing.scene import Scene
+from hub.importing.survey import Memo, survey
 from hub.importing.translating import TOOLS, translate
 from hub.importing.words import compact
 from shared.model import Place, Problem
@@ -33,8 +35,8 @@ _NAMES = {"argocd": "Argo CD", "flux": "Flux", "fleet": "Rancher Fleet"}
 class Recognised:
     """What a repository without fleet documents means.
 
-    `how` says what it was taken from. `documents` are fleet documents as plain maps. `problems` are findings for
-    people: what was taken, what is not carried over, what cannot be decided. With `wants` it is not final.
+    `how` says what it was taken from, `taken` the same for people. `documents` are fleet documents as plain maps.
+    `problems` are what cannot be read or decided. With `wants` it is not final.
     """
 
     how: How
@@ -42,10 +44,56 @@ class Recognised:
     notes: tuple[Note, ...] = ()
     problems: tuple[Problem, ...] = ()
     wants: tuple[Want, ...] = ()
+    taken: Problem | None = None
+
+    @property
+    def findings(self) -> tuple[Problem, ...]:
+        """All there is to tell of a fleet that is used as it was recognised."""
+        return (*([self.taken] if self.taken is not None else []), *self.problems, *grouped(self.notes))
 
     def parsed(self) -> list[Parsed]:
         """The documents as the fleet model takes them."""
         return [parsed_of(each) for each in self.documents]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a repository: what `path` in it means.
+
+    `home` are the addresses it is known by; `name` is what to call the application of a path without a name of its own.
+    `clusters` are the labels of the clusters that are known; `present` has the path of each application that clusters
+    have now: a path that runs as one application stays one.
+    """
+
+    path: str
+    home: Home = field(default_factory=Home)
+    name: str = ""
+    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    present: Mapping[str, str] = field(default_factory=dict)
+
+
+ROUNDS = 8
+"""How often it is rendered and asked again before it counts as endless: definitions that make definitions."""
+
+
+def answer(tree: Repository, question: Question, renders: Renders, memo: Memo | None = None) -> Recognised:
+    """What a repository means, as far as `renders` tell.
+
+    Ask, render what the answer `wants`, and ask again with it, until it wants nothing more or for `ROUNDS` times.
+
+    Args:
+        tree: the repository at one commit.
+        question: what is asked.
+        renders: what was rendered so far.
+        memo: parsed files, for those who ask again and again.
+
+    Raises:
+        DocumentError: there is nothing at the path, or far too much.
+    """
+    memo = {} if memo is None else memo
+    found = survey(tree, question.path, memo)
+    scene = Scene(tree, found, question.home, renders, question.clusters, memo=memo)
+    return recognise(scene, question.name, question.present)
 
 
 def parsed_of(made: Made) -> Parsed:
@@ -85,9 +133,8 @@ def _of_definitions(scene: Scene, found: Translation) -> Recognised:
     message = f"no fleet documents here: definitions of {names} are taken, {applications} applications"
     place = Place(shown(scene.survey.path))
     hint = "`yardarm import` writes them as documents, to say more"
-    problems = [Problem("warning", message, place, hint), *scene.survey.problems]
-    problems += grouped(found.notes)
-    return Recognised("definitions", found.documents, found.notes, tuple(problems), found.wants)
+    taken = Problem("warning", message, place, hint)
+    return Recognised("definitions", found.documents, found.notes, scene.survey.problems, found.wants, taken)
 
 
 def grouped(notes: Iterable[Note]) -> list[Problem]:
@@ -107,7 +154,7 @@ def _of_directories(scene: Scene, one: str, found: Layout, empty: Translation) -
     path = scene.survey.path
     aside = tuple(Problem("warning", f"left out: {why}", Place(shown(each))) for each, why in found.aside.items())
     if found.whole:
-        return Recognised("one", (_whole(scene, one),), (), (_taken_whole(path, one),), empty.wants)
+        return Recognised("one", (_whole(scene, one),), wants=empty.wants, taken=_taken_whole(path, one))
     if found.alternatives:
         return Recognised("nothing", problems=(*map(_undecided, found.alternatives), *aside))
     if not found.units:
@@ -121,7 +168,8 @@ def _of_directories(scene: Scene, one: str, found: Layout, empty: Translation) -
         f"its name, for every cluster: {', '.join(names)}"
     )
     hint = "`yardarm import` writes them as documents, to say more"
-    return Recognised("directories", documents, (), (Problem("warning", message, Place(shown(path)), hint), *aside))
+    taken = Problem("warning", message, Place(shown(path)), hint)
+    return Recognised("directories", documents, problems=aside, taken=taken)
 
 
 def _candidates(path: str) -> list[str]:
@@ -201,4 +249,4 @@ def _as_it_runs(scene: Scene, one: str, other: Recognised) -> Recognised:
     )
     hint = "write documents (`yardarm import` does) to change that"
     problem = Problem("warning", message, Place(shown(scene.survey.path)), hint, one)
-    return Recognised("one", (_whole(scene, one),), (), (problem,), ())
+    return Recognised("one", (_whole(scene, one),), taken=problem)
