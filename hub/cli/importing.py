@@ -171,10 +171,12 @@ def _print(documents: tuple[Made, ...]) -> None:
 
 
 def _tables(documents: tuple[Made, ...], notes: tuple[Note, ...]) -> Iterator[Table | str]:
+    from hub.importing.notes import grouped
+
     rows = [(each.kind, each.name, each.origin, str(each.place)) for each in documents]
     yield Table(("KIND", "NAME", "MADE OF", "AT"), rows, "no definitions")
     for kind, heading in _HEADINGS.items():
-        told = [(str(note.place), note.subject, _said(note)) for note in notes if note.kind == kind]
+        told = [(str(note.place), note.subject, _said(note)) for note in grouped(notes) if note.kind == kind]
         if told:
             yield ""
             yield Table(("AT", "OF", heading), told)
@@ -189,7 +191,9 @@ def _said(note: Note) -> str:
 
 def _tell(found: Recognised, problems: list[Problem], *, listed: bool) -> None:
     """Notes and problems on standard error, and what it comes to."""
-    lines = [str(note.problem()) for note in found.notes] if listed else []
+    from hub.importing.notes import grouped
+
+    lines = [str(note.problem()) for note in grouped(found.notes)] if listed else []
     lines += [str(each) for each in problems]
     counts = {kind: sum(note.kind == kind for note in found.notes) for kind in _HEADINGS}
     made = counted(len(found.documents), "document")

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hub.domain.documents import API_GROUP
 from hub.domain.yamldoc import Document
 from hub.importing.argo.importer import chart_speaks
 from hub.importing.closure import Closure, closure, kustomization
 from hub.importing.fields import Foreign, foreign_of
-from hub.importing.files import CHART, inside, last, parent
+from hub.importing.files import CHART, inside, last
 from hub.importing.scene import Scene, mapping
 from hub.importing.survey import manifests_in
 from shared.manifests import HOOK_ANNOTATIONS
@@ -32,21 +33,27 @@ _MANY = 200
 
 @dataclass(slots=True)
 class Unit:
-    """A directory that can be an application. `objects` are what its files hold, as far as they tell."""
+    """A directory that can be an application. `objects` are what its files hold, as far as they tell.
+
+    `called` is the name of a chart, `templates` are its files: two charts of one name may well be different things.
+    """
 
     path: str
     way: Way
     objects: frozenset[ObjectId] = frozenset()
     called: frozenset[str] = frozenset()
     includes: frozenset[str] = frozenset()
+    templates: frozenset[str] = frozenset()
 
     def same_as(self, other: Unit) -> bool:
         """Whether both install mostly the same objects."""
         both = self.objects & other.objects
         if both:
             return 2 * len(both) > len(self.objects | other.objects)
+        if self.way == other.way == "chart":
+            return self.called == other.called and self.templates == other.templates
         workloads = {name for _, kind, name in other.objects if kind in _WORKLOADS}
-        return bool(self.called & (workloads | other.called))
+        return bool(self.called & workloads)
 
 
 @dataclass(slots=True)
@@ -116,7 +123,8 @@ def _chart(scene: Scene, path: str, made: Layout) -> list[Unit]:
     about = mapping(next((each.value for each in scene.documents(f"{path}/{CHART}")), {}))
     if about.get("type") == "library":
         return []
-    return [Unit(path, "chart", called=frozenset({str(about.get("name") or last(path))}))]
+    called = frozenset({str(about.get("name") or last(path))})
+    return [Unit(path, "chart", called=called, templates=frozenset(scene.tree.names(f"{path}/templates")))]
 
 
 def _kustomization(scene: Scene, path: str, closures: dict[str, Closure]) -> list[Unit]:
@@ -149,11 +157,13 @@ def _found(scene: Scene, path: str) -> list[Foreign]:
 
 
 def _object(document: Document) -> Foreign | None:
-    """A Kubernetes object: what has a kind and a version, and a name or one that is made."""
+    """A Kubernetes object: what has a kind and a version, and a name or one that is made. Not a fleet document."""
     value = document.value
     if not isinstance(value, dict) or not isinstance(value.get("apiVersion"), str):
         return None
     found = foreign_of(document)
+    if found is not None and found.group == API_GROUP:
+        return None
     if found is None and mapping(value.get("metadata")).get("generateName"):
         return Foreign(document, "", str(value.get("kind")), "")
     return found
@@ -191,9 +201,3 @@ def _alternatives(units: list[Unit]) -> list[list[Unit]]:
         joined = [each, *(other for group in near for other in group)]
         groups = [group for group in groups if group not in near] + [joined]
     return [sorted(group, key=lambda unit: unit.path) for group in groups if len(group) > 1]
-
-
-def common_directory(units: Iterable[Unit]) -> str:
-    """The directory that all of them are directly in; empty when there is none."""
-    parents = {parent(each.path) for each in units}
-    return next(iter(parents)) if len(parents) == 1 else ""

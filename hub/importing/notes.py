@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,10 +26,10 @@ class Note(Value, frozen=True):
     place: Place
     hint: str = ""
 
-    def problem(self, application: str = "") -> Problem:
+    def problem(self) -> Problem:
         """The note as a finding of the fleet."""
         what = "not carried over" if self.kind == "left" else "carried over otherwise"
-        return Problem("warning", f"{self.subject}: {what}: {self.message}", self.place, self.hint, application)
+        return Problem("warning", f"{self.subject}: {what}: {self.message}", self.place, self.hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,12 @@ class Translation:
     wants: tuple[Want, ...] = ()
 
 
-def moved(note: Note, place: Place) -> Note:
-    """The same note at another place."""
-    return msgspec.structs.replace(note, place=place)
+def grouped(notes: Iterable[Note]) -> list[Note]:
+    """What is said of many definitions in the same words, said once: of the first `and 3 more`, where that is."""
+    by_words: dict[tuple[str, str, str], list[Note]] = {}
+    for each in notes:
+        by_words.setdefault((each.kind, each.message, each.hint), []).append(each)
+    return [
+        msgspec.structs.replace(first, subject=f"{first.subject} and {len(others)} more") if others else first
+        for first, *others in by_words.values()
+    ]

@@ -19,7 +19,7 @@ from hub.importing.files import Repository, last, shown
 from hub.importing.home import Home
 from hub.importing.layout import Layout, Unit, layout
 from hub.importing.names import distinct, token
-from hub.importing.notes import Made, Note, Renders, Translation, Want
+from hub.importing.notes import Made, Note, Renders, Translation, Want, grouped
 from hub.importing.scene import Scene
 from hub.importing.survey import Memo, survey
 from hub.importing.translating import TOOLS, translate
@@ -49,7 +49,11 @@ class Recognised:
     @property
     def findings(self) -> tuple[Problem, ...]:
         """All there is to tell of a fleet that is used as it was recognised."""
-        return (*([self.taken] if self.taken is not None else []), *self.problems, *grouped(self.notes))
+        return (
+            *([self.taken] if self.taken is not None else []),
+            *self.problems,
+            *(note.problem() for note in grouped(self.notes)),
+        )
 
     def parsed(self) -> list[Parsed]:
         """The documents as the fleet model takes them."""
@@ -135,19 +139,6 @@ def _of_definitions(scene: Scene, found: Translation) -> Recognised:
     hint = "`yardarm import` writes them as documents, to say more"
     taken = Problem("warning", message, place, hint)
     return Recognised("definitions", found.documents, found.notes, scene.survey.problems, found.wants, taken)
-
-
-def grouped(notes: Iterable[Note]) -> list[Problem]:
-    """Notes as findings; what is said of many definitions in the same words is said once."""
-    by_words: dict[tuple[str, str, str], list[Note]] = {}
-    for each in notes:
-        by_words.setdefault((each.kind, each.message, each.hint), []).append(each)
-    found = []
-    for group in by_words.values():
-        problem = group[0].problem()
-        more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
-        found.append(Problem("warning", f"{problem.message}{more}", problem.place, problem.hint))
-    return found
 
 
 def _of_directories(scene: Scene, one: str, found: Layout, empty: Translation) -> Recognised:
