@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hub.cli.output import Table, counted, show
-from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
+from hub.cli.trouble import FOUND_TROUBLE, usage
 
 if TYPE_CHECKING:
     from hub.cli.worktree import Worktree
-    from hub.domain.yamldoc import Document
-    from hub.importing.home import Home
-    from hub.importing.notes import Made, Note, Want
+    from hub.importing.notes import Made, Note
     from hub.importing.recognising import Recognised
     from shared.model import Problem
 
@@ -99,43 +97,13 @@ def import_(
 
 
 def _recognised(path: Path) -> tuple[Recognised, Worktree]:
-    """What the folder means, with everything rendered that has to be to tell."""
+    from hub.cli.snapshots import question
     from hub.cli.supplies import Offline
     from hub.cli.worktree import Worktree
-    from hub.importing.recognising import ROUNDS, Question, answer
-    from hub.supply.wanted import rendered
-    from shared.errors import DocumentError
 
     tree = Worktree(path)
-    scope = "" if tree.scope == Path() else tree.scope.as_posix()
-    question = Question(scope, _home(tree.root), tree.root.name)
-    renders: dict[Want, tuple[Document, ...] | Problem] = {}
-    try:
-        with Offline() as offline:
-            supplies = offline.supplies(tree)
-            found = answer(tree, question, renders)
-            for _ in range(ROUNDS):
-                for want in found.wants:
-                    renders[want] = offline.run(rendered(want, supplies, offline.render))
-                if found.wants:
-                    found = answer(tree, question, renders)
-    except DocumentError as error:
-        raise Trouble(str(error), FOUND_TROUBLE) from None
-    return found, tree
-
-
-def _home(root: Path) -> Home:
-    """The addresses that the repository around a folder is known by, and its branch."""
-    import pygit2
-
-    from hub.importing.home import Home
-
-    try:
-        repository = pygit2.Repository(str(root))
-    except pygit2.GitError:
-        return Home()
-    branch = "" if repository.head_is_unborn or repository.head_is_detached else repository.head.shorthand
-    return Home(tuple(remote.url for remote in repository.remotes if remote.url), branch)
+    with Offline() as offline:
+        return offline.recognised(tree, question(tree.root, tree.scope.as_posix())), tree
 
 
 def _wrong(found: Recognised) -> Iterator[Problem]:

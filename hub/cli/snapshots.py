@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 from hub.cli.supplies import unseen
 from hub.cli.trouble import usage
 from hub.cli.worktree import Worktree
-from hub.domain.fleet import build_fleet, cluster_document, implicit_fleet, with_clusters
+from hub.domain.fleet import build_fleet, cluster_document, with_clusters
 from hub.domain.items import lookups_of
 from hub.domain.listing import listings_in
 from hub.domain.preview.model import Side
+from hub.importing.home import Home
+from hub.importing.recognising import Question
 from hub.previewing import Snapshot
 from hub.sources.objects import Objects
 from hub.sources.scan import FleetScanner
 from hub.sources.tree import GitTree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hub.cli.supplies import Offline
     from hub.domain.fleet import FleetModel
+    from hub.domain.reading import Parsed
     from hub.domain.tree import Tree
     from shared.model import Problem
 
@@ -38,7 +43,8 @@ class Folder:
     def as_it_lies(self, offline: Offline) -> Snapshot:
         """What is on disk, committed or not."""
         tree = Worktree(self.path)
-        return self._snapshot(offline, Side("the files on disk"), tree, tree.fleet())
+        model = self._model(offline, tree, tree.documents(), tree.root, tree.scope.as_posix())
+        return self._snapshot(offline, Side("the files on disk"), tree, model)
 
     def at(self, offline: Offline, ref: str) -> Snapshot:
         """What a commit holds; `ref` is anything by which Git knows one (`main`, `HEAD~2`, `v1.4`)."""
@@ -57,12 +63,16 @@ class Folder:
         objects, sha = Objects(Path(found)), str(commit.id)
         scanned = FleetScanner().scan(objects, sha, scope)
         tree = GitTree(objects, sha)
-        listings = listings_in(tree, lookups_of(scanned.documents))
-        model = (
-            build_fleet(scanned.documents, listings=listings) if scanned.documents else implicit_fleet(scope, root.name)
-        )
-        side = Side(ref, sha, objects.commit(sha).subject)
-        return self._snapshot(offline, side, tree, model, scanned.problems)
+        model = self._model(offline, tree, scanned.documents, root, scope)
+        return self._snapshot(offline, Side(ref, sha, objects.commit(sha).subject), tree, model, scanned.problems)
+
+    def _model(self, offline: Offline, tree: Tree, documents: Sequence[Parsed], root: Path, scope: str) -> FleetModel:
+        """The fleet that documents describe; without any, the one that is recognised."""
+        if documents:
+            return build_fleet(documents, listings=listings_in(tree, lookups_of(documents)))
+        found = offline.recognised(tree, question(root, scope))
+        parsed = found.parsed()
+        return build_fleet(parsed, listings=listings_in(tree, lookups_of(parsed)), notes=found.findings)
 
     def _snapshot(
         self, offline: Offline, side: Side, tree: Tree, model: FleetModel, problems: tuple[Problem, ...] = ()
@@ -71,3 +81,20 @@ class Folder:
             model = with_clusters(model, [cluster_document(self.cluster or NO_CLUSTER, {})])
         supplies = offline.supplies(tree)
         return Snapshot(side, model, supplies, supplies.prepare, unseen, problems)
+
+
+def question(root: Path, scope: str) -> Question:
+    """What is asked of the folder `scope` of a repository that has no fleet documents there."""
+    return Question("" if scope == "." else scope, _home(root), root.name)
+
+
+def _home(root: Path) -> Home:
+    """The addresses that the repository in a folder is known by, and its branch."""
+    import pygit2
+
+    try:
+        repository = pygit2.Repository(str(root))
+    except pygit2.GitError:
+        return Home()
+    branch = "" if repository.head_is_unborn or repository.head_is_detached else repository.head.shorthand
+    return Home(tuple(remote.url for remote in repository.remotes if remote.url), branch)

@@ -17,6 +17,7 @@ from hub.sources.memo import Memo
 from hub.sources.poller import Pace
 from hub.supply.local import Looker
 from hub.supply.pinned import Supplies, key_of
+from hub.supply.recognised import recognised
 from shared.errors import DocumentError
 from shared.model import Problem
 from shared.tasks import Clock
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hub.domain.blending import Part
     from hub.domain.tree import Tree
     from hub.domain.variants import Inputs
+    from hub.importing.recognising import Question, Recognised
     from hub.render.helm.traits import Traits
     from hub.render.job import PlainJob, Rendered, Templated, TemplateJob
     from hub.render.kustomize.gathering import Fetched
@@ -70,6 +72,14 @@ class Offline:
     def supplies(self, tree: Tree) -> Supplies:
         """What applications are made of whose files are in `tree`, or in charts."""
         return Supplies(OneTree(tree), self._charts, self._traits)
+
+    def recognised(self, tree: Tree, question: Question) -> Recognised:
+        """What a repository without fleet documents means. See `hub.supply.recognised.recognised`."""
+
+        async def read(call: Callable[[Tree], Recognised]) -> Recognised:
+            return call(tree)
+
+        return self.run(recognised(question, read, self.supplies(tree), self.render))
 
     async def render(self, inputs: Inputs, supplies: AnySupplies) -> Rendered:
         """See `Renderer.render`."""

@@ -13,11 +13,8 @@ from pathlib import Path
 
 from hub.cli.trouble import usage
 from hub.domain.blending import digest_of
-from hub.domain.fleet import FleetModel, build_fleet, implicit_fleet
-from hub.domain.items import lookups_of
-from hub.domain.listing import listings_in
 from hub.domain.patterns import exact
-from hub.domain.reading import FleetDocument, Parsed, read_documents
+from hub.domain.reading import Parsed, read_documents
 from hub.domain.tree import Files, Kind
 from shared.errors import DocumentError
 from shared.model import Place, Problem
@@ -38,16 +35,13 @@ class Worktree:
         self.scope = path.resolve().relative_to(self.root)
         self._names: dict[Path, tuple[str, str, tuple[tuple[str, str], ...]]] = {}
 
-    def fleet(self, registered: Iterator[FleetDocument] | tuple[FleetDocument, ...] = ()) -> FleetModel:
-        """The fleet model of everything below `scope`; without any fleet document, one application for all."""
-        parsed: list[Parsed] = []
+    def documents(self) -> list[Parsed]:
+        """The fleet documents of everything below `scope`, good and bad."""
+        found: list[Parsed] = []
         for path in self._walk(self.root / self.scope):
             if path.suffix in SUFFIXES and not path.is_symlink() and path.stat().st_size <= MOST_BYTES:
-                parsed += read_documents(path.read_bytes(), file=self._name(path))
-        registered = tuple(registered)
-        if parsed:
-            return build_fleet(parsed, registered=registered, listings=listings_in(self, lookups_of(parsed)))
-        return implicit_fleet(self.scope.as_posix(), self.root.name, registered)
+                found += read_documents(path.read_bytes(), file=self._name(path))
+        return found
 
     def kind(self, path: str) -> Kind:
         """See `hub.domain.tree.Tree`."""

@@ -143,9 +143,11 @@ def build_fleet(
     previous: FleetModel | None = None,
     registered: Iterable[FleetDocument] = (),
     listings: Listings | None = None,
+    notes: tuple[Problem, ...] = (),
 ) -> FleetModel:
-    """As `fleet_of`, from documents in any order."""
-    return fleet_of(by_file(parsed), previous, registered, listings)
+    """As `fleet_of`, from documents in any order. `notes` are findings of where they come from."""
+    before = previous.joined if previous is not None else Joined()
+    return _assemble(join(by_file(parsed), before), tuple(registered), previous, listings, notes)
 
 
 def with_clusters(

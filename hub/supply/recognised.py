@@ -1,9 +1,12 @@
-"""What a repository says only once it is rendered: charts and kustomizations that make definitions of other tools."""
+"""What a repository without fleet documents means, with everything rendered that has to be to tell.
+
+Charts and kustomizations may make definitions of other tools, which may name such charts and kustomizations again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -11,10 +14,13 @@ from hub.domain.blending import candidates
 from hub.domain.documents import API_VERSION, SUBSTITUTE
 from hub.domain.fleet import build_fleet, cluster_document
 from hub.domain.reading import Rejected, parse_document
+from hub.domain.tree import Tree
 from hub.domain.variants import Inputs, Variants
 from hub.domain.yamldoc import Document
 from hub.importing.files import shown
 from hub.importing.notes import Want
+from hub.importing.recognising import ROUNDS, Question, Recognised, answer
+from hub.importing.survey import Memo
 from hub.render.job import Rendered, RenderError
 from hub.render.parts import Supplies as AnySupplies
 from hub.supply.pinned import Supplies
@@ -25,6 +31,44 @@ _CLUSTER = "any"
 _NAME = "definitions"
 
 Render = Callable[[Inputs, AnySupplies], Awaitable[Rendered]]
+
+
+class Read(Protocol):
+    """Reads the repository at the commit in question, on whatever thread that has to be."""
+
+    async def __call__(self, call: Callable[[Tree], Recognised]) -> Recognised:
+        """The result of `call`."""
+
+
+async def recognised(
+    question: Question, read: Read, supplies: Supplies, render: Render, memo: Memo | None = None
+) -> Recognised:
+    """The answer to a question.
+
+    Args:
+        question: what is asked.
+        read: reads the repository.
+        supplies: what applications of this repository, at this commit, are made of.
+        render: see `Renderer.render`.
+        memo: files that were parsed, for those who ask again with every commit.
+
+    Raises:
+        DocumentError: there is nothing at the path, or far too much.
+        Unavailable: a worker was lost, or a repository cannot be had now; trying again may help.
+    """
+    renders: dict[Want, tuple[Document, ...] | Problem] = {}
+
+    def ask(tree: Tree) -> Recognised:
+        return answer(tree, question, renders, memo)
+
+    found = await read(ask)
+    for _ in range(ROUNDS):
+        if not found.wants:
+            break
+        for want in found.wants:
+            renders[want] = await rendered(want, supplies, render)
+        found = await read(ask)
+    return found
 
 
 async def rendered(want: Want, supplies: Supplies, render: Render) -> tuple[Document, ...] | Problem:
