@@ -142,7 +142,7 @@ def _tables(documents: tuple[Made, ...], notes: tuple[Note, ...]) -> Iterator[Ta
     from hub.importing.notes import grouped
 
     rows = [(each.kind, each.name, each.origin, str(each.place)) for each in documents]
-    yield Table(("KIND", "NAME", "MADE OF", "AT"), rows, "no definitions")
+    yield Table(("KIND", "NAME", "MADE OF", "AT"), rows, "nothing to import")
     for kind, heading in _HEADINGS.items():
         told = [(str(note.place), note.subject, _said(note)) for note in grouped(notes) if note.kind == kind]
         if told:

@@ -95,11 +95,12 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What definitions mean. With `wants` it is not final: there may be more behind them."""
+    """What definitions of `tools` mean. With `wants` it is not final: there may be more behind them."""
 
     documents: tuple[Made, ...] = ()
     notes: tuple[Note, ...] = ()
     wants: tuple[Want, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 def grouped(notes: Iterable[Note]) -> list[Note]:

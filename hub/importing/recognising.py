@@ -22,13 +22,12 @@ from hub.importing.names import distinct, token
 from hub.importing.notes import Made, Note, Renders, Translation, Want, grouped
 from hub.importing.scene import Scene
 from hub.importing.survey import Memo, survey
-from hub.importing.translating import TOOLS, translate
+from hub.importing.translating import translate
 from hub.importing.words import compact
 from shared.model import Place, Problem
 
 How = Literal["definitions", "directories", "one", "nothing"]
 _HELM_RELEASE = b"helm.toolkit.fluxcd.io/"
-_NAMES = {"argocd": "Argo CD", "flux": "Flux", "fleet": "Rancher Fleet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +130,7 @@ def implicit_name(path: str, name: str) -> str:
 
 
 def _of_definitions(scene: Scene, found: Translation) -> Recognised:
-    tools = [tool for tool in TOOLS if scene.survey.of(tool) or (tool == "fleet" and scene.survey.fleet)]
-    names = " and ".join(_NAMES[tool] for tool in tools) or "other tools"
+    names = " and ".join(found.tools) or "other tools"
     applications = sum(each.kind in ("Application", "ApplicationSet") for each in found.documents)
     message = f"no fleet documents here: definitions of {names} are taken, {applications} applications"
     place = Place(shown(scene.survey.path))

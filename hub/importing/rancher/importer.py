@@ -81,7 +81,7 @@ def fleet_drafts(scene: Scene) -> tuple[list[Draft], dict[Key, tuple[Key, ...]]]
     rest = [parent(path) for path in scene.survey.fleet if parent(path) not in covered]
     bundles += [(_bundle(directory, "", scene, rest), Settings()) for directory in rest]
     if rest:
-        _left_over(rest, scene)
+        _left_over([*covered, *rest], scene)
     by_labels: list[tuple[Key, dict[str, str]]] = []
     for bundle, settings in bundles:
         draft = _draft(bundle, settings, groups, scene)
