@@ -95,12 +95,16 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What definitions of `tools` mean. With `wants` it is not final: there may be more behind them."""
+    """What definitions of `tools` mean. With `wants` it is not final: there may be more behind them.
+
+    `broken` are files and directories of which nobody can tell now what definitions are in them.
+    """
 
     documents: tuple[Made, ...] = ()
     notes: tuple[Note, ...] = ()
     wants: tuple[Want, ...] = ()
     tools: tuple[str, ...] = ()
+    broken: tuple[tuple[str, Problem], ...] = ()
 
 
 def grouped(notes: Iterable[Note]) -> list[Note]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hub.domain.documents import API_VERSION, SUBSTITUTE
-from hub.domain.reading import Parsed, parse_document
+from hub.domain.reading import Parsed, Rejected, parse_document
 from hub.domain.yamldoc import Document
 from hub.importing.closure import closure
 from hub.importing.files import Repository, last, shown
@@ -35,7 +35,8 @@ class Recognised:
     """What a repository without fleet documents means.
 
     `how` says what it was taken from, `taken` the same for people. `documents` are fleet documents as plain maps.
-    `problems` are what cannot be read or decided. With `wants` it is not final.
+    `problems` are what cannot be decided; what is in `broken` (files, directories) means nobody can
+    tell now. With `wants` it is not final.
     """
 
     how: How
@@ -44,6 +45,7 @@ class Recognised:
     problems: tuple[Problem, ...] = ()
     wants: tuple[Want, ...] = ()
     taken: Problem | None = None
+    broken: tuple[tuple[str, Problem], ...] = ()
 
     @property
     def findings(self) -> tuple[Problem, ...]:
@@ -55,8 +57,9 @@ class Recognised:
         )
 
     def parsed(self) -> list[Parsed]:
-        """The documents as the fleet model takes them."""
-        return [parsed_of(each) for each in self.documents]
+        """The documents as the fleet model takes them. What was made of something that is broken now, stays."""
+        rejected = [Rejected(file, "", "", (problem,)) for file, problem in self.broken]
+        return [*(parsed_of(each) for each in self.documents), *rejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def recognise(scene: Scene, name: str = "", present: Mapping[str, str] | None = 
     path = scene.survey.path
     one = implicit_name(path, name)
     found = translate(scene)
-    if found.documents or found.notes:
+    if found.documents or found.notes or found.broken:
         made = _of_definitions(scene, found)
     else:
         made = _of_directories(scene, one, layout(scene), found)
@@ -136,7 +139,9 @@ def _of_definitions(scene: Scene, found: Translation) -> Recognised:
     place = Place(shown(scene.survey.path))
     hint = "`yardarm import` writes them as documents, to say more"
     taken = Problem("warning", message, place, hint)
-    return Recognised("definitions", found.documents, found.notes, scene.survey.problems, found.wants, taken)
+    return Recognised(
+        "definitions", found.documents, found.notes, scene.survey.problems, found.wants, taken, found.broken
+    )
 
 
 def _of_directories(scene: Scene, one: str, found: Layout, empty: Translation) -> Recognised:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.domain.yamldoc import Document
 from hub.importing.fields import Fields, Foreign, foreign_of
-from hub.importing.files import Repository
+from hub.importing.files import Repository, shown
 from hub.importing.home import Home
 from hub.importing.notes import Note, Notes, Renders, Want
 from hub.importing.survey import Memo, Survey, parsed, survey
@@ -29,6 +29,8 @@ class Scene:
     wants: dict[Want, None] = field(default_factory=dict)
     memo: Memo = field(default_factory=dict)
     looks: dict[str, Survey] = field(default_factory=dict)
+    broken: dict[str, Problem] = field(default_factory=dict)
+    """Files and directories of which nobody can tell now what definitions are in them, and why."""
 
     def look(self, path: str) -> Survey:
         """What lies below a directory, wherever in the repository it is; empty when nothing is there."""
@@ -50,7 +52,13 @@ class Scene:
         known = self.renders.get(want)
         if known is None:
             self.wants.setdefault(want)
+        elif isinstance(known, Problem):
+            self.broken.setdefault(shown(want.path), known)
         return known
+
+    def unknown(self, foreign: Foreign, why: Problem) -> None:
+        """A definition of which nobody can tell now what it means."""
+        self.broken.setdefault(foreign.file, why)
 
     def left(self, foreign: Foreign, message: str, field_path: str = "", hint: str = "") -> None:
         """Something of a definition that is not carried over."""

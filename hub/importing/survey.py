@@ -6,6 +6,7 @@ known once they are rendered.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,13 @@ _MARKERS = (
     b"fleet.cattle.io/",
 )
 ARGOCD = frozenset({"Application", "ApplicationSet", "AppProject"})
+_FLUX = (
+    "Kustomization|HelmRelease|HelmChart|GitRepository|OCIRepository|HelmRepository|ArtifactGenerator|ExternalArtifact"
+)
+_KINDS = re.compile(
+    rf"kind[\"']?\s*:\s*[\"']?({'|'.join(sorted(ARGOCD))}|{_FLUX}|GitRepo|ClusterGroup|Cluster)\b".encode()
+)
+"""Kinds that become documents, or that those depend on."""
 
 Memo = MutableMapping[tuple[str, str], tuple[Document | DocumentError, ...]]
 """Parsed files by (path, id of the content), for those who survey the same repository again and again."""
@@ -37,7 +45,8 @@ Memo = MutableMapping[tuple[str, str], tuple[Document | DocumentError, ...]]
 class Survey:
     """What lies below `path`. Paths are the repository's, in order; directories of charts do not show what is in them.
 
-    `definitions` are those of other tools as they are written, `fleet` the fleet.yaml files.
+    `definitions` are those of other tools as they are written, `fleet` the fleet.yaml files. `broken` are the files
+    that may hold definitions and cannot be read, each with why; `problems` are files that hold none.
     """
 
     path: str
@@ -47,6 +56,7 @@ class Survey:
     fleet: tuple[str, ...] = ()
     definitions: tuple[Foreign, ...] = ()
     problems: tuple[Problem, ...] = ()
+    broken: tuple[tuple[str, Problem], ...] = ()
 
     def of(self, tool: str) -> tuple[Foreign, ...]:
         """The definitions of one tool."""
@@ -77,6 +87,7 @@ def survey(tree: Repository, path: str, memo: Memo | None = None) -> Survey:
         tuple(looker.fleet),
         tuple(looker.definitions),
         tuple(looker.problems),
+        tuple(looker.broken.items()),
     )
 
 
@@ -122,6 +133,7 @@ class _Looker:
     fleet: list[str] = field(default_factory=list)
     definitions: list[Foreign] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    broken: dict[str, Problem] = field(default_factory=dict)
 
     def directory(self, path: str, depth: int) -> None:
         if depth > MAX_DEPTH:
@@ -162,7 +174,10 @@ class _Looker:
         for document in documents:
             if isinstance(document, DocumentError):
                 problem = problem_of(document)
-                self.problems.append(Problem("warning", problem.message, problem.place, problem.hint))
+                if _KINDS.search(data):
+                    self.broken.setdefault(path, problem)
+                else:
+                    self.problems.append(Problem("warning", problem.message, problem.place, problem.hint))
 
 
 def manifests_in(survey: Survey, directory: str, *, recurse: bool = True) -> list[str]:

@@ -18,4 +18,5 @@ def translate(scene: Scene) -> Translation:
     drafts = {"Argo CD": argo, "Flux": flux, "Rancher Fleet": fleet}
     documents = finished([*argo, *flux, *fleet], scene.notes, of_flux | of_fleet)
     tools = tuple(name for name, found in drafts.items() if found)
-    return Translation(tuple(documents), scene.notes.all(), tuple(scene.wants), tools)
+    broken = {**dict(scene.survey.broken), **scene.broken}
+    return Translation(tuple(documents), scene.notes.all(), tuple(scene.wants), tools, tuple(sorted(broken.items())))

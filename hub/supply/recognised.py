@@ -68,6 +68,10 @@ async def recognised(
         for want in found.wants:
             renders[want] = await rendered(want, supplies, render)
         found = await read(ask)
+    if found.wants:
+        endless = Problem("error", f"definitions make definitions, more than {ROUNDS} times over")
+        renders |= dict.fromkeys(found.wants, endless)
+        found = await read(ask)
     return found
 
 

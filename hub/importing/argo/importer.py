@@ -13,7 +13,7 @@ from hub.importing.argo.sets import set_of
 from hub.importing.closure import Closure, closure
 from hub.importing.drafts import Draft
 from hub.importing.fields import Fields, Foreign
-from hub.importing.files import below, has_chart, kustomization_in, last, parent, shown
+from hub.importing.files import below, has_chart, kustomization_in, last, parent
 from hub.importing.home import Origins, origins
 from hub.importing.names import token
 from hub.importing.notes import Notes, want
@@ -37,6 +37,8 @@ class _Behind:
     more: bool = True
     mixed: bool = False
     """Whether definitions and other objects are not in files of their own."""
+    problem: Problem | None = None
+    """Why nobody can tell."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,9 @@ class _Importer:
         if made is None:
             return
         behind = _behind(made, self.scene)
+        if behind.problem is not None:
+            self.scene.unknown(definition, behind.problem)
+            return
         self._enter(behind.definitions, f"{definition.file}:{definition.name}")
         if behind.definitions and not behind.more:
             message = "it holds Argo CD definitions only: they are imported, itself it is not needed"
@@ -189,11 +194,10 @@ def _of_render(scene: Scene, made: Translated, path: str, release: str) -> _Behi
     namespace = str(made.draft.spec.get("namespace", "default"))
     request = want(path, mapping(made.draft.spec.get("render")), release, namespace)
     rendered = scene.rendered(request)
-    if rendered is None or isinstance(rendered, Problem):
-        why = "" if rendered is None else f": {rendered.message}"
-        message = f"{shown(path)} makes Argo CD definitions, which must be rendered to be read{why}"
-        scene.left(made.draft.origin, message, "spec.source")
+    if rendered is None:
         return _Behind()
+    if isinstance(rendered, Problem):
+        return _Behind(problem=rendered)
     definitions = _definitions(rendered)
     return _Behind(definitions, len(definitions) < len(rendered), mixed=True)
 

@@ -11,7 +11,7 @@ from hub.importing.fields import Foreign, foreign_of
 from hub.importing.files import KUSTOMIZATIONS, MANIFESTS, inside, kustomization_in, last
 from hub.importing.notes import want
 from hub.importing.scene import Scene
-from hub.importing.survey import manifests_in
+from hub.importing.survey import manifests_in, tool_of
 from shared.manifests import CLUSTER_SCOPED
 from shared.model import Problem
 
@@ -26,19 +26,18 @@ class Content:
     """`objects` is None when only rendering would tell what they are.
 
     `speaks` says that there are objects of Flux among them; `kustomized` that the path is a kustomization; `nested` are
-    kustomizations below a path that is none; `bootstrap` directories hold Flux itself. `problem` is why it did not
-    render.
+    kustomizations below a path that is none; `bootstrap` directories hold Flux itself. `problem` is why it does
+    not render.
     """
 
     objects: tuple[Foreign, ...] | None = None
     speaks: bool = False
     kustomized: bool = False
-    rendered: bool = False
     nested: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
     namespace: str = ""
     texts: list[str] = field(default_factory=list)
-    problem: str = ""
+    problem: Problem | None = None
     written: tuple[Foreign, ...] = ()
     """The objects as its files have them, before a kustomization changes them."""
 
@@ -60,7 +59,7 @@ def content_of(scene: Scene, path: str, render: dict[str, Any], *, changed: bool
 def _kustomized(scene: Scene, path: str, render: dict[str, Any], *, changed: bool) -> Content:
     found = closure(scene.tree, path)
     resources = list(dict.fromkeys(resource for resource, _, _ in found.resources))
-    speaks = any(_MARK in scene.data(resource) for resource in resources)
+    speaks = _speaks(scene, resources)
     made = Content(speaks=speaks, kustomized=True, texts=_texts(scene, [*resources, *found.files]))
     made.namespace = str(kustomization(scene.tree, path).get("namespace") or "")
     made.written = _objects(scene, resources)
@@ -70,9 +69,8 @@ def _kustomized(scene: Scene, path: str, render: dict[str, Any], *, changed: boo
         rendered = scene.rendered(want(path, render))
         if isinstance(rendered, tuple):
             made.objects = tuple(each for document in rendered if (each := foreign_of(document)) is not None)
-            made.rendered = True
         elif isinstance(rendered, Problem):
-            made.problem = rendered.message
+            made.problem = rendered
     return made
 
 
@@ -87,7 +85,7 @@ def _plain(scene: Scene, path: str) -> Content:
     inner = [content_of(scene, each, {}, changed=False) for each in nested if each not in bootstrap]
     made = Content(
         objects=_objects(scene, [*files, *sync]),
-        speaks=any(_MARK in scene.data(each) for each in [*files, *sync]) or any(each.speaks for each in inner),
+        speaks=_speaks(scene, [*files, *sync]) or any(each.speaks for each in inner),
         nested=tuple(each for each in nested if each not in bootstrap),
         bootstrap=tuple(bootstrap),
         texts=_texts(scene, files),
@@ -101,6 +99,14 @@ def _plain(scene: Scene, path: str) -> Content:
         elif made.objects is not None:
             made.objects += each.objects
     return made
+
+
+def _speaks(scene: Scene, files: Iterable[str]) -> bool:
+    return any(_MARK in scene.data(path) and any(map(_is_flux, scene.objects(path))) for path in files)
+
+
+def _is_flux(found: Foreign) -> bool:
+    return tool_of(found) == "flux"
 
 
 def _objects(scene: Scene, files: Iterable[str]) -> tuple[Foreign, ...]:

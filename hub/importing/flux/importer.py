@@ -82,6 +82,9 @@ class _Importer:
         own = made.draft
         if not made.content.speaks:
             return [self._add(own, root)]
+        if made.content.problem is not None:
+            self.scene.unknown(definition, made.content.problem)
+            return []
         if objects is None:
             return [self._expanded(made, definition, root)]
         flux = [each for each in objects if tool_of(each) == "flux"]
@@ -116,11 +119,10 @@ class _Importer:
 
     def _expanded(self, made: Kustomized, definition: Foreign, root: str) -> Key:
         """One application that renders the charts of its HelmReleases in place."""
-        why = f" ({made.content.problem})" if made.content.problem else ""
         message = (
             "its HelmReleases are rendered in place, as part of it"
             if made.content.objects is not None
-            else f"what {shown(made.where.path)} holds is known once it is rendered{why}: HelmReleases in it are "
+            else f"what {shown(made.where.path)} holds is known once it is rendered: HelmReleases in it are "
             "rendered in place, as part of it"
         )
         self.scene.differs(definition, message, "spec.path")
