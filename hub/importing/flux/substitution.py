@@ -11,14 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from hub.domain.expansion import Reference, references
 from hub.domain.fields import BUILTINS, Scalar
 from hub.domain.scalars import resolve
 from hub.importing.fields import Fields, Foreign
 from hub.importing.flux.releases import Data
-from hub.importing.scene import mapping
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -126,15 +124,3 @@ def variables_for(made: Substitution, names: Mapping[str, bool], spec: Fields) -
     if unknown:
         spec.differs("postBuild", f"{', '.join(unknown)}: without a value, put in as nothing")
     return {**made.values, **dict.fromkeys(missing, "")}
-
-
-def texts_of(value: Any) -> Iterable[str]:
-    """All strings of an object."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in mapping(value).items():
-            yield from (key, *texts_of(inner))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts_of(inner)

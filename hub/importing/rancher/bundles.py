@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.domain.documents import SUBSTITUTE
+from hub.domain.fields import BUILTINS
+from hub.domain.variables import names_in
 from hub.domain.yamldoc import load_documents
 from hub.importing.drafts import Draft, Key
 from hub.importing.fields import Fields, Foreign
 from hub.importing.files import FLEET, has_chart, inside, join, kustomization_in, last
 from hub.importing.names import token
 from hub.importing.rancher.overlays import ignored_fields
-from hub.importing.scene import Scene
+from hub.importing.scene import Scene, mapping
 from hub.importing.values import merged, without
 from hub.importing.words import compact, seconds
 from shared.errors import DocumentError
@@ -231,11 +233,20 @@ def draft_of(bundle: Bundle, spec: dict[str, Any], *, labels: dict[str, str], he
         spec,
         bundle.about,
         labels,
-        {SUBSTITUTE: "disabled"},
+        _substitution(spec) if helm else {SUBSTITUTE: "disabled"},
         key=key_of(bundle_name(bundle)),
         release=bundle_name(bundle)[:RELEASE_LONGEST] if helm else "",
         helm=helm,
     )
+
+
+def _substitution(spec: dict[str, Any]) -> dict[str, str]:
+    """What the annotations say of `${…}`: only names that Fleet's own templates of values became are put in."""
+    told = [mapping(mapping(spec.get("render")).get("helm")), *spec.get("overrides", ())]
+    names = names_in([each.get("values") for each in told])
+    if not names:
+        return {SUBSTITUTE: "disabled"}
+    return {} if names & BUILTINS else {SUBSTITUTE: "variables"}
 
 
 def fleet_file(scene: Scene, directory: str) -> str:
