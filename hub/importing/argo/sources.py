@@ -104,7 +104,7 @@ def _rendering(source: Fields, part: Part, about: About, scene: Scene) -> None:
     elif "directory" in source:
         part.render = {"plain": _directory(source.map("directory"))}
         part.helm = False
-    elif part.local is not None and not part.helm and not kustomization_in(scene.tree, part.local):
+    elif part.local is not None and part.rendered and not part.helm and not kustomization_in(scene.tree, part.local):
         if _has_directories(scene, part.local):
             part.render = {"plain": {"recurse": False}}
     elif part.local is None and part.rendered and not part.helm:
