@@ -17,8 +17,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 class Wanted(Value, frozen=True, order=True):
     """A chart in a repository, in a version or range. An empty version is the newest that is released.
 
-    `repo` is an http(s) address that `index.yaml` is below, or `oci://host/path`; of a registry `chart` may be empty
-    when `repo` is the chart itself.
+    `repo` is an http(s) address that `index.yaml` is below, that of one archive (`….tgz`), or `oci://host/path`; of a
+    registry `chart` may be empty when `repo` is the chart itself.
     """
 
     repo: str

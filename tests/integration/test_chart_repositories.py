@@ -234,3 +234,27 @@ async def test_addresses_that_cannot_be_one_are_refused(tmp_path, repo):
     async with charts(tmp_path) as made:
         with pytest.raises(DocumentError):
             await made.resolve(Wanted(repo, "podinfo"))
+
+
+async def test_an_archive_with_an_address_of_its_own_needs_no_index(repository, tmp_path):
+    address = f"{repository.origin}/podinfo-1.0.0.tgz"
+    async with charts(tmp_path) as made:
+        chart = await made.resolve(Wanted(address, "podinfo"))
+        assert (chart.version, chart.url) == ("1.0.0", address)
+        assert await made.archive(chart) == packed("podinfo", "1.0.0")
+        with pytest.raises(DocumentError, match=r"podinfo has no version 2\.x; there are 1\.0\.0"):
+            await made.resolve(Wanted(address, "podinfo", "2.x"))
+        with pytest.raises(DocumentError):
+            await made.resolve(Wanted(f"{repository.origin}/missing-1.0.0.tgz", "missing"))
+    assert "charts/index.yaml" not in repository.requests
+
+
+async def test_an_archive_that_is_replaced_is_another_chart(repository, tmp_path):
+    wanted = Wanted(f"{repository.origin}/podinfo-1.0.0.tgz", "podinfo")
+    async with charts(tmp_path) as made:
+        before = await made.resolve(wanted)
+        newer = packed("podinfo", "1.0.0", **{"README.md": "newer"})
+        repository.archives["podinfo-1.0.0.tgz"] = newer
+        after = await made.resolve(wanted)
+        assert after.digest != before.digest
+        assert await made.archive(after) == newer

@@ -15,6 +15,7 @@ from hub.domain.charts import ResolvedChart, Wanted, repository
 from hub.sources.charts.cache import Cache, digest_of
 from hub.sources.charts.registry import Registry
 from hub.sources.charts.repository import HttpRepository
+from hub.sources.charts.single import SingleArchive, is_archive
 from hub.sources.charts.watched import ChartSource, Resolutions, WatchedSource
 from hub.sources.charts.web import Web
 from hub.sources.poller import Pace, Poller
@@ -148,6 +149,8 @@ class Charts:
             made: ChartSource
             if place.is_oci:
                 made = Registry(place.host, key.removeprefix(f"oci://{place.host}/"), self._web, self._clock)
+            elif is_archive(place.base):
+                made = SingleArchive(place.base, self._web, self._cache)
             else:
                 made = HttpRepository(place.base, self._web, self._cache)
             known = self._sources[key] = WatchedSource(made, self._cache, self._clock)

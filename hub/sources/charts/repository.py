@@ -34,7 +34,9 @@ class HttpRepository:
             Unavailable: the server does not answer.
         """
         kept = await asyncio.to_thread(self._cache.index, self.name)
-        answer = await self._web.get(self._address(), limit=INDEX_BYTES, headers=_conditions(kept))
+        answer = await self._web.get(
+            self._address(), limit=INDEX_BYTES, headers={"Accept-Encoding": "gzip", **conditions(kept)}
+        )
         if answer.status == 304 and kept is not None:
             return
         check(answer, f"index of a chart repository at {self.name}")
@@ -87,8 +89,9 @@ class HttpRepository:
         return f"{base}/{FILE}{mark}{query}"
 
 
-def _conditions(kept: KeptIndex | None) -> dict[str, str]:
-    headers = {"Accept-Encoding": "gzip"}
+def conditions(kept: KeptIndex | None) -> dict[str, str]:
+    """Headers that ask only for what is newer than what is kept."""
+    headers = {}
     if kept is not None and kept.head.etag:
         headers["If-None-Match"] = kept.head.etag
     if kept is not None and kept.head.modified:
