@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 import msgspec
 
 from hub.asking import Ask, asked
-from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet
+from hub.domain.fleet import Facts, FleetModel, build_fleet
 from hub.domain.items import lookups_of
 from hub.domain.preview.compare import compare
 from hub.domain.preview.model import Live, Preview, Side
 from hub.domain.reading import FleetDocument
 from hub.previewing import Have, Previewer, Render, Snapshot
 from hub.sources.scan import FleetScanner
-from hub.supply.git import Warehouse
+from hub.supply.git import Warehouse, recognised_at
 from hub.supply.listings import Lister
 from hub.supply.pins import Moment, Origin, Pins
 from shared.errors import DocumentError
@@ -84,15 +84,16 @@ class Branches:
         if isinstance(origin, Problem):
             raise DocumentError(origin.message, origin.place, origin.hint)
         scanned = await origin.mirror.read(lambda objects: FleetScanner().scan(objects, origin.commit.sha, self._path))
-        name = self._repo.rstrip("/").rpartition("/")[2].removesuffix(".git")
         moment = Moment(self._pins, self._repo, origin)
-        listings = await Lister().listings(lookups_of(scanned.documents), moment)
-        model = (
-            build_fleet(scanned.documents, None, self._registered(), listings)
-            if scanned.documents
-            else implicit_fleet(self._path, name, self._registered())
-        )
         supplies = self._warehouse.supplies(moment)
+        registered = self._registered()
+        documents, notes = scanned.documents, ()
+        if not documents:
+            fleet = self._repo, self._ref, self._path
+            meant = await recognised_at(origin, fleet, registered, {}, supplies, self._render)
+            documents, notes = tuple(meant.parsed()), meant.findings
+        listings = await Lister().listings(lookups_of(documents), moment)
+        model = build_fleet(documents, None, registered, listings, notes)
         return Snapshot(_side(ref, origin), model, supplies, supplies.prepare, problems=scanned.problems)
 
 

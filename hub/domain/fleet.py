@@ -11,7 +11,6 @@ are looked at, and everything else is the very same object as before.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,7 +20,6 @@ import orjson
 from hub.domain import references
 from hub.domain.documents import (
     API_VERSION,
-    SUBSTITUTE,
     Application,
     ApplicationSet,
     Cluster,
@@ -167,29 +165,6 @@ def touched(fleet: FleetModel, previous: FleetModel | None) -> frozenset[str] | 
     before = previous.applications
     changed = {name for name, application in fleet.applications.items() if before.get(name) is not application}
     return frozenset(changed | (fleet.blocked ^ previous.blocked) & fleet.applications.keys())
-
-
-def implicit_fleet(path: str, name: str = "", registered: Iterable[FleetDocument] = ()) -> FleetModel:
-    """The model for a directory of manifests without fleet documents: one application on every cluster.
-
-    Args:
-        path: the directory inside the repository, `.` for its root.
-        name: what to call the application when the directory has no name of its own.
-        registered: the clusters.
-    """
-    last = path.strip("./").rpartition("/")[2]
-    token = re.sub(r"[^a-z0-9]+", "-", (last or name).lower()).strip("-")[:63].strip("-") or "app"
-    # Its manifests were not written for Yardarm: ${namespace} in a script of theirs is not our builtin.
-    metadata = {"name": token, "annotations": {SUBSTITUTE: "variables"}}
-    application = _document("Application", metadata, {"source": {"path": path}}, file=path)
-    warning = Problem(
-        "warning",
-        f"no fleet documents here: all manifests are taken as one application, {token!r}, for every cluster",
-        Place(path),
-        "add a document of kind Application to say more",
-        token,
-    )
-    return _assemble(join({path: (application,)}, Joined()), tuple(registered), None, None, (warning,))
 
 
 def cluster_document(

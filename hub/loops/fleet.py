@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,9 +22,9 @@ from hub.bundles import Evaluation, Render
 from hub.domain import budget, succession
 from hub.domain.blending import Part, candidates
 from hub.domain.documents import Application
-from hub.domain.fleet import Facts, FleetModel, build_fleet, implicit_fleet, with_clusters
+from hub.domain.fleet import Facts, FleetModel, build_fleet, with_clusters
 from hub.domain.items import lookups_of
-from hub.domain.reading import FleetDocument
+from hub.domain.reading import FleetDocument, Parsed
 from hub.domain.records import (
     ApplicationInfo,
     ClusterInfo,
@@ -35,11 +35,12 @@ from hub.domain.records import (
     Pending,
     SourceInfo,
 )
+from hub.importing.recognising import Recognised
 from hub.metrics import Metrics
 from hub.publisher import Cause
 from hub.sources.scan import FleetScanner
 from hub.sources.urls import redact
-from hub.supply.git import Warehouse
+from hub.supply.git import Warehouse, recognised_at
 from hub.supply.listings import Lister
 from hub.supply.pinned import Supplies, key_of
 from hub.supply.pins import FLEET, Moment, Origin, Pins
@@ -130,6 +131,7 @@ class FleetLoop:
         self._prints: dict[str, tuple[Any, ...]] = {}
         self._parts: dict[str, tuple[Application, tuple[Part, ...]]] = {}
         self._unread: tuple[Problem, ...] = ()
+        self._recognised = False
         self._told: tuple[Problem, ...] = ()
         self._fleet: Fleet | None = None
         self._shape: tuple[FleetModel | None, str] = (None, "")
@@ -183,37 +185,54 @@ class FleetLoop:
             self._tell(found)
             return
         moment = Moment(self._pins, self._source.repo, found)
-        model = await self._read(found, moment)
+        supplies = self._warehouse.supplies(moment)
+        model = await self._read(found, moment, supplies)
         if model is None:
             return
         self.model, self._commit = model, found.commit
-        look = _Look(model, moment, self._warehouse.supplies(moment))
+        look = _Look(model, moment, supplies)
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
         self._let_go(look, found, renamed)
         self.looked = found.commit.sha
 
-    async def _read(self, found: Origin, moment: Moment) -> FleetModel | None:
+    async def _read(self, found: Origin, moment: Moment, supplies: Supplies) -> FleetModel | None:
         """The model of a commit; None (and a finding) when it says nothing at all, where something was before."""
         path, sha = self._source.path, found.commit.sha
-        if self.model is not None and self._commit is not None and self._commit.sha == sha:
+        same = self.model is not None and self._commit is not None and self._commit.sha == sha
+        if self.model is not None and same and not (self._recognised and self.model.registered != self._registered):
             listings = await self._lister.listings(lookups_of(_sets_of(self.model)), moment)
             return with_clusters(self.model, self._registered, listings)
         scanned = await found.mirror.read(lambda objects: self._scanner.scan(objects, sha, path))
         self._unread = scanned.problems
+        self._recognised = not scanned.documents
         if scanned.documents:
-            lookups = lookups_of((*scanned.documents, *_sets_of(self.model)))
-            listings = await self._lister.listings(lookups, moment)
-            return build_fleet(scanned.documents, self.model, self._registered, listings)
-        name = self._source.repo.rstrip("/").rpartition("/")[2].removesuffix(".git")
-        model = implicit_fleet(path, name, self._registered)
+            return await self._built(scanned.documents, moment)
+        meant = await self._recognise(found, supplies)
+        model = await self._built(meant.parsed(), moment, meant.findings)
         before = set(self.model.applications) if self.model is not None else self._downstream.present()
-        if before - set(model.applications) or not scanned.manifests:
+        # Definitions and directories come and go; but all of them at once, or what runs as one, is no one's intention.
+        follows = meant.how in ("definitions", "directories") and bool(before & set(model.applications))
+        if (before - set(model.applications) and not follows) or not scanned.manifests:
             lost = "no fleet documents any more" if before else "no YAML or JSON files"
             message = f"commit {sha[:12]} has {lost}; everything stays as it is"
             self._tell(Problem("error", message, Place(path), "is this the right repository, ref and path?"))
             return None
         return model
+
+    async def _built(
+        self, documents: Sequence[Parsed], moment: Moment, notes: tuple[Problem, ...] = ()
+    ) -> FleetModel:
+        lookups = lookups_of((*documents, *_sets_of(self.model)))
+        listings = await self._lister.listings(lookups, moment)
+        return build_fleet(documents, self.model, self._registered, listings, notes)
+
+    async def _recognise(self, found: Origin, supplies: Supplies) -> Recognised:
+        """What a commit without fleet documents means."""
+        infos, live = self._downstream.infos, self._downstream.live()
+        fleet = self._source.repo, self._source.ref, self._source.path
+        present = {name: infos[name].source.path for name in live & infos.keys()}
+        return await recognised_at(found, fleet, self._registered, present, supplies, self._render)
 
     async def _hand_on(self, look: _Look) -> dict[str, str]:
         """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""

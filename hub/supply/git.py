@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from hub.domain.blending import Part
+from hub.domain.reading import FleetDocument
 from hub.domain.tree import Tree
+from hub.importing.home import Home
+from hub.importing.recognising import Question, Recognised
 from hub.render.helm.traits import Traits
 from hub.render.kustomize.closure import Memory
 from hub.render.kustomize.gathering import Fetched, from_tree
@@ -20,6 +23,7 @@ from hub.supply.charts import WatchedCharts
 from hub.supply.local import Local, Looker
 from hub.supply.pinned import Key, Supplies
 from hub.supply.pins import Moment, Origin
+from hub.supply.recognised import Render, recognised
 from shared.errors import DocumentError
 from shared.model import Problem
 
@@ -79,6 +83,43 @@ class Warehouse:
             )
             self._fetched.put(name, known)
         return known
+
+
+async def recognised_at(
+    origin: Origin,
+    fleet: tuple[str, str, str],
+    clusters: Iterable[FleetDocument],
+    present: Mapping[str, str],
+    supplies: Supplies,
+    render: Render,
+) -> Recognised:
+    """What a commit of a fleet repository without fleet documents means.
+
+    Args:
+        origin: the commit.
+        fleet: repository, ref and path.
+        clusters: those that are registered.
+        present: the path of each application that clusters have now.
+        supplies: what applications of this commit are made of.
+        render: see `Renderer.render`.
+
+    Raises:
+        DocumentError: there is nothing at the path, or far too much.
+        Unavailable: a worker was lost; trying again may help.
+    """
+    (repo, ref, path), sha = fleet, origin.commit.sha
+    question = Question(
+        path="" if path == "." else path,
+        home=Home((repo,), ref),
+        name=repo.rstrip("/").rpartition("/")[2].removesuffix(".git"),
+        clusters={each.name: each.resource.metadata.labels for each in clusters},
+        present=present,
+    )
+
+    async def read(call: Callable[[Tree], Recognised]) -> Recognised:
+        return await origin.mirror.read(lambda objects: call(GitTree(objects, sha)))
+
+    return await recognised(question, read, supplies, render)
 
 
 class _Trees:

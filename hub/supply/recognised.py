@@ -40,9 +40,7 @@ class Read(Protocol):
         """The result of `call`."""
 
 
-async def recognised(
-    question: Question, read: Read, supplies: Supplies, render: Render, memo: Memo | None = None
-) -> Recognised:
+async def recognised(question: Question, read: Read, supplies: Supplies, render: Render) -> Recognised:
     """The answer to a question.
 
     Args:
@@ -50,12 +48,12 @@ async def recognised(
         read: reads the repository.
         supplies: what applications of this repository, at this commit, are made of.
         render: see `Renderer.render`.
-        memo: files that were parsed, for those who ask again with every commit.
 
     Raises:
         DocumentError: there is nothing at the path, or far too much.
         Unavailable: a worker was lost, or a repository cannot be had now; trying again may help.
     """
+    memo: Memo = {}
     renders: dict[Want, tuple[Document, ...] | Problem] = {}
 
     def ask(tree: Tree) -> Recognised:

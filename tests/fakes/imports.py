@@ -23,9 +23,10 @@ def asked(
     clusters: Mapping[str, Mapping[str, str]] | None = None,
     present: Mapping[str, str] | None = None,
     urls: tuple[str, ...] = (URL,),
+    name: str = "repo",
 ) -> Recognised:
     """What the files mean; checked to be documents that the fleet model takes without an error."""
-    question = Question(path, Home(urls, "main"), "repo", clusters or {}, present or {})
+    question = Question(path, Home(urls, "main"), name, clusters or {}, present or {})
     found = answer(MemoryTree(files), question, renders or {})
     problems = build_fleet(found.parsed(), notes=found.findings).problems
     wrong = [str(problem) for problem in problems if problem.severity == "error" and problem not in found.problems]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hub.domain.fleet import build_fleet, cluster_document, fleet_of, implicit_fleet, touched, with_clusters
+from hub.domain.fleet import build_fleet, cluster_document, fleet_of, touched, with_clusters
 from hub.domain.joining import by_file
 from hub.domain.reading import Rejected, read_documents
 from hub.domain.references import GUESSES
@@ -227,24 +227,6 @@ def test_clusters_from_elsewhere_are_merged_and_git_wins():
 def test_a_registered_cluster_must_be_valid():
     with pytest.raises(DocumentError, match="is not a name"):
         cluster_document("Prod", {})
-
-
-@pytest.mark.parametrize(
-    ("path", "name", "expected"),
-    [
-        ("apps/My Shop/", "", "my-shop"),
-        (".", "podinfo", "podinfo"),
-        (".", "", "app"),
-        ("k8s_manifests", "x", "k8s-manifests"),
-    ],
-)
-def test_a_directory_without_fleet_documents_is_one_application_and_says_so(path, name, expected):
-    fleet = implicit_fleet(path, name, [cluster_document("a", {})])
-
-    assert list(fleet.applications) == [expected]
-    assert list(fleet.clusters) == ["a"]
-    assert "one application" in warnings(fleet)[0]
-    assert fleet.blocked == frozenset()
 
 
 NAMES = st.sampled_from("abc")

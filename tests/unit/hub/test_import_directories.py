@@ -93,6 +93,22 @@ def test_other_yaml_is_no_application():
     assert names(found) == ["chart"]
 
 
+@pytest.mark.parametrize(
+    ("path", "name", "expected"),
+    [
+        ("apps/My Shop", "", "my-shop"),
+        ("", "podinfo", "podinfo"),
+        ("", "", "app"),
+        ("k8s_manifests", "x", "k8s-manifests"),
+    ],
+)
+def test_a_directory_of_manifests_is_one_application_called_like_it_and_says_so(path, name, expected):
+    found = asked({f"{path}/a.yaml".lstrip("/"): CONFIG % "a"}, path, name=name)
+
+    assert names(found) == [expected]
+    assert "all manifests are taken as one application" in found.findings[0].message
+
+
 def test_what_runs_as_one_application_stays_one():
     files = {"web/kustomization.yaml": "resources: [a.yaml]\n", "web/a.yaml": CONFIG % "a", "db/b.yaml": CONFIG % "b"}
     found = asked(files, present={"repo": "."})

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.documents import API_VERSION
-from hub.domain.fleet import build_fleet, implicit_fleet
+from hub.domain.fleet import build_fleet
 from hub.domain.reading import parse_document
 from hub.domain.variables import Scope, scope, substitute
 from hub.domain.yamldoc import Document, load_documents
 from shared.model import Place
+from tests.fakes.imports import asked
 
 
 def document(kind, name, spec, labels=None, annotations=None):
@@ -168,7 +169,11 @@ def test_an_object_or_an_application_can_opt_out():
 
 
 def test_builtins_leave_foreign_repositories_alone():
-    fleet = implicit_fleet("apps", registered=[FLEET[0]])
+    fleet = build_fleet(
+        asked({"apps/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"}, "apps").parsed(),
+        None,
+        [FLEET[0]],
+    )
 
     found = scope(fleet.applications["apps"], "eu", fleet)
 
