@@ -55,6 +55,7 @@ from hub.streams import Fence
 from hub.supply.charts import WatchedCharts
 from hub.supply.git import Warehouse
 from hub.supply.pins import Pins
+from hub.supply.releases import Expanding
 from hub.suspicion import Suspicion
 from hub.sweeper import Sweeper
 from hub.view import View
@@ -350,7 +351,7 @@ class _Lead:
             Pins(self.repositories, clock),
             Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),
         )
-        render = Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render
+        render = Expanding(Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render).render
         self.asker = Asker(bus, hub.identity.signing_key)
         self.branches = Branches(
             (settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),

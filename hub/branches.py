@@ -15,7 +15,7 @@ from hub.domain.fleet import Facts, FleetModel, build_fleet
 from hub.domain.items import lookups_of
 from hub.domain.preview.compare import compare
 from hub.domain.preview.model import Live, Preview, Side
-from hub.domain.reading import FleetDocument
+from hub.domain.reading import FleetDocument, Parsed
 from hub.previewing import Have, Previewer, Render, Snapshot
 from hub.sources.scan import FleetScanner
 from hub.supply.git import Warehouse, recognised_at
@@ -87,7 +87,8 @@ class Branches:
         moment = Moment(self._pins, self._repo, origin)
         supplies = self._warehouse.supplies(moment)
         registered = self._registered()
-        documents, notes = scanned.documents, ()
+        documents: tuple[Parsed, ...] = scanned.documents
+        notes: tuple[Problem, ...] = ()
         if not documents:
             fleet = self._repo, self._ref, self._path
             meant = await recognised_at(origin, fleet, registered, {}, supplies, self._render)

@@ -18,6 +18,7 @@ from hub.sources.poller import Pace
 from hub.supply.local import Looker
 from hub.supply.pinned import Supplies, key_of
 from hub.supply.recognised import recognised
+from hub.supply.releases import Expanding
 from shared.errors import DocumentError
 from shared.model import Problem
 from shared.tasks import Clock
@@ -53,7 +54,7 @@ class Offline:
         self._charts = Charts(charts_cache(), web, Pace(), lambda: None, Clock())
         self._traits: Memo[Traits] = Memo(1000)
         workers = InProcess()
-        self._renderer = Renderer(workers, Templates(workers), lambda _digest: (), Programs())
+        self._renderer = Expanding(Renderer(workers, Templates(workers), lambda _digest: (), Programs()).render)
 
     def __enter__(self) -> Self:
         self._runner.__enter__()

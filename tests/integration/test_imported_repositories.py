@@ -21,6 +21,25 @@ CLUSTERS = "".join(
     f"---\napiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: {env}, labels: {{env: {env}}}}}\n"
     for env in ("dev", "test", "prod")
 )
+RELEASE = """
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: flux-system, namespace: shop}
+spec: {url: ., interval: 1m}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: values, namespace: shop}
+data: {values.yaml: "replicaCount: 5"}
+---
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: web, namespace: shop}
+spec:
+  targetNamespace: shop
+  chart: {spec: {chart: charts/podinfo, sourceRef: {kind: GitRepository, name: flux-system}}}
+  valuesFrom: [{kind: ConfigMap, name: values}]
+"""
 
 
 @pytest.fixture
@@ -191,3 +210,24 @@ def test_files_that_are_there_are_not_replaced_and_wrong_usage_is_2(place, yarda
     made = yaml.safe_load((tmp_path / "other/applications/example-guestbook.yaml").read_text())
     assert made["spec"]["source"] == {"repo": url, "path": "guestbook"}
     assert yardarm(repo, "import", "nowhere").returncode == 2
+
+
+@either
+def test_releases_are_put_in_place_by_what_their_charts_make(place, yardarm):
+    repo = place("podinfo")
+    repo.write("app/kustomization.yaml", "resources: [all.yaml]\n")
+    repo.write("app/all.yaml", RELEASE)
+    document = "apiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {name: web}\nspec:\n  namespace: web\n"
+    repo.write("fleet/web.yaml", f"{document}  source: {{path: app}}\n  render: {{helmReleases: expand}}\n")
+
+    done = yardarm(repo, "render", "fleet", "--cluster", "here")
+    assert done.returncode == 0, done.stderr
+    objects = by_name(done.stdout)
+    assert set(objects) == {("ConfigMap", "values"), ("Deployment", "shop-web"), ("Pod", "shop-web-test")}
+    assert objects["Deployment", "shop-web"]["spec"]["replicas"] == 5
+    assert objects["Deployment", "shop-web"]["metadata"]["namespace"] == "shop"
+
+    repo.write("app/all.yaml", RELEASE.replace("name: values}]", "name: other}]"))
+    failed = yardarm(repo, "render", "fleet", "--cluster", "here")
+    assert failed.returncode == 1
+    assert "HelmRelease shop/web: no ConfigMap shop/other" in failed.stderr
