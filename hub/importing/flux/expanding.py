@@ -1,8 +1,7 @@
 """HelmReleases among rendered objects: the charts they ask for, to be rendered in place.
 
-The step for `render.helmReleases: expand`. It stands between the template step (a kustomization, a chart, plain files)
-and the object step, and takes the objects of one application at once, because releases name their sources and value
-ConfigMaps among them. Variables must be in the HelmReleases already: they may decide what a chart renders.
+For `render.helmReleases: expand`: takes the objects of one application at once, because releases name their sources and
+value ConfigMaps among them. Variables must be in the HelmReleases already: they may decide what a chart renders.
 """
 
 from __future__ import annotations
