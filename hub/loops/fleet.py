@@ -220,9 +220,7 @@ class FleetLoop:
             return None
         return model
 
-    async def _built(
-        self, documents: Sequence[Parsed], moment: Moment, notes: tuple[Problem, ...] = ()
-    ) -> FleetModel:
+    async def _built(self, documents: Sequence[Parsed], moment: Moment, notes: tuple[Problem, ...] = ()) -> FleetModel:
         lookups = lookups_of((*documents, *_sets_of(self.model)))
         listings = await self._lister.listings(lookups, moment)
         return build_fleet(documents, self.model, self._registered, listings, notes)
