@@ -66,6 +66,7 @@ class KustomizeFiles:
     path: str
     files: tuple[File, ...]
     kustomizations: tuple[str, ...]
+    links: tuple[tuple[str, str], ...] = ()
     remotes: tuple[RemoteContent, ...] = ()
     outside: bool = False
     problems: tuple[Problem, ...] = ()

@@ -170,7 +170,7 @@ class Worker(Generic[R]):
         message = f"rendering ended its worker ({_ending(code)})"
         if "stack" in said and ("exceeds" in said or "overflow" in said):
             message = "rendering recursed without end and was stopped"
-        elif "out of memory" in said or "cannot allocate memory" in said:
+        elif "out of memory" in said or "cannot allocate memory" in said or "memory allocation error" in said:
             message = self._too_much_memory()
         log.info("a worker ended", extra={"application": job.application, "said": said})
         return _failure(job, message, transient=isinstance(job, PlainJob) or code == -signal.SIGKILL)

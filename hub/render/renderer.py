@@ -186,6 +186,7 @@ class Renderer:
             files=found.files,
             kustomizations=found.kustomizations,
             command=(await self._programs.kustomize()).command,
+            links=found.links,
             additions=_additions(part.render.kustomize or Kustomize(), inputs.application),
             remotes=found.remotes,
             outside=found.outside,

@@ -215,6 +215,7 @@ class Supplies:
                 path=found.closure.root,
                 files=files,
                 kustomizations=found.closure.kustomizations,
+                links=found.closure.footprint.links,
                 remotes=found.remotes,
                 outside=found.outside,
                 problems=(*found.problems, *problems),

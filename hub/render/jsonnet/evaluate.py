@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import _jsonnet
 
@@ -15,7 +15,9 @@ from shared.model import Place, Problem
 DEEPEST = 500
 """Calls within calls; what needs more calls itself without end."""
 
-_PLACE = re.compile(r"(?m)^\s*(?:STATIC ERROR: )?(?P<file>[^\s:]+):\(?(?P<line>\d+):")
+_FRAME = re.compile(r"(?m)^\s*(?:STATIC ERROR: )?(?P<file>\S.*?):\(?(?P<line>\d+):")
+_HEAD = re.compile(r"^(?:RUNTIME|STATIC) ERROR: ")
+_WANTING = re.compile(r"undefined external variable|parameter \S+ not bound")
 
 
 def evaluate(job: JsonnetJob) -> Templated:
@@ -54,7 +56,7 @@ def _evaluated(entry: str, files: Mapping[str, bytes], job: JsonnetJob) -> bytes
             max_stack=DEEPEST,
         )
     except (RuntimeError, UnicodeDecodeError) as error:
-        return _problem(str(error), entry)
+        return _problem(str(error), entry, files)
     documents = json.loads(result)
     listed = documents if isinstance(documents, list) else [documents]
     wrong = next((each for each in listed if not isinstance(each, dict)), None)
@@ -74,10 +76,12 @@ def _importer(files: Mapping[str, bytes], folders: tuple[str, ...]) -> Callable[
     return find
 
 
-def _problem(said: str, entry: str) -> Problem:
-    message = said.strip().partition("\n")[0].removeprefix("RUNTIME ERROR: ").removeprefix("STATIC ERROR: ")
-    found = _PLACE.search(said)
-    place = Place(found["file"], int(found["line"])) if found is not None else Place(entry)
-    if found is not None:
-        message = re.sub(rf"^{re.escape(found['file'])}:[\d:()-]+\s*", "", message)
-    return Problem("error", message or "it cannot be evaluated", place)
+def _problem(said: str, entry: str, files: Collection[str]) -> Problem:
+    """What the library said, at the innermost place that is in a file of the job: its own library is no help."""
+    frames = [found for found in _FRAME.finditer(said) if found["file"] in files]
+    place = Place(frames[0]["file"], int(frames[0]["line"])) if frames else Place(entry)
+    message = _HEAD.sub("", said.strip().partition("\n")[0])
+    for frame in frames[:1]:
+        message = re.sub(rf"^{re.escape(frame['file'])}:[\d:()-]+\s*", "", message)
+    hint = "give it a value in render.plain.jsonnet" if _WANTING.search(message) else ""
+    return Problem("error", message or "it cannot be evaluated", place, hint)
