@@ -36,7 +36,11 @@ class Finding:
 
 def doctor(
     kustomize: Annotated[
-        str, typer.Option("--kustomize", help="The program that the hub is told to use (render.kustomize_binary).")
+        str,
+        typer.Option(
+            "--kustomize",
+            help="The program that the hub is told to use (render.kustomize_binary).",
+        ),
     ] = "",
     output: Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")] = (
         Output.TABLE
@@ -50,7 +54,7 @@ def doctor(
     yardarm doctor
     yardarm doctor --kustomize /opt/bin/kustomize -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
-    found = list(findings(kustomize))
+    found = list(findings(kustomize or settings.kustomize()))
     rows = [[each.name, each.state, each.what, each.advice] for each in found]
     emit([asdict(each) for each in found], output, lambda: [Table(["", "STATE", "WHAT", "WHAT TO DO"], rows)])
     if any(each.needed and each.state != "ok" for each in found):

@@ -74,3 +74,9 @@ def charts_cache(environment: Mapping[str, str] | None = None) -> Path:
     environment = os.environ if environment is None else environment
     folder = environment.get("XDG_CACHE_HOME", "")
     return (Path(folder) if folder else Path.home() / ".cache") / "yardarm" / "charts"
+
+
+def kustomize(environment: Mapping[str, str] | None = None) -> str:
+    """The program for kustomizations, by the hub's own variable, so that both render alike; empty to look for one."""
+    environment = os.environ if environment is None else environment
+    return environment.get("YARDARM_RENDER__KUSTOMIZE_BINARY", "")

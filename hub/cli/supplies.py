@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from hub.cli.settings import charts_cache
+from hub.cli import settings
 from hub.domain.egress import Egress
 from hub.render.programs import Programs
 from hub.render.renderer import Renderer
@@ -51,10 +51,12 @@ class Offline:
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
         web = Web(Egress(), lambda _host: ChartAccess())
-        self._charts = Charts(charts_cache(), web, Pace(), lambda: None, Clock())
+        self._charts = Charts(settings.charts_cache(), web, Pace(), lambda: None, Clock())
         self._traits: Memo[Traits] = Memo(1000)
         workers = InProcess()
-        self._renderer = Expanding(Renderer(workers, Templates(workers), lambda _digest: (), Programs()).render)
+        programs = Programs(kustomize=settings.kustomize())
+        renderer = Renderer(workers, Templates(workers), lambda _digest: (), programs)
+        self._renderer = Expanding(renderer.render)
 
     def __enter__(self) -> Self:
         self._runner.__enter__()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.render.job import File, PlainJob, RenderError
+from hub.render.job import File, JsonnetJob, PlainJob, RenderError
 from hub.render.pool import PoolLimits, RenderPool
 from shared.model import Problem
 
@@ -56,6 +56,27 @@ async def test_a_job_that_outgrows_its_memory_fails_alone():
         with pytest.raises(RenderError, match=r"memory|ended its worker"):
             await pool.render(PlainJob(application="big", namespace="shop", files=files))
         assert (await pool.render(job(config_map("after")))).lines
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("local f(x) = f(x + 1) tailstrict; f(1)", r"took longer than 1 s"),
+        ("std.range(1, 3e8)", r"needs more than 400 MB of memory"),
+        ("std.repeat('x', 9e8)", r"needs more than 400 MB of memory"),
+    ],
+)
+async def test_jsonnet_without_end_or_measure_fails_alone_and_for_good(text, error):
+    limits = PoolLimits(workers=1, timeout=1, memory=400 * 1024**2)
+    async with RenderPool(limits, templates=limits) as pool:
+        with pytest.raises(RenderError, match=error) as failed:
+            await pool.template(jsonnet(text))
+        assert not failed.value.transient
+        assert (await pool.template(jsonnet("{a: 1}"))).files
+
+
+def jsonnet(text: str) -> JsonnetJob:
+    return JsonnetJob(application="web", files=(File("a.jsonnet", text.encode()),), entries=("a.jsonnet",))
 
 
 async def test_a_worker_killed_from_outside_is_replaced():

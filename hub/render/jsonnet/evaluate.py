@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 import _jsonnet
+import msgspec
 
 from hub.render.job import File, JsonnetJob, RenderError, Templated
 from hub.render.jsonnet.closure import candidates
@@ -36,7 +37,7 @@ def evaluate(job: JsonnetJob) -> Templated:
         else:
             made.append(File(entry, found, entry))
     if any(each.severity == "error" for each in problems):
-        raise RenderError(tuple(problems))
+        raise RenderError(tuple(msgspec.structs.replace(each, application=job.application) for each in problems))
     return Templated(tuple(made), tuple(problems))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from hub.demo import repository
 from hub.demo.clusters import spread
+from tests.fakes.kustomize import any_command, either
 
 ROOT = Path(__file__).parents[3]
 
@@ -182,6 +183,68 @@ def test_a_directory_of_manifests_is_one_application(yardarm, tmp_path):
     assert checked.returncode == 0
     assert "one application" in checked.stdout
     assert "kind: ConfigMap" in rendered.stdout
+
+
+APPLICATION = """
+apiVersion: yardarm.dev/v1alpha1
+kind: Cluster
+metadata: {{name: here}}
+---
+apiVersion: yardarm.dev/v1alpha1
+kind: Application
+metadata: {{name: web}}
+spec:
+  source: {{path: app}}
+  placement: {{clusters: [here]}}
+  render: {{{render}}}
+"""
+
+
+def test_jsonnet_among_plain_files_is_evaluated_and_patched_like_them(yardarm, tmp_path):
+    folder = write(tmp_path / "fleet", {
+        "web.yaml": APPLICATION.format(render="plain: {jsonnet: {libs: [lib], tlas: [{name: level, value: high}]}}")
+        + "  overrides: [{when: {}, patches: [{target: {kind: ConfigMap}, patch: {data: {patched: x}}}]}]\n",
+        "app/a.jsonnet": "function(level) (import 'config.libsonnet')('a', level)",
+        "app/b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
+        "lib/config.libsonnet": "function(n, v) {apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: n}, data: {v: v}}",
+    })  # fmt: skip
+
+    rendered = yardarm("render", folder, "--cluster", "here", "-o", "json")
+
+    assert rendered.returncode == 0, rendered.stderr
+    found = {item["metadata"]["name"]: item["data"] for item in json.loads(rendered.stdout)["items"]}
+    assert found == {"a": {"v": "high", "patched": "x"}, "b": {"patched": "x"}}
+
+    (folder / "lib/config.libsonnet").write_text("function(n, v)\n  error 'not ' + v")
+    checked = yardarm("validate", folder)
+    assert checked.returncode == 1
+    assert "lib/config.libsonnet:2: error: not high" in checked.stdout
+
+
+@either
+def test_a_kustomization_that_is_put_together_by_links_is_rendered(yardarm, tmp_path):
+    folder = write(tmp_path / "fleet", {
+        "web.yaml": APPLICATION.format(render=""),
+        "base/kustomization.yaml": "resources: [a.yaml]",
+        "base/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+        "app/kustomization.yaml": "namePrefix: p-\nresources: [linked]",
+    })  # fmt: skip
+    (folder / "app/linked").symlink_to("../base")
+
+    rendered = yardarm("render", folder, "--cluster", "here", YARDARM_RENDER__KUSTOMIZE_BINARY=any_command()[0])
+    wrong = yardarm("render", folder, "--cluster", "here", YARDARM_RENDER__KUSTOMIZE_BINARY="/nowhere/kustomize")
+
+    assert rendered.returncode == 0, rendered.stderr
+    assert "name: p-a" in rendered.stdout
+    assert "there is no /nowhere/kustomize" in wrong.stderr
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
 
 
 def test_schema_is_a_json_schema(yardarm):

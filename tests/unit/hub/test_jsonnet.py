@@ -31,6 +31,7 @@ def errors(job: JsonnetJob) -> list[str]:
     with pytest.raises(RenderError) as failed:
         evaluate(job)
     assert not failed.value.transient
+    assert {problem.application for problem in failed.value.problems} == {"web"}
     return [str(problem) for problem in failed.value.problems]
 
 
