@@ -346,7 +346,7 @@ class _Lead:
         pace = Pace(interval=settings.charts.poll_interval)
         self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
         kept = KeptTemplates(Store(bus), secrets.token_hex(4))
-        programs = Programs(kustomize=settings.render.kustomize_binary)
+        programs = Programs(settings.render.helm_binary, settings.render.kustomize_binary)
         pins, warehouse = (
             Pins(self.repositories, clock),
             Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),

@@ -131,6 +131,8 @@ class RenderSettings(Section):
     """Seconds for one variant of one application. Default 60; a chart with 800 documents takes 0.02."""
     memory: int = Field(default=1024, ge=64)
     """MiB of address space for one worker. Default 1024: ten times what a large chart needs."""
+    helm_binary: str = ""
+    """A helm executable that renders charts, a path or a name on PATH. Default: Helm as a library, which is faster."""
     kustomize_binary: str = ""
     """The program that builds kustomizations: kustomize or kubectl, a path or a name on PATH. Default: kustomize, else
     kubectl."""

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import asyncio
 
+from hub.render.helm import executable
 from hub.render.kustomize import binary
 from shared.errors import DocumentError, YardarmError
 
 
 class Programs:
-    """What is configured, and what is found of it when it is first needed. An empty `helm` is the library."""
+    """What is configured, and what is found of it when it is first needed."""
 
     def __init__(self, helm: str = "", kustomize: str = "") -> None:
-        """`kustomize` is a path or a name on PATH, empty to look for one."""
-        self.helm = helm
+        """Paths or names on PATH: `helm` empty for the library, `kustomize` empty to look for one."""
+        self._wanted_helm = helm
         self._wanted = kustomize
         self._turn = asyncio.Lock()
+        self._helm: executable.Executable | None = None
         self._kustomize: binary.Kustomize | None = None
+
+    async def helm(self) -> executable.Executable:
+        """The program that renders charts, one without path and version for the library.
+
+        Raises:
+            DocumentError: the one that is configured is not there, or is no helm.
+        """
+        if not self._wanted_helm:
+            return executable.Executable("", "")
+        async with self._turn:
+            if self._helm is None:
+                try:
+                    self._helm = await asyncio.to_thread(executable.find, self._wanted_helm)
+                except YardarmError as error:
+                    raise DocumentError(str(error)) from None
+        return self._helm
 
     async def kustomize(self) -> binary.Kustomize:
         """The program that builds kustomizations; looked for again until there is one.

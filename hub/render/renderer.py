@@ -123,9 +123,10 @@ class Renderer:
             what: list[object] = [part.footing, reading.content.key, (await self._programs.kustomize()).version]
         else:
             able = inputs.capabilities if reading.content.capabilities else None
+            helm = await self._programs.helm()
             what = [
                 part.footing, reading.content.key, values, lent, inputs.namespace, _release(inputs, part),
-                [able.kube_version, able.apis] if able else None, self._programs.helm,
+                [able.kube_version, able.apis] if able else None, helm.version,
             ]  # fmt: skip
 
         async def job() -> TemplateJob:
@@ -134,7 +135,7 @@ class Renderer:
                 return await self._kustomize_job(inputs, part, materials)
             if isinstance(materials, ChartFiles):
                 files = await _value_files(inputs, part, materials, supplies)
-                return self._helm_job(inputs, part, materials, files, values)
+                return self._helm_job(inputs, part, materials, files, values, (await self._programs.helm()).path)
             raise DocumentError(f"it is no {reading.way}")
 
         return await self._templates.of(digest_of([GENERATION, reading.way, what]), job, keep=reading.varies)
@@ -162,6 +163,7 @@ class Renderer:
         chart: ChartFiles,
         files: tuple[File, ...],
         values: dict[str, Any],
+        program: str,
     ) -> HelmJob:
         helm = part.render.helm or Helm()
         able = inputs.capabilities
@@ -176,7 +178,7 @@ class Renderer:
             kube_version=helm.kube_version or (able.kube_version if able else ""),
             api_versions=helm.api_versions or (self._apis(able.apis) if able else ()),
             skip_crds=helm.skip_crds,
-            program=self._programs.helm,
+            program=program,
         )
 
     async def _kustomize_job(self, inputs: Inputs, part: Part, found: KustomizeFiles) -> KustomizeJob:

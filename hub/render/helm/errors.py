@@ -20,7 +20,10 @@ from shared.model import Place, Problem
 _AT = re.compile(r"(?P<file>[^\s/():\"]+/(?:charts/[^\s():\"]+|templates/[^\s():\"]+))(?::(?P<line>\d+))?(?::\d+)?")
 _EXECUTING = re.compile(r"executing \"[^\"]*\" at (?P<what><.*?>):\s*")
 _ERROR_CALLING = re.compile(r"^error calling (?:include|tpl|template):\s*")
-_WARNING = re.compile(r"^\S+ \S+ (?:WARN|warning:) (.+)$", re.MULTILINE)
+# The library's forms, Helm 3's own, and Helm 4's.
+_WARNING = re.compile(
+    r"^(?:(?:\S+ )?\S+ (?:WARN|warning:)|WARNING:|level=WARN msg=|level=INFO msg=\"warning:) *(.+)$", re.MULTILINE
+)
 _LONGEST = 2000
 _MOST = 20
 
@@ -39,7 +42,7 @@ def explained(said: str, chart: str, application: str) -> tuple[Problem, ...]:
 
 def warnings(said: str, application: str) -> tuple[Problem, ...]:
     """What Helm logged and went on: values that are tables in one place and not in another, and the like."""
-    found = list(dict.fromkeys(match[1].strip()[:_LONGEST] for match in _WARNING.finditer(said)))
+    found = list(dict.fromkeys(match[1].strip().strip('"')[:_LONGEST] for match in _WARNING.finditer(said)))
     return tuple(Problem("warning", each, application=application) for each in found[:_MOST])
 
 

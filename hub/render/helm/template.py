@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hub.render.helm import executable
 from hub.render.helm.errors import HelmFailure, explained
-from hub.render.helm.output import templated
+from hub.render.helm.output import Output, templated
 from hub.render.helm.values import combined
 from hub.render.job import HelmJob, RenderError, Templated
 from shared.errors import DocumentError
@@ -16,13 +19,19 @@ def template(job: HelmJob) -> Templated:
     Raises:
         RenderError: the chart or its values are refused, or a template fails.
     """
-    from hub.render.helm import library
-
     try:
         values = combined(job.value_files, job.values)
-        return templated(library.render(job, values), job)
+        return templated(_render(job, values), job)
     except DocumentError as error:
         problem = Problem("error", error.message, error.place, error.hint, job.application)
         raise RenderError((problem,)) from None
     except HelmFailure as failure:
         raise RenderError(explained(str(failure), job.chart, job.application)) from None
+
+
+def _render(job: HelmJob, values: dict[str, Any]) -> Output:
+    if job.program:
+        return executable.render(job, values)
+    from hub.render.helm import library
+
+    return library.render(job, values)
