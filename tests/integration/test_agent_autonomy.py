@@ -18,6 +18,7 @@ from agent.domain import applyset
 from agent.kube.access import Access
 from agent.kube.client import Kube
 from agent.kube.errors import ApiError
+from agent.kube.transport import Request
 from agent.loop import run_agent
 from agent.settings import AgentSettings
 from shared.model import ObjectRef
@@ -171,6 +172,52 @@ async def test_killed_again_and_again_it_rolls_out_once_and_loses_nothing(place,
     }
     record = applyset.read_record(await place.kube.get(applyset.parent_ref(given.unit, f"{place.name}-system")))
     assert record.scope.kinds == {"ConfigMap", "Deployment.apps"}
+
+
+async def test_killed_in_the_middle_of_a_hook_it_runs_once(place):
+    """Killed as soon as the Job is there, again while it waits for it, and when it has ended but was not yet told."""
+    given = await place.assign(hook("migrate"), configmap("settings"))
+    async with place.agent():
+        (first,) = await place.until(lambda: place.listed("Job", "batch/v1"))
+    async with place.agent():
+        await place.hub.report(given, lambda r: "migrate" in r.reason, 40)
+    assert await place.live("ConfigMap", "settings") is None
+
+    await finish(place, "migrate")
+    async with place.agent():
+        await place.hub.healthy(given, 60)
+
+    (last,) = await place.listed("Job", "batch/v1")
+    assert last["metadata"]["uid"] == first["metadata"]["uid"]
+    assert place.proxy.requests["delete", "jobs"] == 0
+    assert await place.live("ConfigMap", "settings") is not None
+
+
+def hook(name):
+    """A Job to run before everything else, whose pod goes on until it is told to end."""
+    pod = {
+        "metadata": {"annotations": {"sandbox.yardarm.dev/fail": "never-ready", "test.yardarm.dev/never-ready": "true"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "example.com/migrate:1"}]},
+    }  # fmt: skip
+    metadata = {"name": name, "annotations": {"argocd.argoproj.io/hook": "PreSync"}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"backoffLimit": 0, "template": pod}}
+
+
+async def finish(place, job):
+    """Ends the pod of a Job as a command that succeeds does."""
+
+    async def placed():
+        pods = await place.listed("Pod")
+        return [pod for pod in pods if pod["metadata"]["name"].startswith(job) and pod["spec"].get("nodeName")]
+
+    (pod,) = await place.until(placed)
+    container = {"name": "c", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    container["state"] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    path = f"/api/v1/namespaces/{place.app}/pods/{pod['metadata']['name']}/status"
+    status = {"phase": "Succeeded", "containerStatuses": [container]}
+    await place.kube._transport.send(
+        Request("PATCH", path, {}, {"status": status}, content_type="application/merge-patch+json")
+    )
 
 
 async def test_a_restart_of_what_is_applied_writes_nothing(place):

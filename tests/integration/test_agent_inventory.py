@@ -8,17 +8,15 @@ import orjson
 import pytest
 
 from agent.domain import applyset
-from shared.model import UnitKey
-from tests.integration.test_agent_deletions import CLUSTER, configmap, configmaps, place  # noqa: F401 - a fixture
+from tests.integration.test_agent_deletions import configmap, configmaps, place  # noqa: F401 - a fixture
 
 KUBECTL = shutil.which("kubectl") or ""
-PARENT = applyset.parent_ref(UnitKey(CLUSTER, "shop", "shop"))
 MANY = 3000
 
 
 async def test_three_thousand_objects_come_stay_over_a_restart_and_go(place):  # noqa: F811
     objects = configmaps(MANY)
-    given = await place.hub.assign(CLUSTER, "shop", objects, as_packs=True)
+    given = await place.assign(objects, as_packs=True)
     report = await place.hub.healthy(given, seconds=120)
     assert report.counts == {"Healthy": MANY}
     assert len(report.objects) <= 500
@@ -26,7 +24,7 @@ async def test_three_thousand_objects_come_stay_over_a_restart_and_go(place):  #
     await place.stop()
     before = await versions(place)
     await place.start()
-    cut = await place.hub.assign(CLUSTER, "shop", objects[:1000], as_packs=True)
+    cut = await place.assign(objects[:1000], as_packs=True)
     waits = (await place.hub.report(cut, lambda r: r.awaiting, seconds=60)).awaiting
     assert (waits.count, len(waits.objects)) == (2000, 100)
     assert await versions(place) == before
@@ -38,7 +36,7 @@ async def test_three_thousand_objects_come_stay_over_a_restart_and_go(place):  #
 
 async def versions(place):  # noqa: F811
     resource = await place.kube.resource("v1", "ConfigMap")
-    found, _ = await place.kube.list(resource, namespace="shop")
+    found, _ = await place.kube.list(resource, namespace=place.space)
     return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in found}
 
 
@@ -46,17 +44,13 @@ async def versions(place):  # noqa: F811
 def kubectl(place, tmp_path):  # noqa: F811
     if not KUBECTL:
         pytest.skip("kubectl is not installed")
-    config = tmp_path / "kubeconfig"
-    if place.sandbox is None:
-        pytest.skip("the contract suite has kubectl against a real server")
-    config.write_bytes(orjson.dumps(place.sandbox.kubeconfig()))
 
     async def run(*args, given=b""):
         env = {
-            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(config), "KUBECTL_APPLYSET": "true",
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": place.server.kubeconfig, "KUBECTL_APPLYSET": "true",
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            KUBECTL, "--context", CLUSTER, *args, env=env,
+            KUBECTL, *args, env=env,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate(given)
@@ -66,10 +60,17 @@ def kubectl(place, tmp_path):  # noqa: F811
 
 
 async def test_kubectl_reads_the_members_of_a_unit(place, kubectl):  # noqa: F811
-    await place.hub.healthy(await place.hub.assign(CLUSTER, "shop", configmaps(3)))
+    await place.hub.healthy(await place.assign(configmaps(3)))
 
     code, out, err = await kubectl(
-        "get", "configmaps", "-n", "shop", "-l", f"{applyset.PART_OF}={applyset.set_id(PARENT)}", "-o", "name"
+        "get",
+        "configmaps",
+        "-n",
+        place.space,
+        "-l",
+        f"{applyset.PART_OF}={applyset.set_id(place.parent())}",
+        "-o",
+        "name",
     )
 
     assert code == 0, err
@@ -78,9 +79,9 @@ async def test_kubectl_reads_the_members_of_a_unit(place, kubectl):  # noqa: F81
 
 async def test_kubectl_respects_the_parent_and_prunes_by_it_when_it_is_handed_over(place, kubectl):  # noqa: F811
     """kubectl has objects and parent in one namespace only, so here they are."""
-    home = applyset.NAMESPACE
-    parent = applyset.parent_ref(UnitKey(CLUSTER, home, "shop"))
-    await place.hub.healthy(await place.hub.assign(CLUSTER, "shop", configmaps(3), namespace=home))
+    home = place.settings.inventory_namespace
+    parent = place.parent(home)
+    await place.hub.healthy(await place.assign(configmaps(3), namespace=home))
     await place.stop()
     manifest = orjson.dumps(configmap("c0", "2", namespace=home))
     apply = (
