@@ -145,6 +145,12 @@ class LiveCache:
         kind = self._kinds.get((resource.api_version, resource.kind))
         return kind is not None and all(watch.synced for watch in kind.watches)
 
+    def unseen(self, ref: ObjectRef) -> str:
+        """Why nothing is known of the kind: then that `get` has no object means nothing. Empty when all is known."""
+        kind = self._kinds.get((ref.api_version, ref.kind))
+        blind = [watch for watch in kind.watches if not watch.synced] if kind is not None else []
+        return next((watch.stale.reason for watch in blind if watch.stale), "it is being asked for") if blind else ""
+
     def stale(self, resource: Resource) -> Stale | None:
         """Since when and why the cache may be behind; None while all is well. The oldest of its watches counts."""
         kind = self._kinds.get((resource.api_version, resource.kind))

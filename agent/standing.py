@@ -87,7 +87,7 @@ class Standing:
         if verdict is None:
             live = self._view.get(ref)
             if live is None:  # not kept: it says more about us than about the object
-                return self._absent(ref.key)
+                return self._absent(ref)
             if self._judge.rules_on(ref):
                 return self._by_rule.get(ref.key, _UNASKED)
             verdict = self._judged[ref.key] = self._judge.built_in(live)
@@ -110,10 +110,12 @@ class Standing:
         if self._asking == key:
             self._judged[key] = verdict
 
-    def _absent(self, key: Key) -> HealthStatus:
-        each = self._look.desired.get(key)
-        if each is None or self._applied.get(key) != each.digest:
+    def _absent(self, ref: ObjectRef) -> HealthStatus:
+        each = self._look.desired.get(ref.key)
+        if each is None or self._applied.get(ref.key) != each.digest:
             return HealthStatus(Health.PROGRESSING, "is not applied yet")
+        if unseen := self._view.unseen(ref):
+            return HealthStatus(Health.UNKNOWN, f"cannot be seen: {unseen}")
         return (
             HealthStatus(Health.HEALTHY)
             if hints.vanishes(each.manifest)

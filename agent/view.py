@@ -37,6 +37,10 @@ class View:
             return self._cache.get(ref)
         return manifest
 
+    def unseen(self, ref: ObjectRef) -> str:
+        """Why it is not known whether there is an object that `get` does not have; empty when it is known."""
+        return self._cache.unseen(ref)
+
     def members(self) -> tuple[ObjectRef, ...]:
         """All objects that carry the unit's label."""
         heard = self._cache.part_of(self._set_id)

@@ -39,7 +39,7 @@ REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
-HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host", "accept-encoding"}
+HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
 @dataclass
@@ -147,7 +147,7 @@ class FaultProxy:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         return self._session.request(
             request.method, URL(self.upstream + request.raw_path, encoded=True), data=body or None, headers=headers,
-            allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None),
+            allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None), skip_auto_headers=("Accept-Encoding",),
         )  # fmt: skip
 
     async def _pass(self, request: web.BaseRequest, verb: str, fault: Fault | None) -> web.StreamResponse:
