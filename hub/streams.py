@@ -31,6 +31,8 @@ BATCH_MESSAGES = 1000
 BATCH_BYTES = 8 * 1024 * 1024
 """What one batch may hold in the client's buffer and the server's staging area."""
 BLOBS_IN_FLIGHT = 64
+QUIET = 2.0
+"""Seconds without a message after which a reader asks whether any is still to come."""
 WRITE_TIMEOUT = 5.0
 """Seconds for an acknowledgement: a thousand messages take 30 ms on three servers, an election up to 7 s."""
 ATTEMPTS = 5
@@ -192,7 +194,8 @@ async def last_per_subject(bus: Bus, stream: str, subject: str) -> AsyncIterator
     """The last message of every subject that `subject` matches, as (subject, data, stream sequence).
 
     Ordered by sequence; ends when everything up to now has come. Messages written meanwhile may come too, so that a
-    subject can come twice, the newer one later. Reads as fast as the caller takes them, and keeps nothing.
+    subject can come twice, the newer one later; those deleted meanwhile may not come. Reads as fast as the caller
+    takes them, and keeps nothing.
 
     Raises:
         Unavailable: the connection was lost half-way; start again.
@@ -214,10 +217,17 @@ async def last_per_subject(bus: Bus, stream: str, subject: str) -> AsyncIterator
         await _forget_consumer(bus, stream, name)
         return
     async with Pull(bus, stream, name) as pull:
-        waiting = 1
+        waiting, number = 1, 0
         while waiting:
-            for message in await pull.take():
-                sequence, _, waiting = Delivery.of(message)
+            try:
+                async with asyncio.timeout(QUIET):
+                    taken = await pull.take()
+            except TimeoutError:
+                # What was still to come may have been deleted: then nothing comes to say that it was the last.
+                waiting = await _undelivered(bus, stream, name, number)
+                continue
+            for message in taken:
+                sequence, number, waiting = Delivery.of(message)
                 yield message.subject, message.data, sequence
     await _forget_consumer(bus, stream, name)
 
@@ -346,6 +356,12 @@ async def _change(bus: Bus, verb: str, spec: StreamSpec, wanted: dict[str, Any])
         else:
             what += str(refused)
         raise StreamConflict(what) from refused
+
+
+async def _undelivered(bus: Bus, stream: str, name: str, number: int) -> int:
+    """How many messages the consumer has for who has received `number`, those on their way included."""
+    info = await _api(bus, f"CONSUMER.INFO.{stream}.{name}")
+    return int(info["num_pending"]) + max(0, int(info["delivered"]["consumer_seq"]) - number)
 
 
 async def _forget_consumer(bus: Bus, stream: str, name: str) -> None:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 PREFIX = "consent"
 KEPT_FOR = 7 * 86400
 """Seconds after which a word that nothing came of is forgotten."""
+TOGETHER = 64
+"""Words on their way to the store at one time."""
 
 
 class Consents:
@@ -117,8 +119,18 @@ class Consents:
 
 async def record(store: Store, consents: Iterable[Consent]) -> None:
     """Stores them, for whichever hub leads. May raise `Unavailable`; again is harmless."""
-    for consent in consents:
-        await store.put(_key(consent), encode(consent), ttl=KEPT_FOR)
+    gate = asyncio.Semaphore(TOGETHER)
+
+    async def one(consent: Consent) -> None:
+        async with gate:
+            await store.put(_key(consent), encode(consent), ttl=KEPT_FOR)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for consent in consents:
+                group.create_task(one(consent))
+    except* Unavailable as errors:
+        raise errors.exceptions[0] from None
 
 
 def event(consent: Consent) -> Event:

@@ -26,7 +26,13 @@ def real_server() -> Iterator[apiserver.ApiServer]:
         yield apiserver.real(pathlib.Path(directory))
 
 
-@pytest.fixture(params=apiserver.available())
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Asked here rather than where the fixture is defined: this file may be read before the real server is there."""
+    if "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", apiserver.available(), indirect=True)
+
+
+@pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[apiserver.ApiServer]:
     """A server of each available kind."""
     if request.param == "real":

@@ -210,6 +210,21 @@ async def test_a_reader_that_stops_early_or_is_slow_holds_nothing_up(bus, fence)
     assert len(await read(bus, DESIRED.name, "desired.c1.>")) == 5000
 
 
+async def test_what_is_deleted_while_it_is_read_is_not_waited_for(bus, fence):
+    await Writer(bus).batch(((f"desired.c1.ns.a{n:04}", b"") for n in range(5000)), fence)
+
+    found = []
+    async with asyncio.timeout(20):
+        async for subject, _, _ in streams.last_per_subject(bus, DESIRED.name, "desired.c1.>"):
+            if not found:
+                await bus.request(f"$JS.API.STREAM.PURGE.{DESIRED.name}", b'{"filter": "desired.c1.>"}')
+            found.append(subject)
+
+    assert found[0] == "desired.c1.ns.a0000"
+    assert len(found) < 5000
+    assert await consumers(bus, DESIRED.name) == []
+
+
 async def test_reading_an_unknown_stream_is_an_error(bus):
     with pytest.raises(Refused, match="stream not found"):
         await read(bus, "NONE", "x.>")
