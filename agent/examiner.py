@@ -42,6 +42,10 @@ class Examiner:
         """Objects that have drifted and may be put right now."""
         return self.vigil.standing() - self.held()
 
+    def in_question(self) -> set[Key]:
+        """Objects that have drifted, or would not be corrected if they did."""
+        return self.vigil.standing() | self.held()
+
     def held(self) -> frozenset[Key]:
         """Objects whose drift is not to be corrected now."""
         return self.vigil.held(self._policy)

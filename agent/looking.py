@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from agent.domain import applyset, claims, hints, hooks
+import orjson
+
+from agent.domain import applyset, claims, hints, hooks, resting
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.plan import Known
 from agent.domain.reach import within
@@ -56,6 +58,17 @@ class Look:
         self.released = NONE
         """Objects that a unit has taken over which takes the place of this one."""
         self._prepared = False
+        self._made: dict[bytes, Desired] = {}
+        """By the line of the bundle that it was made of."""
+        self._rested: Mapping[Key, Desired] = {}
+
+    def take_over(self, before: Look, rested: Mapping[Key, Desired]) -> None:
+        """Goes on from an older assignment of the same policy.
+
+        `rested` are objects that need not be looked at if they are in this one as well; see `resting`.
+        """
+        self._made = before._made
+        self._rested = rested
 
     def _set_id_of(self, unit: str) -> str:
         namespace, _, application = unit.partition("/")
@@ -78,13 +91,19 @@ class Look:
         run = [each for each in self._hooks.wanted.values() if not hooks.never(each.manifest)]
         kept = [each for each in (*self.desired.values(), *run) if not hints.not_applied(each.manifest)]
         self.all_served = await self._survey.watch(kept, scope.kinds)
-        live = await self._live(kept)
+        live = self._strangers()
+        calm = self._calm(others=bool(live or self._tools.heirs(self._unit)))
+        # What is heard from here on is news.
         self.suspects.clear()
+        kept = [each for each in kept if each.ref.key not in calm]
+        live |= await self._standing(kept)
         self.released = self._inherited_by_others(live)
         kept = [each for each in kept if each.ref.key not in self.released]
         before = self._examiner.applied_before(kept, live, self._applied, self._hooks.wanted.keys())
         await self._examiner.examine(before, live)
-        there = any(claims.is_ours(each, self.set_id) and not hints.is_hook(each) for each in live.values())
+        there = bool(calm) or any(
+            claims.is_ours(each, self.set_id) and not hints.is_hook(each) for each in live.values()
+        )
         return Known(
             self.set_id,
             live,
@@ -95,6 +114,7 @@ class Look:
             granted=granted,
             inherited=self.inherited,
             neighbours=self._tools.inventory.units,
+            calm=calm,
         )
 
     async def _farewell(self) -> list[Manifest]:
@@ -123,24 +143,41 @@ class Look:
         return frozenset(key for key, found in live.items() if applyset.part_of(found) in heirs) if heirs else NONE
 
     def _prepare(self, farewell: list[Manifest]) -> None:
-        manifests = self._delivery.bundle.manifests or farewell
-        prepared, wrong = prepare(manifests, self._unit, self.set_id, self._survey.namespaced)
+        lines = self._delivery.bundle.lines
+        given = [self._made_of(line) or orjson.loads(line) for line in lines] or farewell
+        prepared, wrong = prepare(given, self._unit, self.set_id, self._survey.namespaced)
+        self._made = dict(zip(lines, prepared, strict=False)) if len(prepared) == len(lines) else {}
         prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
         self.refused = [*wrong, *unreachable]
         self.desired = self._hooks.take(prepared)
         self._examiner.vigil.restrict(set(self.desired))
         self._prepared = True
 
-    async def _live(self, kept: Iterable[Desired]) -> dict[Key, Manifest]:
-        """The members of the unit, and whatever else stands under a desired name."""
+    def _made_of(self, line: bytes) -> Desired | None:
+        """What an equal line was made into, if that still holds on this cluster."""
+        each = self._made.get(line)
+        return each if each is not None and self._survey.namespaced(each.ref) is bool(each.ref.namespace) else None
+
+    def _strangers(self) -> dict[Key, Manifest]:
+        """Members of the unit that are not desired."""
+        return {
+            ref.key: stranger
+            for ref in self._view.members()
+            if ref.key not in self.desired
+            and ref.key not in self._hooks.wanted
+            and (stranger := self._view.get(ref)) is not None
+        }
+
+    def _calm(self, *, others: bool) -> frozenset[Key]:
+        """Objects that need not be looked at, the first time. `others`: more than what is desired plays a part."""
+        rested, self._rested = self._rested, {}
+        if others or self._hooks.wanted or not self.all_served:
+            return frozenset()
+        return resting.calm(rested, self.desired, self._applied, self.suspects)
+
+    async def _standing(self, kept: Iterable[Desired]) -> dict[Key, Manifest]:
+        """What stands under the name of each, whoever made it."""
         live: dict[Key, Manifest] = {}
-        for ref in self._view.members():
-            if (
-                ref.key not in self.desired
-                and ref.key not in self._hooks.wanted
-                and (stranger := self._view.get(ref)) is not None
-            ):
-                live[ref.key] = stranger
         missing = []
         for each in kept:
             found = self._view.get(each.ref)

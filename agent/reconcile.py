@@ -13,7 +13,7 @@ import msgspec
 from agent.applier import Applier, Lanes
 from agent.cache import Change
 from agent.consent import Consents
-from agent.domain import applyset, blocking, claims, consent
+from agent.domain import applyset, blocking, claims, consent, resting
 from agent.domain import drift as drifts
 from agent.domain.blocking import Stops
 from agent.domain.desired import Desired, Key
@@ -82,13 +82,27 @@ class Reconciler:
         judge = Judge(self._policy.health, tools.evaluator)
         self._standing = Standing(self._unit, self._look, self._hooks, self._view, judge, tools.diagnosis, applied)
         if previous:
+            self._look.take_over(previous._look, previous._rested() if previous._policy == self._policy else {})
             self._standing.take_over(previous._standing, same_rules=previous._policy.health == self._policy.health)
         self._stops = Stops()
         self._verdict = Verdict(Phase.APPLYING)
         self._at_rest = False
         """Nothing can be done before something drifts or a retry is due."""
 
+    def _rested(self) -> dict[Key, Desired]:
+        """Objects that a newer assignment need not look at; none unless all is applied."""
+        if not self._at_rest or self._verdict.phase is not Phase.APPLIED or self._hooks.wanted:
+            return {}
+        apart = (each.ref.key for each in self._standing.plan.skipped)
+        doubtful = {*apart, *self._look.suspects, *self._view.awaited(), *self._examiner.in_question()}
+        return resting.rested(self._look.desired, self._applied, doubtful, self._standing.judged)
+
     # --- what the unit asks ---------------------------------------------------------------------------------------
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether there is something to look at, or to go on with."""
+        return not self._at_rest or bool(self._look.suspects)
 
     def heard(self, change: Change) -> bool:
         """Takes note of a change; returns whether it calls for an attempt."""
@@ -214,8 +228,9 @@ class Reconciler:
         self._standing.dealt_with(outcome)
         if outcome.live is None:
             return
-        self._view.wrote(outcome.ref, outcome.live)
         key = outcome.ref.key
+        if self._view.wrote(outcome.ref, outcome.live):
+            self._look.suspects.discard(key)
         if key in self._hooks.wanted:
             return
         self._applied[key] = outcome.digest

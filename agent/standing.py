@@ -81,6 +81,10 @@ class Standing:
             if outcome.warnings:
                 self.server_said[outcome.ref] = outcome.warnings
 
+    def judged(self, key: Key) -> HealthStatus | None:
+        """The health of a live object, if it was asked for since the last change."""
+        return self._judged.get(key)
+
     def health(self, ref: ObjectRef) -> HealthStatus:
         """Judged once per change: decoding a live object costs more than judging it."""
         verdict = self._judged.get(ref.key)

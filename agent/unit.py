@@ -149,18 +149,23 @@ class Unit:
         """Works until the unit has left the cluster, or for ever."""
         async with asyncio.TaskGroup() as group:
             while not (self._verdict.phase is Phase.REMOVED and not self._pending):
-                await self._woken()
+                due = await self._woken()
+                if not (due or self._pending or self._work is None or self._work.disturbed):
+                    continue
                 self._attempt = group.create_task(self._guarded())
                 await asyncio.wait((self._attempt,))
                 self._attempt = None
 
-    async def _woken(self) -> None:
+    async def _woken(self) -> bool:
+        """Waits until there may be something to do. True when a time has come: the attempt looks at what is due."""
+        due = False
         try:
             async with asyncio.timeout(self._until_next()):
                 await self._wake.wait()
         except TimeoutError:
-            pass  # a time has come: what is due is looked at by the attempt
+            due = True
         self._wake.clear()
+        return due
 
     def _until_next(self) -> float | None:
         """Seconds until something is due without a change: a retry, a correction, the deadline for health."""

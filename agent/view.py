@@ -31,8 +31,7 @@ class View:
         if written is None:
             return self._cache.get(ref)
         _, manifest, at = written
-        cached = self._cache.version(ref)
-        if self._clock.monotonic() - at > TRUSTED_FOR or (cached is not None and not _older(cached, version(manifest))):
+        if self._clock.monotonic() - at > TRUSTED_FOR or self._heard(ref, manifest):
             del self._written[ref.key]
             return self._cache.get(ref)
         return manifest
@@ -47,9 +46,18 @@ class View:
         known = {ref.key for ref in heard}
         return (*heard, *(ref for key, (ref, _, _) in self._written.items() if key not in known))
 
-    def wrote(self, ref: ObjectRef, live: Manifest) -> None:
-        """The server's answer to a write of ours."""
+    def awaited(self) -> set[Key]:
+        """Objects of which the cache has yet to hear what we wrote."""
+        return {key for key, (ref, manifest, _) in self._written.items() if not self._heard(ref, manifest)}
+
+    def _heard(self, ref: ObjectRef, manifest: Manifest) -> bool:
+        cached = self._cache.version(ref)
+        return cached is not None and not _older(cached, version(manifest))
+
+    def wrote(self, ref: ObjectRef, live: Manifest) -> bool:
+        """The server's answer to a write of ours. Returns whether it is what the cache has heard already."""
         self._written[ref.key] = (ref, live, self._clock.monotonic())
+        return self._cache.version(ref) == version(live)
 
     def deleted(self, ref: ObjectRef) -> None:
         """We have deleted it: from here on the cache knows better."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -63,7 +64,7 @@ class Mailbox(Generic[K, V]):
 
     def __init__(self) -> None:
         self._pending: dict[K, V] = {}
-        self._arrived = asyncio.Event()
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self.replaced = 0
         """How many values never came out because a newer one took their place."""
 
@@ -75,7 +76,15 @@ class Mailbox(Generic[K, V]):
         if key in self._pending:
             self.replaced += 1
         self._pending[key] = value
-        self._arrived.set()
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        """One value is work for one: of several workers the others sleep on."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
 
     def put_back(self, key: K, value: V) -> None:
         """Returns what could not be used, unless something newer has come."""
@@ -89,8 +98,16 @@ class Mailbox(Generic[K, V]):
     async def wait(self) -> None:
         """Returns once something is pending."""
         while not self._pending:
-            self._arrived.clear()
-            await self._arrived.wait()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                elif self._pending:  # woken and cancelled at once: what came is for another one
+                    self._wake_one()
+                raise
 
     async def get(self) -> tuple[K, V]:
         """The oldest pending key with its newest value; waits for one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import orjson
 
@@ -42,34 +42,45 @@ class Refused(Value, frozen=True):
 
 
 def prepare(
-    manifests: Iterable[Manifest], unit: UnitKey, set_id: str, namespaced: Callable[[ObjectRef], bool | None]
+    given: Iterable[Manifest | Desired], unit: UnitKey, set_id: str, namespaced: Callable[[ObjectRef], bool | None]
 ) -> tuple[list[Desired], list[Refused]]:
-    """The objects to keep on the cluster, and those that cannot be.
+    """The objects to keep on the cluster, and those that cannot be. What is `Desired` already is taken as it is.
 
     `namespaced` says whether a kind has namespaces, None when the cluster does not know it (yet): then a definition
     in the same bundle decides, else what is known of built-in kinds.
     """
-    bundle = list(manifests)
-    scopes = _defined_scopes(bundle)
+    bundle = list(given)
+    scopes = _defined_scopes(each.manifest if isinstance(each, Desired) else each for each in bundle)
     found: dict[Key, Desired] = {}
     refused: list[Refused] = []
-    for manifest in bundle:
-        try:
-            ref = ref_of(manifest, unit.namespace)
-        except DocumentError as error:
-            refused.append(Refused(_vague_ref(manifest), str(error)))
-            continue
-        has_namespace = namespaced(ref)
-        if has_namespace is None:
-            has_namespace = scopes.get(ref.group_kind, bool(ref.namespace))
-        namespace = (ref.namespace or unit.namespace) if has_namespace else ""
-        ref = ObjectRef(ref.api_version, ref.kind, namespace, ref.name)
-        if ref.key in found:
-            refused.append(Refused(ref, "is in the bundle more than once: the first one counts"))
-            continue
-        content = applyset.as_member(_cleaned(manifest, namespace), set_id)
-        found[ref.key] = Desired(ref, content, digest(content))
+    for each in bundle:
+        if isinstance(each, Desired):
+            ready = each
+        else:
+            try:
+                ready = _prepared(each, unit, set_id, namespaced, scopes)
+            except DocumentError as error:
+                refused.append(Refused(_vague_ref(each), str(error)))
+                continue
+        if found.setdefault(ready.ref.key, ready) is not ready:
+            refused.append(Refused(ready.ref, "is in the bundle more than once: the first one counts"))
     return list(found.values()), refused
+
+
+def _prepared(
+    manifest: Manifest,
+    unit: UnitKey,
+    set_id: str,
+    namespaced: Callable[[ObjectRef], bool | None],
+    scopes: Mapping[str, bool],
+) -> Desired:
+    ref = ref_of(manifest, unit.namespace)
+    has_namespace = namespaced(ref)
+    if has_namespace is None:
+        has_namespace = scopes.get(ref.group_kind, bool(ref.namespace))
+    namespace = (ref.namespace or unit.namespace) if has_namespace else ""
+    content = applyset.as_member(_cleaned(manifest, namespace), set_id)
+    return Desired(ObjectRef(ref.api_version, ref.kind, namespace, ref.name), content, digest(content))
 
 
 def digest(manifest: Manifest) -> str:

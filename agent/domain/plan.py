@@ -30,6 +30,7 @@ class Plan(Value, frozen=True):
     """The hooks of this run, and how they stand."""
     prune: tuple[tuple[ObjectRef, ...], ...] = ()
     unchanged: tuple[Desired, ...] = ()
+    """Without those that are calm."""
     refused: tuple[Refused, ...] = ()
     waiting: tuple[Refused, ...] = ()
     skipped: tuple[Refused, ...] = ()
@@ -66,6 +67,9 @@ class Known(Value, frozen=True):
     """ApplySets of units whose place this one takes: their objects become its own."""
     neighbours: Mapping[str, str] = {}
     """The agent's units by the id of their ApplySet."""
+    calm: frozenset[Key] = frozenset()
+    """Objects that are as they should be, and healthy, without being in `live`: nothing was heard of them since they
+    were looked at. None when the unit has hooks, or members that left the bundle, or objects that name each other."""
 
 
 Same = Callable[[Desired, Manifest], bool]
@@ -77,8 +81,9 @@ def plan(desired: Sequence[Desired], known: Known, policy: Policy, same: Same, *
 
     Then `desired` holds the hooks for that at most.
     """
-    main = [each for each in desired if not hints.is_hook(each.manifest)]
-    others = [each for each in desired if hints.is_hook(each.manifest)]
+    astir = [each for each in desired if each.ref.key not in known.calm] if known.calm else desired
+    main = [each for each in astir if not hints.is_hook(each.manifest)]
+    others = [each for each in astir if hints.is_hook(each.manifest)]
     wanted = hooks.FAREWELL if removed else (*hooks.ON_THE_WAY, Moment.FAILED)
     found = hooks.at(others, wanted, known.run, known.live)
     verdicts = {each.ref.key: _verdict(each, known, policy, same) for each in main}
@@ -86,7 +91,7 @@ def plan(desired: Sequence[Desired], known: Known, policy: Policy, same: Same, *
     verdicts |= {each.ref.key: _hook_verdict(each, known, policy, due=each.ref.key in to_make) for each in others}
     line = _line_up(main, [hook for hook in found if hook.moment in hooks.ON_THE_WAY], known, verdicts)
     verdicts |= {key: ("refused", why) for key, why in line.errors.items()}
-    reasons = {kind: _with(desired, verdicts, kind) for kind in ("refused", "waiting", "skipped")}
+    reasons = {kind: _with(astir, verdicts, kind) for kind in ("refused", "waiting", "skipped")}
     apart = {moment: _apart(moment, found, known, verdicts) for moment in (Moment.FAILED, *hooks.FAREWELL)}
     leaving = leaving_members(desired, known)
     groups, blocked, kept = prunable(leaving, len(desired), known, policy, removed=removed)

@@ -44,6 +44,42 @@ async def test_waiting_readers_get_what_comes_later():
         assert await reader == ("a", 1)
 
 
+async def test_a_reader_that_is_cancelled_when_its_value_comes_leaves_it_to_another():
+    box: Mailbox[str, int] = Mailbox()
+    async with asyncio.TaskGroup() as group:
+        first, second = (group.create_task(box.get()) for _ in range(2))
+        await asyncio.sleep(0)
+        box.put("a", 1)
+        first.cancel()
+
+        assert await second == ("a", 1)
+
+
+@given(st.lists(st.sampled_from(["put", "get", "cancel", "turn"]), max_size=40))
+def test_no_value_is_left_lying_while_somebody_waits(steps):
+    async def scenario() -> None:
+        box: Mailbox[int, int] = Mailbox()
+        readers: list[asyncio.Task] = []
+        for number, step in enumerate(steps):
+            if step == "put":
+                box.put(number, number)
+            elif step == "get":
+                readers.append(asyncio.create_task(box.get()))
+            elif step == "cancel" and readers:
+                readers[number % len(readers)].cancel()
+            elif step == "turn":
+                await asyncio.sleep(0)
+        for _ in range(len(steps) + 2):
+            await asyncio.sleep(0)
+
+        assert not len(box) or all(reader.done() for reader in readers)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
 async def run_lanes(lanes: Lanes, until: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(lanes.run())
