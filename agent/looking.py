@@ -50,6 +50,8 @@ class Look:
         """ApplySets of units whose place this one takes."""
         self.suspects: set[Key] = set()
         """Objects that something was heard of since they were looked at."""
+        self.examined: set[Key] = set()
+        """Suspects that are being looked at, or were when a pass was cut short."""
         self.desired: dict[Key, Desired] = {}
         """What is to be kept on the cluster, without hooks."""
         self.refused: list[Refused] = []
@@ -95,6 +97,7 @@ class Look:
         calm = self._calm(others=bool(live or self._tools.heirs(self._unit)))
         # What is heard from here on is news.
         self.suspects.clear()
+        self.examined.clear()
         kept = [each for each in kept if each.ref.key not in calm]
         live |= await self._standing(kept)
         self.released = self._inherited_by_others(live)

@@ -93,9 +93,11 @@ class Reconciler:
         """Objects that a newer assignment need not look at; none unless all is applied."""
         if not self._at_rest or self._verdict.phase is not Phase.APPLIED or self._hooks.wanted:
             return {}
-        apart = (each.ref.key for each in self._standing.plan.skipped)
-        doubtful = {*apart, *self._look.suspects, *self._view.awaited(), *self._examiner.in_question()}
-        return resting.rested(self._look.desired, self._applied, doubtful, self._standing.judged)
+        look = self._look
+        doubtful = {*look.suspects, *look.examined, *look.released, *self._examiner.in_question()}
+        doubtful.update(each.ref.key for each in self._standing.plan.skipped)
+        doubtful.update(key for key, each in look.desired.items() if not self._view.settled(each.ref))
+        return resting.rested(look.desired, self._applied, doubtful, self._standing.judged)
 
     # --- what the unit asks ---------------------------------------------------------------------------------------
 
@@ -176,12 +178,15 @@ class Reconciler:
         """Looks at the suspects of a unit at rest. True when there is something to do."""
         heard_of = self._look.disturbed()
         suspects, self._look.suspects = self._look.suspects, set()
+        # Should a newer assignment end this pass, it has to know whom we were looking at.
+        self._look.examined |= suspects
         await self._examiner.examine(heard_of)
         hooked = any(self._hooks.awaits(key) for key in suspects)
         awaited = [ref for ref, _, _ in self._stops.held if ref.key in suspects]
         freed = any([(await self._standing.up(ref)).health is Health.HEALTHY for ref in awaited])
         apart = self._look.desired.keys() | self._hooks.wanted.keys()
         strangers = any(key not in apart and self._is_member(key) for key in suspects)
+        self._look.examined.clear()
         return strangers or hooked or freed or bool(self._examiner.to_correct())
 
     def _is_member(self, key: Key) -> bool:

@@ -46,9 +46,10 @@ class View:
         known = {ref.key for ref in heard}
         return (*heard, *(ref for key, (ref, _, _) in self._written.items() if key not in known))
 
-    def awaited(self) -> set[Key]:
-        """Objects of which the cache has yet to hear what we wrote."""
-        return {key for key, (ref, manifest, _) in self._written.items() if not self._heard(ref, manifest)}
+    def settled(self, ref: ObjectRef) -> bool:
+        """Whether the cache has the object as new as we wrote it: from there on every change is heard of."""
+        written = self._written.get(ref.key)
+        return self._cache.version(ref) is not None and (written is None or self._heard(ref, written[1]))
 
     def _heard(self, ref: ObjectRef, manifest: Manifest) -> bool:
         cached = self._cache.version(ref)
