@@ -21,8 +21,9 @@ from rich.table import Table
 from tests.bench.figures import Figure
 
 BENCHES = (
-    "imports", "agent", "agent_scale", "fanout", "untouched", "drift", "renders", "variants", "restart", "reports", "pages",
-)  # fmt: skip
+    *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "drift"),
+    *("renders", "variants", "restart", "reports", "pages"),
+)
 
 
 def main() -> int:

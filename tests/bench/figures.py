@@ -58,10 +58,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def rss(pid: int | str = "self") -> float:
-    """Resident memory of a process in MB, as /proc tells."""
+def rss(pid: int | str = "self", *, peak: bool = False) -> float:
+    """Resident memory of a process in MB, as /proc tells: now, or the most it ever was."""
+    name = "VmHWM:" if peak else "VmRSS:"
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     raise RuntimeError(f"process {pid} has no memory")
 

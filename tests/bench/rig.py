@@ -81,6 +81,11 @@ class Program(Child):
         return rss(self.pid)
 
     @property
+    def peak(self) -> float:
+        """The most memory it has had resident so far, in MB."""
+        return rss(self.pid, peak=True)
+
+    @property
     def cpu(self) -> float:
         """Seconds of processor time so far."""
         return cpu(self.pid)
