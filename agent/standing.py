@@ -140,7 +140,12 @@ class Standing:
     def objects(self) -> tuple[ObjectStatus, ...]:
         """Every object with its health, and what the last pass did to it."""
         apart = {each.ref.key for each in self.plan.skipped} | self._look.released
-        desired = [self._status(each) for key, each in self._look.desired.items() if key not in apart]
+        refusals = {each.ref.key: each.reason for each in self.plan.refused}
+        desired = [
+            self._status(key, each, refusals.get(key, ""))
+            for key, each in self._look.desired.items()
+            if key not in apart
+        ]
         refused = [ObjectStatus(each.ref, Health.MISSING, each.reason, Action.FAILED) for each in self._look.refused]
         blocked = [
             ObjectStatus(each.ref, self.health(each.ref).health, each.reason, Action.SKIPPED)
@@ -157,11 +162,10 @@ class Standing:
         every = (*desired, *self._hooks.objects(), *refused, *blocked, *leaving, *undeleted)
         return self._diagnosis.explained(self._unit, every)
 
-    def _status(self, each: Desired) -> ObjectStatus:
-        key = each.ref.key
-        verdict = self.health(each.ref)
+    def _status(self, key: Key, each: Desired, refused: str) -> ObjectStatus:
+        verdict = self._judged.get(key) or self.health(each.ref)
         outcome = self._outcomes.get(key)
-        if refused := self._refusal(key):
+        if refused:
             return ObjectStatus(each.ref, verdict.health, refused, Action.FAILED)
         if outcome is None:
             action = Action.UNCHANGED if self._applied.get(key) == each.digest else Action.PENDING

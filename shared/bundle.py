@@ -27,6 +27,8 @@ PACK_MIN = 16 * 1024
 PACK_MAX = 64 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 """Raw bytes a bundle may have. More than this on one cluster is a mistake, or several applications."""
+_PART = 64 * 1024
+"""Bytes to unpack at a time."""
 
 _LEVEL = 3
 
@@ -157,9 +159,13 @@ def decompress(stored: bytes, limit: int) -> bytes:
     """
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(stored) as reader:
-            raw: bytes = reader.read(limit + 1)
+            parts, left = [], limit + 1
+            # Room is made for each part before it is read: most bundles are far smaller than they may be.
+            while left and (part := reader.read(min(left, _PART))):
+                parts.append(part)
+                left -= len(part)
     except zstandard.ZstdError as error:
         raise InvalidMessage(f"not zstd: {error}") from error
-    if len(raw) > limit:
+    if not left:
         raise InvalidMessage(f"unpacks to more than {limit} bytes")
-    return raw
+    return b"".join(parts)
