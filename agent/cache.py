@@ -338,7 +338,7 @@ def _unpacked(body: bytes) -> Manifest:
 
 
 def _compressed(raw: bytes) -> bytes:
-    """As `zlib.compress` does, with less room to work in: objects are small, and clearing the room is most of the time."""
+    """As `zlib.compress` does, in less room: objects are small, and clearing the room takes most of the time."""
     packer = zlib.compressobj(1, zlib.DEFLATED, wbits=14, memLevel=7)
     return packer.compress(raw) + packer.flush()
 

@@ -31,6 +31,7 @@ class Keeper:
         self._clock = clock
         self._state = state
         self._mailbox: Mailbox[tuple[UnitKey | None, Kind], Callable[[], None]] = Mailbox()
+        self._writing: asyncio.Future[None] | None = None
 
     @property
     def problem(self) -> str:
@@ -76,10 +77,15 @@ class Keeper:
             await self._mailbox.wait()
             # While a unit is being applied its digests change all the time, and applying it is more urgent: gather.
             await self._clock.sleep(GATHER)
-            await asyncio.to_thread(_write, list((await self._mailbox.drain()).values()))
+            writes = list((await self._mailbox.drain()).values())
+            # Not to be given up half-way: what has left the mailbox is nowhere else.
+            self._writing = asyncio.get_running_loop().run_in_executor(None, _write, writes)
+            await asyncio.shield(self._writing)
 
     async def flush(self) -> None:
-        """Writes what is pending."""
+        """Writes what is pending, and waits for what is being written."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
         while len(self._mailbox):
             _, write = await self._mailbox.get()
             write()

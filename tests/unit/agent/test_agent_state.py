@@ -1,5 +1,6 @@
 """State on disk: what was saved comes back, and nothing else is believed."""
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -189,3 +190,33 @@ async def test_the_keeper_forgets_for_good(state):
     await keeper.flush()
 
     assert state.load(TRUST, "c1") == []
+
+
+async def test_what_is_being_written_when_the_agent_ends_is_written(state, tmp_path):
+    """The disk stalls until the end: a pipe in place of a file, which nobody reads before."""
+    stalled = tmp_path / "state" / "stalled"
+    os.mkfifo(stalled)
+    begun, ended = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    class Stalling(State):
+        def save_moment(self, at):
+            loop.call_soon_threadsafe(begun.set)
+            stalled.read_bytes()
+            super().save_moment(at)
+
+    keeper = Keeper(Stalling(tmp_path / "state"), Clock())
+    keeper.keep_moment(12.5)
+    writer = asyncio.create_task(keeper.run())
+    await begun.wait()
+    writer.cancel()
+
+    async def end():
+        await keeper.flush()
+        ended.append(state.moment())
+
+    end_of_agent = asyncio.create_task(end())
+    await asyncio.to_thread(stalled.write_bytes, b"")
+    await end_of_agent
+
+    assert ended == [12.5]

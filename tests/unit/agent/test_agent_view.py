@@ -95,3 +95,26 @@ def test_what_we_deleted_is_gone():
     view.deleted(REF)
 
     assert view.members() == ()
+
+
+def test_an_object_is_settled_when_the_cache_has_it_as_new_as_we_wrote_it():
+    view, cache, clock = setup()
+    assert not view.settled(REF)  # a kind that may not be watched is never in the cache
+
+    view.wrote(REF, live(5))
+    assert not view.settled(REF)
+    cache.objects[REF] = live(4)
+    assert not view.settled(REF)
+    cache.objects[REF] = live(5)
+    assert view.settled(REF)
+
+    clock.at = TRUSTED_FOR * 2
+    assert view.settled(REF)
+
+
+def test_whether_a_write_was_heard_of_before_its_answer_came():
+    view, cache, _ = setup()
+    cache.objects[REF] = live(5)
+
+    assert view.wrote(REF, live(5))
+    assert not view.wrote(REF, live(6))
