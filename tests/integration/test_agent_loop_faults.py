@@ -164,6 +164,46 @@ async def test_a_newer_revision_does_not_wait_for_a_hanging_one(place):
     assert (await place.live("ConfigMap", "a"))["data"] == {"v": "3"}
 
 
+async def test_an_edit_is_put_right_although_a_newer_revision_ends_the_look_at_it(place):
+    """The newer revision says nothing new about the edited object, and nothing more is heard of it."""
+    await place.hub.healthy(await place.assign(configmap("a"), configmap("b", color="blue")))
+    place.faults(Fault("delay", PATCH, CONFIGMAPS, place.app, seconds=60))  # the dry run that confirms drift
+    await place.edit("b", color="red")
+    async with asyncio.timeout(20):
+        while not place.proxy.happened["delay", "patch"]:
+            await asyncio.sleep(0.01)
+    place.proxy.calm()
+
+    newer = await place.assign(configmap("a", v="2"), configmap("b", color="blue"))
+
+    await place.hub.healthy(newer, 30)
+    assert (await place.live("ConfigMap", "b"))["data"] == {"color": "blue"}
+
+
+async def test_an_edit_between_two_revisions_is_put_right_with_the_second(place):
+    await place.hub.healthy(await place.assign(configmap("a"), configmap("b", color="blue")))
+    for number in range(5):
+        await place.edit("b", color=f"red{number}")
+        newer = await place.assign(configmap("a", v=str(number)), configmap("b", color="blue"))
+        await place.hub.healthy(newer, 30)
+        async with asyncio.timeout(20):
+            while (await place.live("ConfigMap", "b"))["data"] != {"color": "blue"}:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_revision_looks_again_only_at_what_is_new(place):
+    """Nothing is asked about the others, and they are reported as well as before."""
+    others = [configmap(f"c{n}") for n in range(20)]
+    await place.hub.healthy(await place.assign(configmap("a"), *others))
+    place.proxy.requests.clear()
+
+    report = await place.hub.healthy(await place.assign(configmap("a", v="2"), *others))
+
+    asked = {what: n for what, n in place.proxy.requests.items() if what[1] == "configmaps" and what[0] != "watch"}
+    assert asked == {("patch", "configmaps"): 1}
+    assert report.counts == {"Healthy": 21}
+
+
 async def test_a_cluster_that_is_away_is_a_problem_of_the_agent_and_passes(place):
     await place.hub.healthy(await place.assign(configmap("a")))
     place.faults(Fault("status", code=503))
