@@ -48,8 +48,8 @@ class View:
 
     def settled(self, ref: ObjectRef) -> bool:
         """Whether the cache has the object as new as we wrote it: from there on every change is heard of."""
-        written = self._written.get(ref.key)
-        return self._cache.version(ref) is not None and (written is None or self._heard(ref, written[1]))
+        written, cached = self._written.get(ref.key), self._cache.version(ref)
+        return cached is not None and (written is None or not _older(cached, version(written[1])))
 
     def _heard(self, ref: ObjectRef, manifest: Manifest) -> bool:
         cached = self._cache.version(ref)
