@@ -41,7 +41,7 @@ from hub.render.pool import PoolLimits, RenderPool
 from hub.render.programs import Programs
 from hub.render.renderer import Renderer
 from hub.render.templates import Templates
-from hub.repositories import Repositories
+from hub.repositories import Repositories, Terms
 from hub.settings import HubSettings
 from hub.shelf import Shelf
 from hub.sources import access, webhooks
@@ -291,7 +291,7 @@ class Hub:
         refusal = InvalidSignature("no webhook secret is set on this hub: set webhook_secrets")
         for secret in self.settings.webhook_secrets:
             try:
-                delivery = webhooks.receive(provider, headers, body, secret.get_secret_value())
+                delivery = webhooks.receive(provider, headers, body, secret.get_secret_value(), self.clock.now())
                 break
             except InvalidSignature as error:
                 refusal = error
@@ -335,7 +335,7 @@ class _Lead:
         self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
-            registered.credentials(settings.git),
+            Terms(registered.credentials(settings.git), registered.acceptance(settings.git, clock)),
             limits,
             Pace(interval=settings.git.poll_interval),
             self._moved,

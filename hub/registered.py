@@ -1,20 +1,25 @@
-"""What is configured beside the fleet repository: clusters in a file, and credentials for Git and chart servers."""
+"""What is configured beside the fleet repository: clusters in a file, what to show to servers, allowed signers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from hub.domain.reading import FleetDocument, Rejected, read_documents
-from hub.settings import ChartSettings, GitSettings
+from hub.settings import ChartSettings, GitSettings, SignaturePolicy
 from hub.sources import urls
+from hub.sources.accepting import Acceptance
 from hub.sources.access import Credentials
 from hub.sources.charts.web import ChartAccess
+from hub.sources.signatures.openpgp import read_certificates
+from hub.sources.signatures.policy import Policy, Signers
+from hub.sources.signatures.signers import read_signers
 from shared.errors import DocumentError
 from shared.model import Place
+from shared.tasks import Clock
 
-T = TypeVar("T")
+EVERYWHERE = "*"
+"""Stands for all repositories in `git.signatures`."""
 
 
 def clusters(file: Path | None) -> tuple[FleetDocument, ...]:
@@ -41,12 +46,20 @@ def clusters(file: Path | None) -> tuple[FleetDocument, ...]:
 
 
 def credentials(settings: GitSettings) -> Callable[[str], Credentials]:
-    """What to show for a repository's address: the entry whose host, or address prefix, fits best."""
+    """What to show for a repository's address: the entry whose host, or address prefix, fits best.
+
+    A password or token goes out unencrypted only where its entry says so, by beginning with `http://`, or to this very
+    machine: documents name addresses, and one that says http for https would have it told to whoever listens.
+    """
 
     def choose(address: str) -> Credentials:
-        found = _fitting(settings.access, urls.normalise(address))
-        if found is None:
+        prefixes = list(settings.access)
+        if address.lower().startswith("http://") and not _is_here(address):
+            prefixes = [prefix for prefix in prefixes if prefix.lower().startswith("http://")]
+        prefix = urls.best(prefixes, address)
+        if prefix is None:
             return Credentials()
+        found = settings.access[prefix]
         return Credentials(
             username=found.username,
             token=found.token.get_secret_value(),
@@ -62,14 +75,57 @@ def chart_access(settings: ChartSettings) -> Callable[[str], ChartAccess]:
 
     def choose(address: str) -> ChartAccess:
         # What a registry calls `ghcr.io/team/chart` is at `ghcr.io/v2/team/chart`.
-        found = _fitting(settings.access, urls.normalise(address).replace("/v2/", "/", 1))
-        if found is None:
+        prefix = urls.best(settings.access, urls.normalise(address).replace("/v2/", "/", 1))
+        if prefix is None:
             return ChartAccess()
+        found = settings.access[prefix]
         return ChartAccess(found.username, found.token.get_secret_value(), found.plain_http)
 
     return choose
 
 
-def _fitting(access: Mapping[str, T], address: str) -> T | None:
-    fitting = [prefix for prefix in access if address == prefix or address.startswith(prefix.rstrip("/") + "/")]
-    return access[max(fitting, key=len)] if fitting else None
+def acceptance(settings: GitSettings, clock: Clock) -> Callable[[str], Acceptance | None]:
+    """For a repository's address, the decision which of its commits count; None: all do."""
+    files = {prefix: _SignerFiles(policy) for prefix, policy in settings.signatures.items()}
+
+    def choose(address: str) -> Acceptance | None:
+        prefix = urls.best((prefix for prefix in files if prefix != EVERYWHERE), address) or EVERYWHERE
+        found = files.get(prefix)
+        return Acceptance(found.policy, clock) if found is not None else None
+
+    return choose
+
+
+class _SignerFiles:
+    """The policy that files hold now: read again when one of them has changed, so that keys come and go as they run."""
+
+    def __init__(self, settings: SignaturePolicy) -> None:
+        self._settings = settings
+        self._stamps: tuple[object, ...] = ()
+        self._known = Policy()
+
+    def policy(self) -> Policy:
+        """As of now.
+
+        Raises:
+            DocumentError: a file cannot be read. Nobody may sign then: what counts stays as it is.
+        """
+        require, ssh, openpgp = self._settings.require, self._settings.ssh, self._settings.openpgp
+        if require == "none":
+            return Policy()
+        try:
+            stamps = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in (ssh, *openpgp) if path)
+            if stamps != self._stamps:
+                signers = Signers(
+                    read_signers(ssh.read_text(), str(ssh)) if ssh is not None else (),
+                    tuple(each for path in openpgp for each in read_certificates(path.read_bytes(), str(path))),
+                )
+                self._known, self._stamps = Policy(require, signers), stamps
+        except (OSError, UnicodeDecodeError) as error:
+            raise DocumentError(f"who may sign commits cannot be read: {error}", hint="see git.signatures") from error
+        return self._known
+
+
+def _is_here(address: str) -> bool:
+    host = urls.parse(address).host
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from hub.domain.records import RepositoryInfo
 from hub.metrics import Metrics
+from hub.sources.accepting import Acceptance
 from hub.sources.access import Credentials, Limits
 from hub.sources.mirror import Mirror, Notice, Tips, directory_name
 from hub.sources.poller import Pace, Poller
 from hub.sources.webhooks import Delivery
 from shared.errors import YardarmError
+from shared.model import Problem
 from shared.tasks import Clock
 
 
@@ -31,6 +35,13 @@ class Watched:
     moved_at: float
     error: str
     error_since: float
+
+
+def _unreadable(info: RepositoryInfo) -> Problem:
+    since = datetime.fromtimestamp(info.since, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if not info.available:
+        return Problem("error", info.error, hint="nothing is known of it yet; it is tried again")
+    return Problem("warning", f"{info.error}; the last good state stays, and may be out of date since {since}")
 
 
 class _Measured:
@@ -57,30 +68,44 @@ class _Measured:
         return tips
 
 
+@dataclass(frozen=True)
+class Terms:
+    """On what terms repositories are read, by their address.
+
+    `credentials` is what to show, `acceptance` which commits count (None: all). `allowed` says why a host and port may
+    not be connected to, empty when they may.
+    """
+
+    credentials: Callable[[str], Credentials] = lambda _address: Credentials()
+    acceptance: Callable[[str], Acceptance | None] = lambda _address: None
+    allowed: Callable[[str, int], str] = lambda _host, _port: ""
+
+
 class Repositories:
     """Give it `on_move`, start `run`, and `watch` what is needed."""
 
     def __init__(
         self,
         folder: Path,
-        credentials: Callable[[str], Credentials],
+        terms: Terms,
         limits: Limits,
         pace: Pace,
         on_move: Callable[[tuple[Notice, ...]], None],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """`folder` holds the mirrors; `credentials` gives what to show for an address.
+        """`folder` holds the mirrors.
 
         `on_move` gets what a person should hear of: history that was rewritten, branches that are gone.
         """
         self._folder = folder
-        self._credentials = credentials
+        self._terms = terms
         self._limits = limits
         self._on_move = on_move
         self._metrics = metrics
         self._clock = clock
         self._mirrors: dict[str, Mirror] = {}
+        self._folders: dict[Path, Mirror] = {}
         self._tips: dict[str, Tips] = {}
         self._moved: dict[str, float] = {}
         self._poller = Poller(clock, self._moved_on, pace)
@@ -93,17 +118,44 @@ class Repositories:
         """
         mirror = self._mirrors.get(address)
         if mirror is None:
-            mirror = Mirror(address, self._folder / directory_name(address), self._credentials(address), self._limits)
-            self._mirrors[address] = mirror
+            mirror = self._mirrors[address] = self._mirror(address)
             before = await mirror.local()
             if before is not None:
                 self._tips[address] = before
             self._poller.watch(address, _Measured(mirror, self._metrics, self._clock), before)
         return self._now(address)
 
+    def _mirror(self, address: str) -> Mirror:
+        """The mirror for an address. Addresses that differ only in what libgit2 is not told share one folder."""
+        folder = self._folder / directory_name(address)
+        if folder not in self._folders:
+            terms = self._terms
+            self._folders[folder] = Mirror(
+                address, folder, terms.credentials(address), self._limits, terms.allowed, terms.acceptance(address)
+            )
+        return self._folders[folder]
+
     def all(self) -> Mapping[str, Watched]:
         """Every watched repository, by the address it was given as."""
         return {address: self._now(address) for address in self._mirrors}
+
+    def infos(self) -> tuple[RepositoryInfo, ...]:
+        """Every watched repository as it may be shown, by name; what does not change is equal from look to look."""
+        found = {
+            watched.mirror.name: RepositoryInfo(
+                watched.mirror.name,
+                watched.available,
+                self._moved.get(address, 0.0),
+                watched.error,
+                watched.error_since,
+            )
+            for address, watched in self.all().items()
+        }
+        return tuple(found[name] for name in sorted(found))
+
+    def problems(self) -> list[Problem]:
+        """What is to be said of repositories that cannot be read."""
+        return [_unreadable(info) for info in self.infos() if info.error]
 
     def deliver(self, delivery: Delivery) -> int:
         """Looks at once at what a webhook speaks of; returns how many of the repositories are watched here."""
@@ -119,7 +171,7 @@ class Repositories:
         try:
             await self._poller.run()
         finally:
-            for mirror in self._mirrors.values():
+            for mirror in self._folders.values():
                 mirror.close()
 
     async def _moved_on(self, address: str, _old: Tips | None, new: Tips) -> None:

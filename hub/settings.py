@@ -61,6 +61,24 @@ class RepositoryAccess(Section):
     """Of `ssh_key`. Default empty: it has none."""
 
 
+class SignaturePolicy(Section):
+    """Who must have signed the commits of some repositories."""
+
+    require: Literal["none", "warn", "enforce"] = "enforce"
+    """`enforce` (the default): a commit that is not signed by one of the signers is not acted upon, the last good one
+    stays. `warn`: it is, with a finding. `none`: nobody looks."""
+    ssh: Path | None = None
+    """A file of allowed signers, as for `gpg.ssh.allowedSignersFile` of Git. Default: nobody signs with SSH keys."""
+    openpgp: tuple[Path, ...] = ()
+    """Files with OpenPGP certificates (`gpg --export --armor`). Default: nobody signs with GnuPG."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> SignaturePolicy:
+        if self.require != "none" and self.ssh is None and not self.openpgp:
+            raise ValueError("nobody may sign: set `ssh` or `openpgp`, or `require: none`")
+        return self
+
+
 class GitSettings(Section):
     """How repositories are watched and read."""
 
@@ -69,6 +87,12 @@ class GitSettings(Section):
     immediate."""
     access: dict[str, RepositoryAccess] = {}
     """Credentials by host (`github.com`) or by address prefix (`github.com/team/`); the longest that fits is used."""
+    signatures: dict[str, SignaturePolicy] = {}
+    """Who must have signed commits, by host or address prefix as in `access`, or `*` for all repositories; the longest
+    that fits is used. Default none: commits count as they are."""
+    submodules: bool = False
+    """Whether submodules are read. Default no: a repository then decides alone what is in it. If so, each is read from
+    its own address with what `access` has for that, at the commit that is pinned."""
     known_hosts: Path | None = None
     """SSH host keys that are believed. Default: ~/.ssh/known_hosts. An unknown host is refused."""
     connect_timeout: float = Field(default=10.0, gt=0)
@@ -260,8 +284,8 @@ def _is_loopback(host: str) -> bool:
 def _close(name: str) -> str:
     """What was probably meant."""
     sections = (
-        HubSettings, NatsSettings, GitSettings, RepositoryAccess, ChartSettings, ChartAccess, EgressSettings,
-        RenderSettings, TelemetrySettings,
+        HubSettings, NatsSettings, GitSettings, RepositoryAccess, SignaturePolicy, ChartSettings, ChartAccess,
+        EgressSettings, RenderSettings, TelemetrySettings,
     )  # fmt: skip
     known = [field for section in sections for field in section.model_fields]
     close = difflib.get_close_matches(name, known, 1)

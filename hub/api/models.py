@@ -32,13 +32,22 @@ class Page(Shape, Generic[T]):
     next: str | None
 
 
+class Signature(Shape):
+    """Who signed a commit, as the list of allowed signers calls them; `key` is the fingerprint."""
+
+    by: str
+    key: str
+    method: Literal["ssh", "openpgp"]
+
+
 class Commit(Shape):
-    """A commit."""
+    """A commit. `signed` is null where nobody looks, or where nobody signed it who may."""
 
     sha: str
     subject: str
     author: str
     at: Time
+    signed: Signature | None
 
 
 class Counts(Shape):
@@ -93,6 +102,19 @@ class Summary(Shape):
     drifted: int
     reasons: list[Reason]
     problems: ProblemCounts
+
+
+class Repository(Shape):
+    """A repository that the fleet is made of. `moved` is when its newest commit was noticed.
+
+    While `error` is set, the last good state stays in force; it may be out of date since `since`.
+    """
+
+    name: str
+    available: bool
+    moved: Time
+    error: str
+    since: Time
 
 
 class Cluster(Shape):

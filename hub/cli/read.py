@@ -25,7 +25,8 @@ MOST_TROUBLE = 20
 """Units in trouble that `status` lists; `get units` has them all."""
 
 get = typer.Typer(
-    help="Lists what the hub knows: clusters, environments, apps, units, events, problems.", no_args_is_help=True
+    help="Lists what the hub knows: clusters, environments, repositories, apps, units, events, problems.",
+    no_args_is_help=True,
 )
 
 
@@ -133,6 +134,38 @@ def environments(output: Format = Output.TABLE) -> None:
             )
         ],
     )
+
+
+@get.command()
+def repositories(output: Format = Output.TABLE) -> None:
+    """Lists the repositories that everything comes from, and since when one cannot be read."""
+    items = _client().items("repositories")
+
+    def draw() -> Iterable[Table]:
+        now = _now()
+        yield Table(
+            ("REPOSITORY", "MOVED", "STATE", "ERROR"),
+            [
+                (
+                    item["name"],
+                    age(now - item["moved"]) if item.get("moved") else "",
+                    _reach(item, now),
+                    item.get("error") or "",
+                )
+                for item in items
+            ],
+            "no repositories",
+        )
+
+    emit(items, output, draw)
+
+
+def _reach(repository: dict[str, Any], now: float) -> str:
+    """Whether what is shown of it may be out of date."""
+    if not repository.get("error"):
+        return "up to date" if repository.get("available") else "not fetched yet"
+    since = f"for {age(now - repository['since'])}" if repository.get("since") else ""
+    return f"unreachable {since}".strip() + ("" if repository.get("available") else ", never fetched")
 
 
 @get.command()

@@ -69,6 +69,7 @@ def waterfall(found: Item, width: int = WIDTH) -> Iterator[str]:
     commit = found.get("commit") or {}
     subject = f" “{commit['subject']}”" if commit.get("subject") else ""
     by = f" by {commit['author']}" if commit.get("author") else ""
+    by += f", signed by {commit['signed']['by']}" if commit.get("signed") else ""
     yield f"{found['application']}: commit {short(commit.get('sha'))}{subject}{by}"
     yield f"revision {found['revision'][:12]} · trace {found.get('trace') or 'none'}{_lag(found)}"
     yield ""

@@ -11,13 +11,28 @@ from typing import Literal
 from shared.model import Problem, UnitKey, Value
 
 
+class Signature(Value, frozen=True):
+    """Who signed a commit, or the tag that leads to it: as the list of allowed signers calls them, and with which key.
+
+    `method` is ssh or openpgp.
+    """
+
+    by: str
+    key: str
+    method: str
+
+
 class Commit(Value, frozen=True):
-    """A commit as far as people want to see it. `at` is unix seconds."""
+    """A commit as far as people want to see it. `at` is unix seconds.
+
+    `signed` is None where nobody looks, or where it is not signed by somebody who may.
+    """
 
     sha: str
     subject: str = ""
     author: str = ""
     at: float = 0.0
+    signed: Signature | None = None
 
 
 class ClusterInfo(Value, frozen=True):
@@ -51,6 +66,20 @@ class SourceInfo(Value, frozen=True):
     path: str = ""
     chart: str = ""
     version: str = ""
+
+
+class RepositoryInfo(Value, frozen=True):
+    """A repository that the fleet is made of, as it was last looked at. Times are unix seconds.
+
+    While `error` is set, what was fetched before stays in force; `since` says from when on it may be out of date.
+    `available` is false as long as nothing was ever fetched. `moved` is when its newest commit was noticed.
+    """
+
+    name: str
+    available: bool = True
+    moved: float = 0.0
+    error: str = ""
+    since: float = 0.0
 
 
 class PathTimes(Value, frozen=True, omit_defaults=True):
@@ -132,3 +161,5 @@ class Fleet(Value, frozen=True):
     """Of fleet documents and sources as a whole; an application's own are on the application."""
     pending: tuple[Pending, ...] = ()
     """Applications that wait to be removed."""
+    repositories: tuple[RepositoryInfo, ...] = ()
+    """Where everything comes from, by name."""

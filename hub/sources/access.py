@@ -83,8 +83,11 @@ class Callbacks(pygit2.RemoteCallbacks):
     def credentials(
         self, url: str, username_from_url: str | None, allowed_types: CredentialType
     ) -> pygit2.Username | pygit2.UserPass | pygit2.Keypair | pygit2.KeypairFromAgent:
-        """Each kind is offered once: libgit2 would ask again and again for what the server refuses."""
-        del url
+        """Each kind is offered once: libgit2 would ask again and again for what the server refuses.
+
+        `url` is who asks: the address, or where its server has redirected to.
+        """
+        self._same_server(url)
         user = username_from_url or self._location.user or self._credentials.username or "git"
         if allowed_types & CredentialType.USERNAME:
             return pygit2.Username(user)
@@ -124,6 +127,16 @@ class Callbacks(pygit2.RemoteCallbacks):
         if self._stop.is_set():
             raise Stopped
 
+    def _same_server(self, url: str) -> None:
+        """Secrets are for the server that was named, not for another one that it refers to."""
+        asking, named = urls.parse(url), self._location
+        upgraded = (named.url.startswith("http:"), named.port, asking.port) == (True, 80, 443)
+        if asking.host != named.host or not (asking.port == named.port or upgraded):
+            raise Unavailable(
+                f"its server redirects to {asking.host}:{asking.port}, which is not shown the credentials for "
+                f"{named.host}: where that is the right place, write its address instead"
+            )
+
     def _ssh(self, user: str) -> pygit2.Keypair | pygit2.KeypairFromAgent:
         key = self._credentials.ssh_key
         if key is None:
@@ -150,6 +163,10 @@ class Callbacks(pygit2.RemoteCallbacks):
         self._asked.add(kind)
 
 
+REDIRECTS = "http.followRedirects"
+"""libgit2 follows a redirect to another host, unless this is false in a repository's configuration."""
+
+
 def explain(location: urls.Location, error: Exception) -> Unavailable:
     """What libgit2 said, as one sentence about this repository with what to do."""
     text = urls.redact(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
@@ -158,6 +175,7 @@ def explain(location: urls.Location, error: Exception) -> Unavailable:
 
 
 _HINTS = (
+    ("cannot redirect from", "where that is the right place, write its address instead"),
     ("not owned by", "run `git config --global --add safe.directory {path}`, or make the hub's user its owner"),
     ("unsupported url protocol", "there is no such directory on this machine"),
     ("could not find repository", "the directory is not a Git repository"),

@@ -23,8 +23,9 @@ import pygit2
 from pygit2.enums import FetchPrune, RepositoryOpenFlag
 
 from hub.sources import access, urls
+from hub.sources.accepting import Acceptance, Accepted
 from hub.sources.access import Credentials, Limits
-from hub.sources.objects import HEAD, CommitInfo, Damaged, Objects
+from hub.sources.objects import HEAD, OURS, CommitInfo, Damaged, Objects
 from hub.sources.serial import SerialThread
 from shared.errors import Unavailable, YardarmError
 
@@ -93,13 +94,21 @@ class Mirror:
         directory: Path,
         credentials: Credentials | None = None,
         limits: Limits | None = None,
+        allowed: Callable[[str, int], str] | None = None,
+        acceptance: Acceptance | None = None,
     ) -> None:
+        """`allowed` says why a host and port may not be connected to, empty when they may; left out: all may.
+
+        `acceptance` decides which commits count; left out: all do.
+        """
         self.location = urls.parse(url)
         self.name = urls.redact(self.location.url)
         """The address as it may be shown."""
         self.limits = limits or Limits()
         self._directory = directory
         self._credentials = credentials or Credentials()
+        self._allowed = allowed
+        self._acceptance = acceptance
         self._fetching = SerialThread(f"git-fetch {self.name}")
         self._reading = SerialThread(f"git-read {self.name}")
         self._fetch_lock = asyncio.Lock()
@@ -138,8 +147,19 @@ class Mirror:
         return await self._reading.run(lambda: self._read(call))
 
     async def resolve(self, ref: str) -> str:
-        """The commit `ref` means: '' or HEAD, branch, tag, commit, or a semver range over tags (`Objects.resolve`)."""
-        return await self.read(lambda objects: objects.resolve(ref))
+        """The commit to act upon for `ref`: '' or HEAD, branch, tag, commit, or a semver range over tags.
+
+        Raises:
+            DocumentError: there is no such ref, or nothing of it may be acted upon.
+        """
+        return (await self.accept(ref)).commit
+
+    async def accept(self, ref: str) -> Accepted:
+        """As `resolve`, with who signed the commit and what is wrong with a newer one."""
+        if self._acceptance is None:
+            return Accepted(await self.read(lambda objects: objects.resolve(ref)))
+        acceptance = self._acceptance
+        return await self.read(lambda objects: acceptance.accept(objects, ref))
 
     async def commit_info(self, sha: str) -> CommitInfo:
         """Author, subject, time and parents of a commit."""
@@ -249,6 +269,9 @@ class Mirror:
         return tips
 
     def _update(self, repository: pygit2.Repository) -> Tips:
+        self._check_egress()
+        if access.REDIRECTS not in repository.config:
+            repository.config[access.REDIRECTS] = False
         remote = repository.remotes.create_anonymous(self.location.url)
         news = _advertised(remote.list_heads(callbacks=self._callbacks(), proxy=True))
         before = _targets(repository)
@@ -260,6 +283,12 @@ class Mirror:
         if head and str(repository.references["HEAD"].target) != head:
             repository.set_head(head if news.default else pygit2.Oid(hex=head))
         return self._tips(repository, before, news)
+
+    def _check_egress(self) -> None:
+        host, port = self.location.host, self.location.port
+        reason = self._allowed(host, port) if self._allowed is not None and host else ""
+        if reason:
+            raise Unavailable(reason)
 
     def _followed(self, repository: pygit2.Repository) -> Tips:
         try:
@@ -338,7 +367,8 @@ def _advertised(heads: list[pygit2.remotes.RemoteHead]) -> _Advertised:
 
 
 def _targets(repository: pygit2.Repository) -> dict[str, str]:
-    return {ref.name: str(ref.target) for ref in repository.references.iterator()}
+    names = (ref for ref in repository.references.iterator() if ref.name == HEAD or not ref.name.startswith(OURS))
+    return {ref.name: str(ref.target) for ref in names}
 
 
 def _make_room(repository: pygit2.Repository, before: dict[str, str], wanted: dict[str, str]) -> None:

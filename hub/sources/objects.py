@@ -27,11 +27,14 @@ LINK = 0o120000
 SUBMODULE = 0o160000
 TREE = 0o040000
 
-HEAD = "refs/yardarm/HEAD"
+OURS = "refs/yardarm/"
+"""Refs of the mirror's own, which its remote knows nothing of."""
+HEAD = f"{OURS}HEAD"
 """Where a mirror keeps the commit its remote's HEAD points at, also when that is no branch."""
 
 _ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
 _SHA = re.compile(r"[0-9a-f]{7,40}")
+_WHOLE_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 class Damaged(Unavailable):
@@ -69,6 +72,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """What a ref means: a commit, and the full name it was found under, empty when it was named by its id."""
+
+    commit: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CommitInfo:
     """A commit. `time` is the committer's, in unix seconds."""
 
@@ -95,13 +106,15 @@ class Objects:
         self._roots: Memo[str] = Memo(1000)
 
     def refs(self) -> dict[str, str]:
-        """All refs of the mirror with the commit each leads to; tags of something else are left out.
+        """All refs of the remote, and HEAD, with the commit each leads to; tags of something else are left out.
 
         Raises:
             Damaged: the commit of a branch is missing.
         """
         found: dict[str, str] = {}
         for name in self._repository.references:
+            if name.startswith(OURS) and name != HEAD:
+                continue
             sha = self._commit_of(name)
             if sha is not None:
                 found[name] = sha
@@ -115,21 +128,55 @@ class Objects:
         return target if isinstance(target, str) and not self._repository.is_empty else ""
 
     def resolve(self, ref: str) -> str:
-        """The commit that `ref` means: '' or HEAD, a full ref name, branch, tag, commit, or a range over tags.
+        """The commit that `ref` means: see `locate`."""
+        return self.locate(ref).commit
+
+    def locate(self, ref: str) -> Located:
+        """What `ref` means: '' or HEAD, a full ref name, branch, tag, commit, or a range over tags.
 
         Raises:
             DocumentError: there is no such thing in this repository.
         """
         ref = ref.strip()
-        names = [HEAD] if ref in ("", "HEAD") else [ref] if ref.startswith("refs/") else []
+        # A whole id comes first, as in Git: nobody can put a branch of that name in place of a pinned commit.
+        if _WHOLE_SHA.fullmatch(ref) and (sha := self._commit_id(ref)) is not None:
+            return Located(sha)
+        names = [HEAD] if ref in ("", "HEAD") else [ref] if ref.startswith(("refs/heads/", "refs/tags/")) else []
         for name in names or [f"refs/heads/{ref}", f"refs/tags/{ref}"]:
             if (sha := self._commit_of(name)) is not None:
-                return sha
+                return Located(sha, name)
         if _SHA.fullmatch(ref.lower()) and (sha := self._commit_id(ref.lower())) is not None:
-            return sha
+            return Located(sha)
         if semver.is_range(ref):
-            return self._resolve_range(ref)
+            return self._locate_in_range(ref)
         raise self._no_such_ref(ref)
+
+    def has(self, sha: str) -> bool:
+        """Whether a commit is here: the history of a shallow repository ends somewhere."""
+        return self._commit_id(sha) is not None
+
+    def raw_commit(self, sha: str) -> bytes:
+        """A commit object as it is stored.
+
+        Raises:
+            Damaged: it is missing or damaged.
+        """
+        return self._read(sha, ObjectType.COMMIT)
+
+    def raw_tag(self, name: str) -> bytes | None:
+        """The annotated tag that a ref points to, as it is stored; None when it points to a commit itself."""
+        target = self._repository.references[name].target
+        kind, data = self._odb.read(target)
+        return data if kind == ObjectType.TAG else None
+
+    def remembered(self, name: str) -> str:
+        """The commit noted under a name with `remember`, empty when there is none."""
+        return self._commit_of(f"{OURS}{name}") or ""
+
+    def remember(self, name: str, what: str) -> None:
+        """Notes a commit, or what a ref of a tag points to, under a name. It stays whatever the remote does."""
+        target = str(self._repository.references[what].target) if what.startswith("refs/tags/") else what
+        self._repository.references.create(f"{OURS}{name}", target, force=True)
 
     def commit(self, sha: str) -> CommitInfo:
         """What is known of a commit.
@@ -267,13 +314,13 @@ class Objects:
         except (KeyError, ValueError, pygit2.GitError):
             return None
 
-    def _resolve_range(self, wanted: str) -> str:
+    def _locate_in_range(self, wanted: str) -> Located:
         tags = self._short_names("refs/tags/")
         tag = semver.best(wanted, tags)
         sha = self._commit_of(f"refs/tags/{tag}") if tag is not None else None
         if sha is None:
             raise DocumentError(f"no tag is in the range {wanted!r}; there are {_some(tags)}")
-        return sha
+        return Located(sha, f"refs/tags/{tag}")
 
     def _short_names(self, prefix: str) -> list[str]:
         return [name.removeprefix(prefix) for name in self._repository.references if name.startswith(prefix)]

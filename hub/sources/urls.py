@@ -6,12 +6,14 @@ Known forms are local paths, file://, git://, http(s)://, ssh:// and the scp-lik
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from shared.errors import DocumentError
 
 _SCP = re.compile(r"(?:(?P<user>[^@/\s]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<path>(?!//).+)")
+_HOST_PORT = re.compile(r"[^/@:\s]+:\d+(/|$)")
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:[a-z_]*token|password|secret|key)=)[^&\s]+")
 _SCHEMES = {"file": "file", "git": "git", "http": "http", "https": "http", "ssh": "ssh", "git+ssh": "ssh"}
@@ -22,7 +24,8 @@ class Location:
     """Where a repository is.
 
     `transport` is one of file, git, http, ssh. `url` is what libgit2 is given and never holds a password; `key` is
-    equal for all forms of one address. `user` and `password` are what the address carried; kept out of `repr`.
+    equal for all forms of one address. `user` and `password` are what the address carried; kept out of `repr`. `host`
+    and `port` are what is connected to; none for a file.
     """
 
     transport: str
@@ -30,6 +33,8 @@ class Location:
     key: str
     user: str
     password: str
+    host: str = ""
+    port: int = 0
 
     def __repr__(self) -> str:
         return f"Location({self.key!r})"
@@ -48,7 +53,7 @@ def parse(address: str) -> Location:
         return _from_url(text)
     if not text.startswith(("/", ".", "~")) and (scp := _SCP.fullmatch(text)):
         user, host, path = scp["user"] or "git", scp["host"], scp["path"]
-        return Location("ssh", f"{user}@{host}:{path}", _key(host, "", path), user, "")
+        return Location("ssh", f"{user}@{host}:{path}", _key(host, "", path), user, "", host.strip("[]"), 22)
     if not text.startswith("/"):
         raise DocumentError(
             f"{text!r} is not a repository address",
@@ -79,7 +84,8 @@ def _from_url(text: str) -> Location:
     url = f"{scheme}://{at}{place}{parts.path}" + (f"?{parts.query}" if parts.query else "")
     default = {"http": 80, "https": 443, "ssh": 22, "git": 9418}[scheme]
     shown_port = "" if port in (None, default) else str(port)
-    return Location(transport, url, _key(host, shown_port, parts.path), user, parts.password or "")
+    key, password = _key(host, shown_port, parts.path), parts.password or ""
+    return Location(transport, url, key, user, password, parts.hostname, port or default)
 
 
 def normalise(address: str) -> str:
@@ -88,6 +94,29 @@ def normalise(address: str) -> str:
         return parse(address).key
     except DocumentError:
         return ""
+
+
+def best(prefixes: Iterable[str], address: str) -> str | None:
+    """The one of `prefixes` that says most about a repository, None when none means it.
+
+    A prefix is a host (with its port, where that is not the usual one), a host with the beginning of a path, or a whole
+    address in any form. One that names a scheme means addresses of that scheme only.
+    """
+    fitting = [(_fit(prefix, address), prefix) for prefix in prefixes]
+    length, found = max(fitting, default=(0, ""))
+    return found if length else None
+
+
+def _fit(prefix: str, address: str) -> int:
+    """How much of an address a prefix names, in characters; 0: it means others."""
+    text, plain = prefix.strip(), normalise(address)
+    scheme, _, rest = text.rpartition("://")
+    if scheme and scheme.lower() != address.strip().partition("://")[0].lower():
+        return 0
+    is_key = _HOST_PORT.match(text) or text.startswith("file:/")
+    wanted = _trim(text) if is_key else normalise(text) or _trim(rest)
+    folded = wanted if plain.startswith("file:") else wanted.lower()
+    return len(folded) if plain == folded or plain.startswith(f"{folded}/") else 0
 
 
 def redact(text: str) -> str:

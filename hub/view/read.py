@@ -65,6 +65,11 @@ def summary(view: View) -> Item:
     }
 
 
+def repositories(view: View) -> list[Item]:
+    """Where everything comes from, by name."""
+    return [to_json(each) for each in view.fleet.repositories]
+
+
 def clusters(view: View, limit: int, cursor: str | None = None, environment: str = "", state: str = "") -> Page:
     """Clusters by name, optionally of one environment, or in one (connection or worst unit) state."""
     names = sorted(name for name, record in view.clusters.items() if _listed(record))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hub.metrics import Metrics
-from hub.settings import ChartAccess, HubSettings, RepositoryAccess
+from hub.settings import ChartAccess, HubSettings, RepositoryAccess, SignaturePolicy
 from hub.view import View
 from tests.architecture.test_deploy import hub_variables, options
 
@@ -45,10 +45,14 @@ def settings(model: type = HubSettings, prefix: str = "") -> dict[str, str]:
 
 def test_every_setting_of_the_hub_is_documented_and_no_other():
     documented = rows("Hub")
-    access = {f"git.access.<host>.{name}" for name in RepositoryAccess.model_fields}
-    access |= {f"charts.access.<host>.{name}" for name in ChartAccess.model_fields}
+    entries = {
+        "git.access.<host>": RepositoryAccess,
+        "git.signatures.<host>": SignaturePolicy,
+        "charts.access.<host>": ChartAccess,
+    }
+    inside = {f"{name}.{field}" for name, model in entries.items() for field in model.model_fields}
 
-    assert documented.keys() == settings().keys() | access
+    assert documented.keys() == settings().keys() | inside
     for name, variable in settings().items():
         assert documented[name][0] == f"`{variable}`"
         assert documented[name][2]

@@ -116,15 +116,24 @@ class GitRepo:
 
     @contextlib.contextmanager
     def serve_http(
-        self, *, user: str = "", password: str = "", port: int = 0, certificate: Path | None = None
+        self,
+        *,
+        user: str = "",
+        password: str = "",
+        port: int = 0,
+        certificate: Path | None = None,
+        seen: list[str] | None = None,
+        moved: dict[str, str] | None = None,
     ) -> Iterator[str]:
         """Serve over smart HTTP on loopback; yields the URL.
 
-        With `user`, Basic authentication is demanded; with `certificate` (a PEM file with key), it is HTTPS.
+        With `user`, Basic authentication is demanded; with `certificate` (a PEM file with key), it is HTTPS. `seen`
+        collects the credentials of each request; `moved` are paths that redirect to another on this server.
         """
         expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
         server = _Server(("127.0.0.1", port), _Handler)
         server.root, server.authorization, server.requests = self.path.parent, expected, []
+        server.seen, server.moved = seen if seen is not None else [], moved or {}
         if certificate is not None:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(certificate)
@@ -176,6 +185,8 @@ class _Server(ThreadingHTTPServer):
     root: Path
     authorization: str
     requests: list[str]
+    seen: list[str]
+    moved: dict[str, str]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -193,6 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self._body()
         self.server.requests.append(f"{self.command} {self.path}")
+        self.server.seen.append(self.headers.get("Authorization", ""))
+        for old, new in self.server.moved.items():
+            if self.path.startswith(f"{old}/"):
+                self._answer(301, [("Location", new + self.path.removeprefix(old))], b"")
+                return
         if self.server.authorization and self.headers.get("Authorization") != self.server.authorization:
             self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
             return

@@ -8,7 +8,9 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -406,3 +408,88 @@ async def test_what_cannot_be_reached_says_so(tmp_path, url, complaint):
         assert await mirror.local() is None
         with pytest.raises(Unavailable, match="has not been fetched yet"):
             await mirror.resolve("main")
+
+
+@contextlib.contextmanager
+def redirecting(target: str, code: int = 302) -> Iterator[tuple[str, list[str]]]:
+    """A server that sends everybody on to `target`; yields its origin, and whatever credentials it was shown."""
+    shown: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown.append(self.headers.get("Authorization", ""))
+            self.send_response(code)
+            self.send_header("Location", target + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", shown
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+async def test_a_redirect_to_another_host_is_not_followed(repo, tmp_path, code):
+    with repo.serve_http(user="bot", password="t0ken") as url:
+        elsewhere = url.rpartition("/")[0].replace("127.0.0.1", "localhost")
+        with redirecting(elsewhere, code) as (origin, _):
+            async with mirror_of(f"{origin}/fleet", tmp_path, credentials=Credentials(token="t0ken")) as mirror:
+                with pytest.raises(Unavailable, match=r"cannot redirect from '127\.0\.0\.1' to 'localhost'.*write its"):
+                    await mirror.fetch()
+
+
+async def test_credentials_are_not_shown_to_another_server_after_a_redirect(repo, tmp_path):
+    """Another port of the same host is another server."""
+    asked: list[str] = []
+    with (
+        repo.serve_http(user="bot", password="t0ken", seen=asked) as url,
+        redirecting(url.rpartition("/")[0]) as (origin, _),
+    ):
+        async with mirror_of(
+            f"{origin}/fleet", tmp_path, credentials=Credentials(username="bot", token="t0ken")
+        ) as mirror:
+            with pytest.raises(
+                Unavailable, match=r"its server redirects to 127\.0\.0\.1:.* which is not shown the credentials"
+            ):
+                await mirror.fetch()
+    assert set(asked) == {""}
+
+
+async def test_a_redirect_on_the_same_server_is_followed(repo, tmp_path):
+    """GitLab sends who leaves out `.git` to the address with it, GitHub who asks for a renamed repository to the new one."""
+    with repo.serve_http(user="bot", password="t0ken", moved={"/old": "/fleet"}) as url:
+        address = f"{url.rpartition('/')[0]}/old"
+        async with mirror_of(address, tmp_path, credentials=Credentials(username="bot", token="t0ken")) as mirror:
+            assert (await mirror.fetch()).head == repo.head
+
+
+async def test_no_connection_is_made_where_none_may_be(repo, tmp_path):
+    asked: list[tuple[str, int]] = []
+
+    def allowed(host: str, port: int) -> str:
+        asked.append((host, port))
+        return f"{host}:{port} may not be connected to: the operator says so"
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.setblocking(False)
+        port = listening.getsockname()[1]
+        for url in (f"http://127.0.0.1:{port}/x", f"git://127.0.0.1:{port}/x", f"ssh://git@127.0.0.1:{port}/x"):
+            async with mirror_of(url, tmp_path, allowed=allowed) as mirror:
+                with pytest.raises(Unavailable, match="may not be connected to: the operator says so"):
+                    await mirror.fetch()
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert asked == [("127.0.0.1", port)] * 3
+    async with mirror_of(repo.path, tmp_path, allowed=allowed) as mirror:
+        assert (await mirror.fetch()).head == repo.head

@@ -1,6 +1,10 @@
 """The path of a commit through the hub: a real repository in, signed assignments in a real nats-server out."""
 
+import base64
 import hashlib
+import hmac
+import time
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -383,23 +387,43 @@ async def test_a_webhook_has_the_hub_look_at_once_and_only_a_genuine_one(repo, t
     async with live_hub(given) as live, aiohttp.ClientSession(f"{live.hub.url}/api/v1/") as session:
         await until(lambda: live.hub._lead is not None and live.hub._lead.fleet.looked == repo.head)
 
-        async def post(provider: str, headers: dict[str, str]) -> tuple[int, str]:
-            async with session.post(f"hooks/{provider}", data=push, headers=headers) as answer:
+        async def post(provider: str, headers: dict[str, str], data: bytes = push) -> tuple[int, str]:
+            async with session.post(f"hooks/{provider}", data=data, headers=headers) as answer:
                 return answer.status, await answer.text()
 
-        for provider, headers in (("generic", signed), ("github", github)):
-            repo.write("apps/web/cm.yaml", configmap("web", provider))
+        form = urlencode({"payload": push}).encode()
+        as_form = {"X-Hub-Signature-256": sign(form, "s3cret"), "Content-Type": "application/x-www-form-urlencoded"}
+        gitlab = signing_token(push, b"s3cret")
+        for provider, headers, data in (
+            ("generic", signed, push),
+            ("github", github, push),
+            ("github", as_form, form),
+            ("gitlab", gitlab, push),
+            ("forgejo", {"X-Forgejo-Signature": sign(push, "old").removeprefix("sha256=")}, push),
+        ):
+            repo.write("apps/web/cm.yaml", configmap("web", f"{provider} {len(data)}"))
             sha = repo.commit(provider)
             assert (await post("generic", {"X-Yardarm-Signature": sign(push, "wrong")}))[0] == 401
             assert (await post("generic", {}))[0] == 401
             assert live.hub._lead.fleet.looked != sha
-            status, said = await post(provider, headers)
+            status, said = await post(provider, headers, data)
             assert (status, "looking at 1 repositories" in said) == (202, True), said
             await until(lambda sha=sha: live.hub._lead.fleet.looked == sha)
 
+        ping = b'{"zen": "x"}'
+        status, said = await post("github", {"X-GitHub-Event": "ping", "X-Hub-Signature-256": sign(ping, "old")}, ping)
+        assert (status, "pong" in said) == (202, True)
         assert (await post("nonsense", signed))[0] == 404
         async with session.get("summary") as answer:
             assert answer.status == 401
+
+
+def signing_token(body: bytes, key: bytes) -> dict[str, str]:
+    """What GitLab sends with a signing token."""
+    at = f"{time.time():.0f}"
+    digest = hmac.new(key, f"id.{at}.".encode() + body, hashlib.sha256).digest()
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return {"webhook-id": "id", "webhook-timestamp": at, "webhook-signature": signature}
 
 
 @pytest.mark.parametrize("how", ["force-pushed", "replaced by another"])

@@ -1,4 +1,4 @@
-"""The fleet as a whole: summary, clusters, environments, problems."""
+"""The fleet as a whole: summary, clusters, environments, repositories, problems."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ async def cluster(ctx: Ctx, name: str) -> Response:
 async def environments(request: Request, ctx: Ctx) -> Response:
     """Environments in the order of promotion; always one page."""
     return tagged(request, ctx.view, lambda: page((read.environments(ctx.view), None)))
+
+
+@router.get("/repositories", responses={200: {"model": models.Page[models.Repository]}})
+async def repositories(request: Request, ctx: Ctx) -> Response:
+    """The repositories that everything comes from, and since when one cannot be read; always one page."""
+    return tagged(request, ctx.view, lambda: page((read.repositories(ctx.view), None)))
 
 
 @router.get("/problems", responses={200: {"model": models.Page[models.Problem]}})

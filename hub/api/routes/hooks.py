@@ -27,6 +27,7 @@ class Provider(enum.StrEnum):
     GITHUB = "github"
     GITLAB = "gitlab"
     GITEA = "gitea"
+    FORGEJO = "forgejo"
     BITBUCKET = "bitbucket"
     GENERIC = "generic"
 

@@ -72,6 +72,22 @@ def test_what_is_no_address_is_refused(address):
 
 
 @pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("https://Git.Example.com/x", "git.example.com", 443),
+        ("http://host:8080/x", "host", 8080),
+        ("git@host:x", "host", 22),
+        ("ssh://me@[::1]:7999/x", "::1", 7999),
+        ("git://host/x", "host", 9418),
+        ("/srv/x", "", 0),
+        ("file:///srv/x", "", 0),
+    ],
+)
+def test_what_would_be_connected_to(address, host, port):
+    assert (parse(address).host, parse(address).port) == (host, port)
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("cannot read https://bot:s3cr3t@host/x", "cannot read https://host/x"),
