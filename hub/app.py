@@ -41,7 +41,7 @@ from hub.render.pool import PoolLimits, RenderPool
 from hub.render.programs import Programs
 from hub.render.renderer import Renderer
 from hub.render.templates import Templates
-from hub.repositories import Repositories, Terms
+from hub.repositories import Repositories
 from hub.settings import HubSettings
 from hub.shelf import Shelf
 from hub.sources import access, webhooks
@@ -335,7 +335,7 @@ class _Lead:
         self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
-            Terms(registered.credentials(settings.git), registered.acceptance(settings.git, clock)),
+            registered.terms(settings, clock),
             limits,
             Pace(interval=settings.git.poll_interval),
             self._moved,

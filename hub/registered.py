@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from hub.domain.egress import Egress
 from hub.domain.reading import FleetDocument, Rejected, read_documents
-from hub.settings import ChartSettings, GitSettings, SignaturePolicy
+from hub.repositories import Terms
+from hub.settings import ChartSettings, GitSettings, HubSettings, SignaturePolicy
 from hub.sources import urls
 from hub.sources.accepting import Acceptance
 from hub.sources.access import Credentials
@@ -84,16 +86,35 @@ def chart_access(settings: ChartSettings) -> Callable[[str], ChartAccess]:
     return choose
 
 
-def acceptance(settings: GitSettings, clock: Clock) -> Callable[[str], Acceptance | None]:
-    """For a repository's address, the decision which of its commits count; None: all do."""
-    files = {prefix: _SignerFiles(policy) for prefix, policy in settings.signatures.items()}
+def terms(settings: HubSettings, clock: Clock) -> Terms:
+    """On what terms repositories are read. The fleet repository, which the operator named, may be anywhere."""
+    acceptances = Acceptances(settings.git, clock)
+    return Terms(
+        credentials=credentials(settings.git),
+        acceptance=acceptances.choose,
+        changed=acceptances.changed,
+        own=frozenset({settings.fleet_repo}),
+        egress=Egress(settings.egress.allow, settings.egress.deny),
+        local=settings.git.local,
+    )
 
-    def choose(address: str) -> Acceptance | None:
-        prefix = urls.best((prefix for prefix in files if prefix != EVERYWHERE), address) or EVERYWHERE
-        found = files.get(prefix)
-        return Acceptance(found.policy, clock) if found is not None else None
 
-    return choose
+class Acceptances:
+    """Which commits of which repository count: `git.signatures`."""
+
+    def __init__(self, settings: GitSettings, clock: Clock) -> None:
+        self._clock = clock
+        self._files = {prefix: _SignerFiles(policy) for prefix, policy in settings.signatures.items()}
+
+    def choose(self, address: str) -> Acceptance | None:
+        """The decision for a repository, by its address; None: all of its commits count."""
+        prefix = urls.best((prefix for prefix in self._files if prefix != EVERYWHERE), address) or EVERYWHERE
+        found = self._files.get(prefix)
+        return Acceptance(found.policy, self._clock) if found is not None else None
+
+    def changed(self) -> bool:
+        """Whether a file is another than when this was last asked."""
+        return any(files.changed() for files in self._files.values())
 
 
 class _SignerFiles:
@@ -103,6 +124,7 @@ class _SignerFiles:
         self._settings = settings
         self._stamps: tuple[object, ...] = ()
         self._known = Policy()
+        self._asked = self._present()
 
     def policy(self) -> Policy:
         """As of now.
@@ -114,7 +136,7 @@ class _SignerFiles:
         if require == "none":
             return Policy()
         try:
-            stamps = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in (ssh, *openpgp) if path)
+            stamps = tuple(_stamp(path) for path in self._paths)
             if stamps != self._stamps:
                 signers = Signers(
                     read_signers(ssh.read_text(), str(ssh)) if ssh is not None else (),
@@ -124,6 +146,23 @@ class _SignerFiles:
         except (OSError, UnicodeDecodeError) as error:
             raise DocumentError(f"who may sign commits cannot be read: {error}", hint="see git.signatures") from error
         return self._known
+
+    def changed(self) -> bool:
+        """Whether a file is another than when this was last asked."""
+        before, self._asked = self._asked, self._present()
+        return before != self._asked
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [path for path in (self._settings.ssh, *self._settings.openpgp) if path is not None]
+
+    def _present(self) -> tuple[object, ...]:
+        return tuple(_stamp(path) if path.exists() else None for path in self._paths)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _is_here(address: str) -> bool:

@@ -5,19 +5,22 @@ A repository that an earlier process had fetched is there at once, even when its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hub.domain.egress import Egress
 from hub.domain.records import RepositoryInfo
 from hub.metrics import Metrics
+from hub.sources import egress, urls
 from hub.sources.accepting import Acceptance
 from hub.sources.access import Credentials, Limits
 from hub.sources.mirror import Mirror, Notice, Tips, directory_name
 from hub.sources.poller import Pace, Poller
 from hub.sources.webhooks import Delivery
-from shared.errors import YardarmError
+from shared.errors import DocumentError, YardarmError
 from shared.model import Problem
 from shared.tasks import Clock
 
@@ -72,13 +75,17 @@ class _Measured:
 class Terms:
     """On what terms repositories are read, by their address.
 
-    `credentials` is what to show, `acceptance` which commits count (None: all). `allowed` says why a host and port may
-    not be connected to, empty when they may.
+    `credentials` is what to show, `acceptance` which commits count (None: all). Only those in `own`, which the operator
+    named, may be anywhere; where others may be, `egress` and `local` say (folders of this machine). `changed` says
+    whether something of `acceptance` is another than when it was last asked.
     """
 
     credentials: Callable[[str], Credentials] = lambda _address: Credentials()
     acceptance: Callable[[str], Acceptance | None] = lambda _address: None
-    allowed: Callable[[str, int], str] = lambda _host, _port: ""
+    changed: Callable[[], bool] = lambda: False
+    own: frozenset[str] = frozenset()
+    egress: Egress = field(default_factory=Egress)
+    local: bool = False
 
 
 class Repositories:
@@ -108,6 +115,7 @@ class Repositories:
         self._folders: dict[Path, Mirror] = {}
         self._tips: dict[str, Tips] = {}
         self._moved: dict[str, float] = {}
+        self._pace = pace
         self._poller = Poller(clock, self._moved_on, pace)
 
     async def watch(self, address: str) -> Watched:
@@ -116,22 +124,40 @@ class Repositories:
         Raises:
             DocumentError: the address cannot be one of a repository.
         """
-        mirror = self._mirrors.get(address)
-        if mirror is None:
-            mirror = self._mirrors[address] = self._mirror(address)
+        if address not in self._mirrors:
+            mirror = self._mirror(address)
             before = await mirror.local()
-            if before is not None:
-                self._tips[address] = before
-            self._poller.watch(address, _Measured(mirror, self._metrics, self._clock), before)
+            if address not in self._mirrors:  # somebody else may have come first meanwhile
+                self._mirrors[address] = mirror
+                if before is not None:
+                    self._tips[address] = before
+                self._poller.watch(address, _Measured(mirror, self._metrics, self._clock), before)
         return self._now(address)
 
+    def keep(self, addresses: Collection[str]) -> None:
+        """Others than these are not looked at any more, nor spoken of; what was fetched of them stays."""
+        for address in self._mirrors.keys() - addresses:
+            self._poller.forget(address)
+            for known in (self._mirrors, self._tips, self._moved):
+                known.pop(address, None)
+
     def _mirror(self, address: str) -> Mirror:
-        """The mirror for an address. Addresses that differ only in what libgit2 is not told share one folder."""
-        folder = self._folder / directory_name(address)
+        """The mirror for an address. Addresses that differ only in what libgit2 is not told share one folder.
+
+        Raises:
+            DocumentError: it is no address; or a folder of this machine, and it may not be.
+        """
+        folder, terms = self._folder / directory_name(address), self._terms
+        is_own = address in terms.own
+        if not (is_own or terms.local) and urls.parse(address).transport == "file":
+            raise DocumentError(
+                f"{address} is a folder of the hub's own machine, which documents may not name",
+                hint="give the address of a Git server; or the operator of the hub sets git.local: true",
+            )
         if folder not in self._folders:
-            terms = self._terms
+            refusal = None if is_own else lambda host, port: egress.refusal(terms.egress, host, port)
             self._folders[folder] = Mirror(
-                address, folder, terms.credentials(address), self._limits, terms.allowed, terms.acceptance(address)
+                address, folder, terms.credentials(address), self._limits, refusal, terms.acceptance(address)
             )
         return self._folders[folder]
 
@@ -169,10 +195,19 @@ class Repositories:
     async def run(self) -> None:
         """Polls until cancelled."""
         try:
-            await self._poller.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._poller.run())
+                group.create_task(self._watch_terms())
         finally:
             for mirror in self._folders.values():
                 mirror.close()
+
+    async def _watch_terms(self) -> None:
+        """A commit that did not count may do so without moving: when its signer is let in."""
+        while True:
+            await self._clock.sleep(self._pace.interval)
+            if self._terms.changed():
+                self._on_move(())
 
     async def _moved_on(self, address: str, _old: Tips | None, new: Tips) -> None:
         if not new.same_as(self._tips.get(address)):

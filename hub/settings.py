@@ -93,6 +93,9 @@ class GitSettings(Section):
     submodules: bool = False
     """Whether submodules are read. Default no: a repository then decides alone what is in it. If so, each is read from
     its own address with what `access` has for that, at the commit that is pinned."""
+    local: bool = False
+    """Whether documents may name folders of the hub's own machine as repositories. Default no: whoever writes documents
+    could then read them. The fleet repository, which is named here, may always be one."""
     known_hosts: Path | None = None
     """SSH host keys that are believed. Default: ~/.ssh/known_hosts. An unknown host is refused."""
     connect_timeout: float = Field(default=10.0, gt=0)

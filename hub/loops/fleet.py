@@ -133,6 +133,7 @@ class FleetLoop:
         self._unread: tuple[Problem, ...] = ()
         self._recognised = False
         self._told: tuple[Problem, ...] = ()
+        self._moment: Moment | None = None
         self._fleet: Fleet | None = None
         self._shape: tuple[FleetModel | None, str] = (None, "")
         self.model: FleetModel | None = None
@@ -190,6 +191,7 @@ class FleetLoop:
         if model is None:
             return
         self.model, self._commit = model, found.commit
+        self._moment = moment
         look = _Look(model, moment, supplies)
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
@@ -242,6 +244,7 @@ class FleetLoop:
         parts = {name: self._parts_of(application) for name, application in look.model.applications.items()}
         await look.supplies.prepare(part for each in parts.values() for part in each)
         self._warehouse.keep(look.supplies)
+        self._pins.keep(look.moment.repos)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
         for name, application in look.model.applications.items():
@@ -360,7 +363,8 @@ class FleetLoop:
         """Shows the fleet as it is known, with what is wrong with its sources."""
         model = self.model
         clusters = tuple(_cluster_info(model, name) for name in model.clusters) if model is not None else ()
-        sources = *self._pins.problems(), *self._warehouse.problems()
+        refused = self._moment.problems() if self._moment is not None else ()
+        sources = *self._pins.problems(), *refused, *self._warehouse.problems()
         counts: dict[str, int] = {}
         for info in clusters:
             for environment in info.environments:
@@ -375,6 +379,7 @@ class FleetLoop:
             ),
             problems=(*more, *sources, *self._unread, *(model.problems if model is not None else ())),
             pending=self._pending,
+            repositories=self._pins.repositories(),
         )
         self._told = more
         if fleet != self._fleet:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import urllib.request
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,6 +32,29 @@ async def permitted(egress: Egress, host: str, port: int, family: int = socket.A
         address, reason = next(iter(reasons.items()))
         raise denied(host, port, address, reason)
     return result
+
+
+def refusal(egress: Egress, host: str, port: int) -> str:
+    """Why nobody may connect to `host`, empty when they may: for libraries that resolve names by themselves. Blocks.
+
+    All of its addresses have to be permitted, as the library may take any. What a proxy is to be asked for need not
+    have an address here.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return "" if _is_proxied(host) else f"{host} has no address: {error.strerror}"
+    for address in dict.fromkeys(str(each[4][0]) for each in found):
+        reason = egress.refusal(host, address, port)
+        if reason:
+            refused = denied(host, port, address, reason)
+            return f"{refused.message} ({refused.hint})"
+    return ""
+
+
+def _is_proxied(host: str) -> bool:
+    proxies = urllib.request.getproxies()
+    return ("http" in proxies or "https" in proxies) and not urllib.request.proxy_bypass(host)
 
 
 def session(egress: Egress, *, auto_decompress: bool = True) -> aiohttp.ClientSession:

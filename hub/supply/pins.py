@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from hub.domain.records import Commit, PathTimes
+import msgspec
+
+from hub.domain.records import Commit, PathTimes, RepositoryInfo, Signature
 from hub.repositories import Repositories
 from hub.sources.mirror import Mirror
 from hub.sources.urls import redact
@@ -24,12 +26,13 @@ FLEET = "."
 
 @dataclass(frozen=True)
 class Origin:
-    """A commit of a repository that applications come from."""
+    """A commit of a repository that applications come from. `problem` says why a newer one is not acted upon."""
 
     mirror: Mirror
     commit: Commit
     traceparent: str
     times: PathTimes
+    problem: Problem | None = None
 
 
 class Pins:
@@ -54,12 +57,24 @@ class Pins:
             watched = await self._repositories.watch(repo)
             if not watched.available:
                 return Problem("warning", f"{watched.mirror.name} has not been fetched yet")
-            sha = await watched.mirror.resolve(ref)
-            info = await watched.mirror.commit_info(sha)
-        except (DocumentError, Unavailable) as error:
+            accepted = await watched.mirror.accept(ref)
+            info = await watched.mirror.commit_info(accepted.commit)
+        except DocumentError as error:
+            return Problem("error", error.message, error.place, error.hint)
+        except Unavailable as error:
             return Problem("error", str(error))
-        commit = Commit(sha, info.subject, info.author, info.time)
-        return Origin(watched.mirror, commit, "", PathTimes(committed=commit.at, detected=watched.moved_at))
+        signed, problem = accepted.signed, accepted.problem
+        commit = Commit(
+            info.sha,
+            info.subject,
+            info.author,
+            info.time,
+            Signature(signed.by, signed.key, signed.method) if signed is not None else None,
+        )
+        if problem is not None:
+            problem = msgspec.structs.replace(problem, message=f"{watched.mirror.name}: {problem.message}")
+        times = PathTimes(committed=commit.at, detected=watched.moved_at)
+        return Origin(watched.mirror, commit, "", times, problem)
 
     async def refresh(self, repo: str) -> None:
         """Fetches now, for somebody who has just pushed. What is here stays as it is when that fails."""
@@ -68,15 +83,17 @@ class Pins:
         except YardarmError as error:
             log.info("a repository cannot be fetched now", extra={"repo": redact(repo), "error": str(error)})
 
+    def keep(self, repos: Collection[str]) -> None:
+        """Others than these are not watched any more."""
+        self._repositories.keep(repos)
+
     def problems(self) -> list[Problem]:
         """What is wrong with repositories."""
-        return [
-            Problem("warning", f"{watched.error}; the last good state stays")
-            if watched.available
-            else Problem("error", watched.error, hint="nothing is known of it yet; it is tried again")
-            for watched in self._repositories.all().values()
-            if watched.error
-        ]
+        return self._repositories.problems()
+
+    def repositories(self) -> tuple[RepositoryInfo, ...]:
+        """Every repository that is watched, by name."""
+        return self._repositories.infos()
 
     def _trace(self, commit: Commit, repo: str, detected: float) -> tuple[str, PathTimes]:
         known = self._seen.get(commit.sha)
@@ -108,6 +125,16 @@ class Moment:
             repo, ref = key
             self._origins[key] = await self._pins.origin(self._repo if repo == FLEET else repo, ref)
         return self._origins[key]
+
+    @property
+    def repos(self) -> set[str]:
+        """The addresses of all repositories that were asked for."""
+        return {self._repo if repo == FLEET else repo for repo, _ in self._origins}
+
+    def problems(self) -> list[Problem]:
+        """Why commits that are newer than those that count are not acted upon."""
+        found = (each.problem for each in self._origins.values() if isinstance(each, Origin))
+        return list(dict.fromkeys(problem for problem in found if problem is not None))
 
     @property
     def origins(self) -> Mapping[Key, Origin | Problem]:

@@ -69,7 +69,7 @@ def mirror(repo, tmp_path, allowed, clock) -> Opened:
     @contextlib.asynccontextmanager
     async def opened(require: str = "enforce", folder: str = "mirror", **more: object) -> AsyncIterator[Mirror]:
         policy = SignaturePolicy(require=require, **({"ssh": allowed} | more))
-        choose = registered.acceptance(GitSettings(signatures={str(repo.path.parent): policy}), clock)
+        choose = registered.Acceptances(GitSettings(signatures={str(repo.path.parent): policy}), clock).choose
         made = Mirror(str(repo.path), tmp_path / folder, acceptance=choose(str(repo.path)))
         try:
             yield made
@@ -153,9 +153,9 @@ async def test_a_warning_is_only_a_warning(repo, ada, mirror):
 
 async def test_without_a_rule_nobody_looks(repo, tmp_path, allowed, clock):
     settings = GitSettings(signatures={"git.example.com": SignaturePolicy(ssh=allowed)})
-    assert registered.acceptance(settings, clock)(str(repo.path)) is None
+    assert registered.Acceptances(settings, clock).choose(str(repo.path)) is None
     everywhere = GitSettings(signatures={"*": SignaturePolicy(ssh=allowed)})
-    assert registered.acceptance(everywhere, clock)("https://git.example.com/x/y") is not None
+    assert registered.Acceptances(everywhere, clock).choose("https://git.example.com/x/y") is not None
 
 
 async def test_a_new_mirror_finds_the_newest_good_commit_below_a_bad_tip(repo, ada, mirror):

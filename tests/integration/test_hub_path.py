@@ -358,7 +358,8 @@ async def test_a_directory_of_manifests_is_one_application_everywhere_and_says_s
         assert any("taken as one application" in p for p in live.problems())
 
 
-async def test_an_application_may_come_from_another_repository(repo, given, tmp_path):
+async def test_an_application_may_come_from_another_repository(repo, tmp_path):
+    given = settings(tmp_path / "state", str(repo.path), git=GitSettings(poll_interval=1.0, local=True))
     other = GitRepo(tmp_path / "other")
     other.write("k8s/cm.yaml", configmap("lib"))
     other_sha = other.commit("lib")
