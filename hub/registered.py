@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hub.domain.egress import Egress
 from hub.domain.reading import FleetDocument, Rejected, read_documents
-from hub.repositories import Terms
 from hub.settings import ChartSettings, GitSettings, HubSettings, SignaturePolicy
 from hub.sources import urls
 from hub.sources.accepting import Acceptance
@@ -16,6 +15,7 @@ from hub.sources.charts.web import ChartAccess
 from hub.sources.signatures.openpgp import read_certificates
 from hub.sources.signatures.policy import Policy, Signers
 from hub.sources.signatures.signers import read_signers
+from hub.sources.terms import Terms
 from shared.errors import DocumentError
 from shared.model import Place
 from shared.tasks import Clock

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hub.domain.egress import Egress
 from hub.domain.records import RepositoryInfo
 from hub.metrics import Metrics
 from hub.sources import egress, urls
-from hub.sources.accepting import Acceptance
-from hub.sources.access import Credentials, Limits
+from hub.sources.access import Limits
 from hub.sources.mirror import Mirror, Notice, Tips, directory_name
 from hub.sources.poller import Pace, Poller
+from hub.sources.terms import Terms
 from hub.sources.webhooks import Delivery
 from shared.errors import DocumentError, YardarmError
 from shared.model import Problem
@@ -69,23 +68,6 @@ class _Measured:
         self._metrics.git_fetches.labels("unchanged" if tips.same_as(self._last) else "changed").inc()
         self._last = tips
         return tips
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On what terms repositories are read, by their address.
-
-    `credentials` is what to show, `acceptance` which commits count (None: all). Only those in `own`, which the operator
-    named, may be anywhere; where others may be, `egress` and `local` say (folders of this machine). `changed` says
-    whether something of `acceptance` is another than when it was last asked.
-    """
-
-    credentials: Callable[[str], Credentials] = lambda _address: Credentials()
-    acceptance: Callable[[str], Acceptance | None] = lambda _address: None
-    changed: Callable[[], bool] = lambda: False
-    own: frozenset[str] = frozenset()
-    egress: Egress = field(default_factory=Egress)
-    local: bool = False
 
 
 class Repositories:
