@@ -21,7 +21,7 @@ from rich.table import Table
 from tests.bench.figures import Figure
 
 BENCHES = (
-    *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "drift"),
+    *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "monorepo", "drift"),
     *("renders", "variants", "restart", "reports", "pages"),
 )
 

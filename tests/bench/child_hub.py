@@ -1,4 +1,5 @@
-"""A hub as `yardarm hub` runs it, that also tells on `bench.hub` what it has counted.
+"""A hub as `yardarm hub` runs it, that also tells on `bench.hub` what it has counted, and on `bench.late` how late a
+10 ms timer of its event loop was since that was last asked.
 
 python -m tests.bench.child_hub FILE
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -16,6 +18,9 @@ from hub.app import Hub
 from hub.settings import load
 from shared.bus import Bus, Message
 from shared.telemetry import configure_logging
+from tests.bench.figures import percentile
+
+TICK = 0.01
 
 
 async def main(file: Path) -> None:
@@ -23,20 +28,35 @@ async def main(file: Path) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(hub.run()), group.create_task(_answer(hub))]
+        late: list[float] = []
+        running = hub.run(), _answer(hub, late), _tick(late)
+        tasks = [group.create_task(each) for each in running]
         await stop.wait()
         for task in tasks:
             task.cancel()
 
 
-async def _answer(hub: Hub) -> None:
+async def _tick(late: list[float]) -> None:
+    while True:
+        due = time.monotonic() + TICK
+        await asyncio.sleep(TICK)
+        late.append(time.monotonic() - due)
+
+
+async def _answer(hub: Hub, late: list[float]) -> None:
     await hub.ready.wait()
     bus = Bus(hub.nats_url, name="bench-child", credentials=hub.identity.hub_credentials())
 
     async def answer(message: Message) -> None:
         await bus.publish(message.reply, orjson.dumps(_counts(hub)))
 
+    async def answer_late(message: Message) -> None:
+        found = {"p99": percentile(late, 0.99), "most": max(late)}
+        late.clear()
+        await bus.publish(message.reply, orjson.dumps(found))
+
     await bus.subscribe("bench.hub", answer)
+    await bus.subscribe("bench.late", answer_late)
     await bus.run()
 
 
@@ -44,13 +64,13 @@ def _counts(hub: Hub) -> dict[str, object]:
     lead = hub._lead
     if lead is None:
         return {"looked": "", "busy": True}
-    pool = lead.fleet._pool.statistics
+    count = hub.metrics.registry.get_sample_value
     return {
         "looked": lead.fleet.looked,
         "busy": bool(lead.applications.pending) or not lead.publisher.idle,
         "evaluated": lead.fleet.evaluated,
-        "rendered": pool.rendered,
-        "failed": pool.failed,
+        "rendered": count("yardarm_renders_total", {"result": "ok"}) or 0,
+        "failed": count("yardarm_renders_total", {"result": "error"}) or 0,
     }
 
 
