@@ -23,7 +23,7 @@ from tests.bench.rig import COUNTING_HUB, HubProcess, counted, hub_process, say,
 from tests.bench.workload import CONFIGMAP, application_document, cluster_documents, write_application
 from tests.fakes.gitrepo import GitRepo
 
-SIZES = (100, 500)
+SIZES = (500, 5000)
 FILES = 10
 """For each application: its document, eight manifests, and a text that is none."""
 CLUSTERS = 3
