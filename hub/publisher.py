@@ -7,6 +7,7 @@ assignments. A hub that dies in between leaves a root behind its assignments, wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from shared.signing import SigningKey
 
 log = logging.getLogger(__name__)
+
+
+ROOTS_SHARE = 0.2
+"""The part of the time that may go into lists of units: that of a cluster with thousands costs as much as it is long,
+and while thousands are published one after the other, each would be out of date before it is read."""
+ROOTS_DELAY = 5.0
+"""Seconds that a list may be behind at most."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -72,6 +80,7 @@ class Publisher:
         self._roots: dict[str, bytes] = {}
         self._of_cluster: dict[str, dict[UnitKey, Given]] = {}
         self._of_application: dict[str, dict[UnitKey, Given]] = {}
+        self._live: set[str] = set()
         self._stored: set[str] = set()
         self.storing = asyncio.Lock()
         """Held while bodies are stored or removed."""
@@ -84,12 +93,14 @@ class Publisher:
         self._waiting: list[_Request] = []
         self._asked = asyncio.Event()
         self._stale_roots: set[str] = set()
+        self._roots_under_way: set[str] = set()
+        self._roots_due = 0.0
         self._over: list[UnitKey] = []
 
     @property
     def idle(self) -> bool:
         """Whether everything that was asked for is written, roots included."""
-        return not self._waiting and not self._stale_roots and not self._over
+        return not (self._waiting or self._stale_roots or self._roots_under_way or self._over)
 
     def of_application(self, name: str) -> Mapping[UnitKey, Given]:
         """What the units of an application were told last, those included that were told to let it go."""
@@ -105,7 +116,7 @@ class Publisher:
 
     def live(self) -> set[str]:
         """The applications that some unit has and was not told to let go."""
-        return {name for name, units in self._of_application.items() if any(not g.removed for g in units.values())}
+        return set(self._live)
 
     def heirs(self) -> dict[str, str]:
         """Application → the one that takes its place on some cluster."""
@@ -152,6 +163,7 @@ class Publisher:
         self._on_assigned(found)
         self._stale_roots.update(self._of_cluster)
         await self._write_roots(fence)
+        self._roots_due = 0.0
 
     async def store(self, packs: Iterable[bundle.Pack]) -> None:
         """Stores bundle bodies; those known to be there cost nothing."""
@@ -203,13 +215,13 @@ class Publisher:
         """Writes what is asked for, until cancelled or fenced off by a newer leader."""
         backoff = Backoff(0.5, 10.0)
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._wait()
             requests, self._waiting = self._waiting, []
             try:
                 await self._serve([request for request in requests if not request.done.done()], fence)
-                await self._write_roots(fence)
-                await self._sweep()
+                if self._clock.monotonic() >= self._roots_due:
+                    await self._write_roots(fence)
+                    await self._sweep()
                 backoff.reset()
             except Unavailable as error:
                 for request in requests:
@@ -221,6 +233,14 @@ class Publisher:
                 for request in requests:
                     request.fail(error)
                 raise
+
+    async def _wait(self) -> None:
+        """Until something is asked for, or the lists that were put off are due."""
+        delay = self._roots_due - self._clock.monotonic() if self._stale_roots or self._over else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._asked.wait()
+        self._asked.clear()
 
     async def _serve(self, requests: Sequence[_Request], fence: Fence) -> None:
         made = [list(self._assignments(request)) for request in requests]
@@ -292,20 +312,33 @@ class Publisher:
     def _know(self, unit: UnitKey, given: Given) -> None:
         self._of_application.setdefault(unit.application, {})[unit] = given
         self._of_cluster.setdefault(unit.cluster, {})[unit] = given
+        if not given.removed:
+            self._live.add(unit.application)
+        elif all(each.removed for each in self._of_application[unit.application].values()):
+            self._live.discard(unit.application)
 
     async def _write_roots(self, fence: Fence) -> None:
+        start = self._clock.monotonic()
+        self._roots_under_way, self._stale_roots = self._stale_roots, set()
         messages, contents = [], {}
-        clusters = sorted(self._stale_roots)
-        for cluster in clusters:
-            root = publishing.root(cluster, self._of_cluster.get(cluster, {}))
-            content = encode(root)
-            if self._roots.get(cluster) != content:
-                contents[cluster] = content
-                messages.append((subjects.desired_root(cluster), encode(self._key.sign(root))))
-        if messages:
-            await self._writer.batch(messages, fence)
-            self._roots.update(contents)
-        self._stale_roots.difference_update(clusters)
+        try:
+            for cluster in sorted(self._roots_under_way):
+                root = publishing.root(cluster, self._of_cluster.get(cluster, {}))
+                content = encode(root)
+                if self._roots.get(cluster) != content:
+                    contents[cluster] = content
+                    messages.append((subjects.desired_root(cluster), encode(self._key.sign(root))))
+                await asyncio.sleep(0)  # lists may be long, and others have to get on
+            if messages:
+                await self._writer.batch(messages, fence)
+                self._roots.update(contents)
+        except BaseException:
+            self._stale_roots |= self._roots_under_way
+            raise
+        finally:
+            self._roots_under_way = set()
+        now = self._clock.monotonic()
+        self._roots_due = now + min(ROOTS_DELAY, (now - start) * (1 / ROOTS_SHARE - 1))
 
 
 def _unsigned(root: Root) -> bytes:

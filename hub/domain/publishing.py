@@ -157,9 +157,13 @@ def root(cluster: str, units: Mapping[UnitKey, Given]) -> Root:
     """The list of a cluster's units; equal lists are equal messages, so that an unchanged one is not published."""
     entries = tuple(
         RootEntry(unit.namespace, unit.application, given.generation, given.digest)
-        for unit, given in sorted(units.items())
+        for unit, given in sorted(units.items(), key=_within_cluster)
     )
     return Root(v=1, cluster=cluster, generation=max((e.generation for e in entries), default=0), units=entries)
+
+
+def _within_cluster(item: tuple[UnitKey, Given]) -> tuple[str, str]:
+    return item[0].namespace, item[0].application
 
 
 def effect(digests: Mapping[UnitKey, str]) -> str:

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-import orjson
 
 from hub.bundles import Evaluation, Render
 from hub.domain import budget, succession
 from hub.domain.blending import Part, candidates
 from hub.domain.documents import Application
-from hub.domain.fleet import Facts, FleetModel, build_fleet, with_clusters
+from hub.domain.fleet import Facts, FleetModel, build_fleet, fleet_of, with_clusters
 from hub.domain.items import lookups_of
-from hub.domain.reading import FleetDocument, Parsed
+from hub.domain.reading import FleetDocument
 from hub.domain.records import (
     ApplicationInfo,
     ClusterInfo,
@@ -42,7 +40,7 @@ from hub.sources.scan import FleetScanner
 from hub.sources.urls import redact
 from hub.supply.git import Warehouse, recognised_at
 from hub.supply.listings import Lister
-from hub.supply.pinned import Supplies, key_of
+from hub.supply.pinned import Key, Supplies, key_of
 from hub.supply.pins import FLEET, Moment, Origin, Pins
 from shared.errors import YardarmError
 from shared.model import Place, Problem
@@ -52,6 +50,8 @@ log = logging.getLogger(__name__)
 
 SOURCES_INTERVAL = 2.0
 """Seconds between looks at whether sources have failed."""
+BATCH = 250
+"""Applications that are looked at in one go: others get on in between, and the first are rendered meanwhile."""
 
 
 class Downstream(Protocol):
@@ -84,6 +84,22 @@ class FleetSource:
     repo: str
     ref: str = ""
     path: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What the document of an application says by itself: the parts it may have, and where they are from."""
+
+    application: Application
+    parts: tuple[Part, ...]
+    keys: tuple[Key, ...]
+    uses_facts: bool
+
+    @classmethod
+    def of(cls, application: Application) -> _Described:
+        parts = candidates(application)
+        keys = (key_of(part) for part in parts)
+        return cls(application, parts, tuple(key for key in keys if key is not None), _uses_facts(application))
 
 
 @dataclass
@@ -129,13 +145,12 @@ class FleetLoop:
         self._registered: tuple[FleetDocument, ...] = ()
         self._commit: Commit | None = None
         self._prints: dict[str, tuple[Any, ...]] = {}
-        self._parts: dict[str, tuple[Application, tuple[Part, ...]]] = {}
+        self._described: dict[str, _Described] = {}
         self._unread: tuple[Problem, ...] = ()
         self._recognised = False
         self._told: tuple[Problem, ...] = ()
         self._moment: Moment | None = None
         self._fleet: Fleet | None = None
-        self._shape: tuple[FleetModel | None, str] = (None, "")
         self.model: FleetModel | None = None
         """The fleet as of the last good look, None before the first."""
         self.looked = ""
@@ -207,11 +222,15 @@ class FleetLoop:
             return with_clusters(self.model, self._registered, listings)
         scanned = await found.mirror.read(lambda objects: self._scanner.scan(objects, sha, path))
         self._unread = scanned.problems
-        self._recognised = not scanned.documents
-        if scanned.documents:
-            return await self._built(scanned.documents, moment)
+        self._recognised = not scanned.files
+        # In threads: what thousands of documents come to takes a while, and this loop has other things to do.
+        if scanned.files:
+            listings = await self._lister.listings(lookups_of((*scanned.documents, *_sets_of(self.model))), moment)
+            return await asyncio.to_thread(fleet_of, scanned.files, self.model, self._registered, listings)
         meant = await self._recognise(found, supplies)
-        model = await self._built(meant.parsed(), moment, meant.findings)
+        parsed = meant.parsed()
+        listings = await self._lister.listings(lookups_of((*parsed, *_sets_of(self.model))), moment)
+        model = await asyncio.to_thread(build_fleet, parsed, self.model, self._registered, listings, meant.findings)
         before = set(self.model.applications) if self.model is not None else self._downstream.present()
         # Definitions and directories come and go; but all of them at once, or what runs as one, is no one's intention.
         follows = meant.how in ("definitions", "directories") and bool(before & set(model.applications))
@@ -221,11 +240,6 @@ class FleetLoop:
             self._tell(Problem("error", message, Place(path), "is this the right repository, ref and path?"))
             return None
         return model
-
-    async def _built(self, documents: Sequence[Parsed], moment: Moment, notes: tuple[Problem, ...] = ()) -> FleetModel:
-        lookups = lookups_of((*documents, *_sets_of(self.model)))
-        listings = await self._lister.listings(lookups, moment)
-        return build_fleet(documents, self.model, self._registered, listings, notes)
 
     async def _recognise(self, found: Origin, supplies: Supplies) -> Recognised:
         """What a commit without fleet documents means."""
@@ -238,44 +252,49 @@ class FleetLoop:
         """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""
         facts = self._facts()
         capabilities = {cluster: (each.get("kubernetes"), each.get("apis")) for cluster, each in facts.items()}
-        if self._shape[0] is not look.model:
-            self._shape = (look.model, _shape(look.model))
-        shape = self._shape[1]
-        parts = {name: self._parts_of(application) for name, application in look.model.applications.items()}
-        await look.supplies.prepare(part for each in parts.values() for part in each)
-        self._warehouse.keep(look.supplies)
-        self._pins.keep(look.moment.repos)
+        batches = list(_batches(tuple(look.model.applications.values())))
+        keys: set[Key] = set()
+        for batch in batches:
+            keys.update(key for application in batch for key in self._describe(application).keys)
+            await asyncio.sleep(0)
+        for key in keys:
+            await look.moment.origin(key)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
-        for name, application in look.model.applications.items():
-            seen: Any = facts if _uses_facts(application) else None
-            if seen is None and look.supplies.has_charts(parts[name]):
-                seen = capabilities
-            old = before.get(name, "")
-            contents = look.supplies.mark(parts[name])
-            mark = (application, shape, name in look.model.blocked, contents, seen, old)
-            if self._prints.get(name) == mark:
-                continue
-            self._prints[name] = mark
-            self.evaluated += 1
-            evaluation = self._evaluation(look, application, facts)
-            self._downstream.put(dataclasses.replace(evaluation, renamed=old))
+        for batch in batches:
+            described = [self._describe(application) for application in batch]
+            await look.supplies.prepare(part for each in described for part in each.parts)
+            for each in described:
+                name = each.application.name
+                seen: Any = facts if each.uses_facts else None
+                if seen is None and look.supplies.has_charts(each.parts):
+                    seen = capabilities
+                old, contents = before.get(name, ""), look.supplies.mark(each.parts)
+                mark = (each.application, look.model.shape, name in look.model.blocked, contents, seen, old)
+                if self._prints.get(name) == mark:
+                    continue
+                self._prints[name] = mark
+                self.evaluated += 1
+                evaluation = self._evaluation(look, each.application, facts)
+                self._downstream.put(dataclasses.replace(evaluation, renamed=old))
+        self._warehouse.keep(look.supplies)
+        self._pins.keep(look.moment.repos)
         return renamed
 
     def _renamed(self, look: _Look) -> dict[str, str]:
         """Applications that go on under another name: those gone and those new that have the same source."""
-        model, live, heirs = look.model.applications, self._downstream.live(), self._downstream.heirs()
+        model, live = look.model.applications, self._downstream.live()
         lost = {name for name in live - model.keys() if not look.model.may_be_made(name)}
-        gone = {name: info.source for name, info in self._downstream.infos.items() if name in lost}
-        if not gone:
+        if not lost:
             return {}
-        known = {old: new for old, new in heirs.items() if old in gone and new in model}
+        gone = {name: info.source for name, info in self._downstream.infos.items() if name in lost}
+        known = {old: new for old, new in self._downstream.heirs().items() if old in gone and new in model}
         gone = {name: source for name, source in gone.items() if name not in known}
         new = {name: self._source_of(look, model[name]) for name in model.keys() - live}
         return known | succession.renames(gone, new)
 
     def _source_of(self, look: _Look, application: Application) -> SourceInfo:
-        source = self._parts_of(application)[0].source
+        source = self._describe(application).parts[0].source
         if source.chart:
             return SourceInfo(source.repo, chart=source.chart, version=source.version)
         origin = look.moment.origins[source.repo, source.ref]
@@ -284,15 +303,15 @@ class FleetLoop:
 
     def _origin_of(self, look: _Look, application: Application) -> Origin | Problem:
         """The commit that its revisions are named after: that of its own repository, or that of the fleet's."""
-        key = key_of(self._parts_of(application)[0])
+        key = key_of(self._describe(application).parts[0])
         return look.moment.fleet if key is None else look.moment.origins[key]
 
-    def _parts_of(self, application: Application) -> tuple[Part, ...]:
-        """The parts it may have; worked out once for each version of its document."""
-        known = self._parts.get(application.name)
-        if known is None or known[0] is not application:
-            known = self._parts[application.name] = (application, candidates(application))
-        return known[1]
+    def _describe(self, application: Application) -> _Described:
+        """What its document says; worked out once for each version of it."""
+        known = self._described.get(application.name)
+        if known is None or known.application is not application:
+            known = self._described[application.name] = _Described.of(application)
+        return known
 
     def _evaluation(self, look: _Look, application: Application, facts: Facts) -> Evaluation:
         origin = self._origin_of(look, application)
@@ -337,6 +356,7 @@ class FleetLoop:
             if name in held:
                 continue
             self._prints.pop(name, None)
+            self._described.pop(name, None)
             self._downstream.remove(name, Cause(found.commit.sha, f"{found.commit.sha[:12]}-gone", found.traceparent))
 
     def _held_back(self, look: _Look, renamed: Mapping[str, str]) -> set[str]:
@@ -391,23 +411,13 @@ def _sets_of(model: FleetModel | None) -> tuple[FleetDocument, ...]:
     return tuple(each.document for each in model.sets.expansions.values()) if model is not None else ()
 
 
+def _batches(applications: Sequence[Application]) -> Iterator[Sequence[Application]]:
+    return (applications[start : start + BATCH] for start in range(0, len(applications), BATCH))
+
+
 def _uses_facts(application: Application) -> bool:
     spec = application.spec
     return spec.placement.uses_facts or any(override.when.uses_facts for override in spec.overrides)
-
-
-def _shape(model: FleetModel) -> str:
-    """Names everything of the fleet that any application may depend on: clusters, environments, projects."""
-    documents = {
-        f"{kind}/{name}": resource.model_dump(mode="json")
-        for kind, found in (
-            ("c", model.clusters),
-            ("e", model.environments),
-            ("p", model.projects),
-        )
-        for name, resource in found.items()
-    }
-    return hashlib.sha256(orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _cluster_info(model: FleetModel, name: str) -> ClusterInfo:

@@ -50,6 +50,11 @@ class Local:
     closure: Closure | None = None
     jsonnet: Imports | None = None
 
+    @property
+    def names_elsewhere(self) -> bool:
+        """Whether it may be made of more than is in its repository."""
+        return self.closure is not None or (self.layout is not None and bool(self.layout.remote))
+
 
 class Looker:
     """Looks at parts of one repository, on its thread."""

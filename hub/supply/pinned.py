@@ -110,9 +110,12 @@ class Supplies:
                 wanted.setdefault(key, {})[part.footing] = part
         for key, each in wanted.items():
             for footing, local in (await self._trees.look(key, each)).items():
-                self._known[footing] = (
-                    local if isinstance(local, Problem) else await _settled(self._with_elsewhere(local))
-                )
+                if isinstance(local, Problem):
+                    self._known[footing] = local
+                elif local.names_elsewhere:
+                    self._known[footing] = await _settled(self._with_elsewhere(local))
+                else:
+                    self._known[footing] = _Found(local.key, local)
 
     @property
     def wanted(self) -> Collection[Wanted]:
@@ -170,9 +173,8 @@ class Supplies:
         if local.closure is not None:
             gathered = await gather(local.closure, (), (), self._trees.fetch)
             return _Found(digest_of([local.key, gathered.key]), local, kustomization=gathered)
-        if local.layout is None or not local.layout.remote:
-            return _Found(local.key, local)
-        charts = tuple([await self._resolve(remote.wanted) for remote in local.layout.remote])
+        remotes = local.layout.remote if local.layout is not None else ()
+        charts = tuple([await self._resolve(remote.wanted) for remote in remotes])
         return _Found(digest_of([local.key, [chart.digest for chart in charts]]), local, dependencies=charts)
 
     async def _resolve(self, wanted: Wanted) -> ResolvedChart:
