@@ -115,6 +115,7 @@ class Mirror:
         self._stop = threading.Event()
         self._objects: Objects | None = None
         self._opened = 0
+        self._current = 0
         self._damaged = False
         self._unlocked = False
         self._gone: frozenset[str] = frozenset()
@@ -209,8 +210,10 @@ class Mirror:
 
     def _number(self) -> int:
         """Which of the numbered repositories in the directory is in use: the newest; 0 when there is none."""
-        names = (path.name.partition("-")[2] for path in self._directory.glob("mirror-*"))
-        return max((int(name) for name in names if name.isdigit()), default=0)
+        if not self._current:
+            names = (path.name.partition("-")[2] for path in self._directory.glob("mirror-*"))
+            self._current = max((int(name) for name in names if name.isdigit()), default=0)
+        return self._current
 
     def _open(self) -> pygit2.Repository | None:
         number = self._number()
@@ -255,8 +258,10 @@ class Mirror:
             if replaced and tips.empty:
                 raise Unavailable("it has no commit any more, and the mirror of what it had is damaged")
             # A name never used before: libgit2 remembers open packs by their path for the whole process.
-            current = self._directory / f"mirror-{self._number() + 1}"
+            number = self._number() + 1
+            current = self._directory / f"mirror-{number}"
             fresh.rename(current)
+            self._current = number
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         for other in self._directory.iterdir():

@@ -29,14 +29,15 @@ async def main(file: Path) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as group:
         late: list[float] = []
-        running = hub.run(), _answer(hub, late), _tick(late)
+        running = hub.run(), _answer(hub, late), tick(late)
         tasks = [group.create_task(each) for each in running]
         await stop.wait()
         for task in tasks:
             task.cancel()
 
 
-async def _tick(late: list[float]) -> None:
+async def tick(late: list[float]) -> None:
+    """Notes how late a timer is, each time it comes."""
     while True:
         due = time.monotonic() + TICK
         await asyncio.sleep(TICK)
