@@ -96,6 +96,7 @@ def terms(settings: HubSettings, clock: Clock) -> Terms:
         own=frozenset({settings.fleet_repo}),
         egress=Egress(settings.egress.allow, settings.egress.deny),
         local=settings.git.local,
+        submodules=settings.git.submodules,
     )
 
 

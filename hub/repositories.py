@@ -16,6 +16,7 @@ from hub.metrics import Metrics
 from hub.sources import egress, urls
 from hub.sources.access import Limits
 from hub.sources.mirror import Mirror, Notice, Tips, directory_name
+from hub.sources.modules import Reach
 from hub.sources.poller import Pace, Poller
 from hub.sources.terms import Terms
 from hub.sources.webhooks import Delivery
@@ -97,6 +98,7 @@ class Repositories:
         self._folders: dict[Path, Mirror] = {}
         self._tips: dict[str, Tips] = {}
         self._moved: dict[str, float] = {}
+        self._incomplete: set[Mirror] = set()
         self._pace = pace
         self._poller = Poller(clock, self._moved_on, pace)
 
@@ -137,11 +139,19 @@ class Repositories:
                 hint="give the address of a Git server; or the operator of the hub sets git.local: true",
             )
         if folder not in self._folders:
-            refusal = None if is_own else lambda host, port: egress.refusal(terms.egress, host, port)
             self._folders[folder] = Mirror(
-                address, folder, terms.credentials(address), self._limits, refusal, terms.acceptance(address)
+                address,
+                folder,
+                terms.credentials(address),
+                self._limits,
+                None if is_own else self._refusal,
+                terms.acceptance(address),
+                Reach(terms.credentials, self._refusal) if terms.submodules else None,
             )
         return self._folders[folder]
+
+    def _refusal(self, host: str, port: int) -> str:
+        return egress.refusal(self._terms.egress, host, port)
 
     def all(self) -> Mapping[str, Watched]:
         """Every watched repository, by the address it was given as."""
@@ -184,11 +194,18 @@ class Repositories:
             for mirror in self._folders.values():
                 mirror.close()
 
+    async def complete(self, mirror: Mirror, commit: str) -> None:
+        """Has the submodules of a commit; may raise as `Mirror.complete`. What cannot be had is tried again."""
+        self._incomplete.add(mirror)
+        await mirror.complete(commit)
+        self._incomplete.discard(mirror)
+
     async def _watch_terms(self) -> None:
-        """A commit that did not count may do so without moving: when its signer is let in."""
+        """A commit that did not count may do so without moving: when its signer is let in, or a submodule is there."""
         while True:
             await self._clock.sleep(self._pace.interval)
-            if self._terms.changed():
+            if self._terms.changed() or self._incomplete:
+                self._incomplete.clear()
                 self._on_move(())
 
     async def _moved_on(self, address: str, _old: Tips | None, new: Tips) -> None:

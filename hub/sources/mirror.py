@@ -25,6 +25,7 @@ from pygit2.enums import FetchPrune, RepositoryOpenFlag
 from hub.sources import access, urls
 from hub.sources.accepting import Acceptance, Accepted
 from hub.sources.access import Credentials, Limits
+from hub.sources.modules import Modules, Reach
 from hub.sources.objects import HEAD, OURS, CommitInfo, Damaged, Objects
 from hub.sources.serial import SerialThread
 from shared.errors import Unavailable, YardarmError
@@ -96,10 +97,12 @@ class Mirror:
         limits: Limits | None = None,
         allowed: Callable[[str, int], str] | None = None,
         acceptance: Acceptance | None = None,
+        reach: Reach | None = None,
     ) -> None:
         """`allowed` says why a host and port may not be connected to, empty when they may; left out: all may.
 
-        `acceptance` decides which commits count; left out: all do.
+        `acceptance` decides which commits count; left out: all do. `reach` is how submodules are reached; left out:
+        they are not read.
         """
         self.location = urls.parse(url)
         self.name = urls.redact(self.location.url)
@@ -113,6 +116,8 @@ class Mirror:
         self._reading = SerialThread(f"git-read {self.name}")
         self._fetch_lock = asyncio.Lock()
         self._stop = threading.Event()
+        self._modules = Modules(url, reach, self.limits, self._stop) if reach is not None else None
+        self._complete: set[str] = set()
         self._objects: Objects | None = None
         self._opened = 0
         self._current = 0
@@ -162,6 +167,20 @@ class Mirror:
         acceptance = self._acceptance
         return await self.read(lambda objects: acceptance.accept(objects, ref))
 
+    async def complete(self, commit: str) -> None:
+        """Has the submodules of a commit, where they are read.
+
+        Raises:
+            DocumentError: what is written of them cannot be used.
+            Unavailable: one cannot be read.
+        """
+        modules = self._modules
+        if modules is None or commit in self._complete:
+            return
+        async with self._fetch_lock:
+            await self._fetching.run(lambda: self._completed(modules, commit))
+        await self._reading.run(self._forget)
+
     async def commit_info(self, sha: str) -> CommitInfo:
         """Author, subject, time and parents of a commit."""
         return await self.read(lambda objects: objects.commit(sha))
@@ -174,13 +193,18 @@ class Mirror:
 
     # -- on the thread that reads
 
+    def _forget(self) -> None:
+        """What was read may have a gap where there is a submodule now."""
+        self._objects = None
+
     def _read(self, call: Callable[[Objects], T]) -> T:
         number = self._number()
         try:
             if not number:
                 raise Unavailable(f"{self.name} has not been fetched yet")
             if self._objects is None or self._opened != number:
-                self._opened, self._objects = number, Objects(self._directory / f"mirror-{number}", self.limits)
+                path, submodules = self._directory / f"mirror-{number}", self._modules is not None
+                self._opened, self._objects = number, Objects(path, self.limits, submodules=submodules)
             return call(self._objects)
         except OSError as error:
             raise Unavailable(f"the mirror of {self.name} cannot be read: {error}") from error
@@ -207,6 +231,16 @@ class Mirror:
             raise Unavailable(f"{self.name} cannot be read: {error}") from None
         except (pygit2.GitError, ValueError, KeyError, OSError) as error:
             raise access.explain(self.location, error) from None
+
+    def _completed(self, modules: Modules, commit: str) -> None:
+        repository = self._open()
+        if repository is None:
+            raise Unavailable(f"{self.name} has not been fetched yet")
+        try:
+            modules.complete(repository, commit)
+        except Unavailable as error:
+            raise Unavailable(f"{self.name}: {error}") from None
+        self._complete.add(commit)
 
     def _number(self) -> int:
         """Which of the numbered repositories in the directory is in use: the newest; 0 when there is none."""
@@ -262,6 +296,7 @@ class Mirror:
             current = self._directory / f"mirror-{number}"
             fresh.rename(current)
             self._current = number
+            self._complete.clear()
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         for other in self._directory.iterdir():

@@ -33,6 +33,7 @@ HEAD = f"{OURS}HEAD"
 """Where a mirror keeps the commit its remote's HEAD points at, also when that is no branch."""
 
 _ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
+_SUBMODULE = b"160000"
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _WHOLE_SHA = re.compile(r"[0-9a-f]{40}")
 
@@ -95,11 +96,15 @@ class CommitInfo:
 class Objects:
     """One open repository."""
 
-    def __init__(self, path: Path, limits: Limits | None = None, memo: int = 200_000) -> None:
+    def __init__(
+        self, path: Path, limits: Limits | None = None, memo: int = 200_000, *, submodules: bool = False
+    ) -> None:
+        """`submodules`: one whose commit is here is a directory like any other."""
         self.limits = limits or Limits()
         """What readers of this repository's content should keep to."""
         self._repository = pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH)
         self._odb = self._repository.odb
+        self._submodules = submodules
         self.memo: Memo[tuple[Entry, ...]] = Memo(memo)
         """Entries by tree id, and what other readers of trees worth keeping find, by keys of their own."""
         self._names: Memo[dict[str, Entry]] = Memo(1000)
@@ -237,7 +242,14 @@ class Objects:
         if len(names) != len(found):
             for mode, name, oid in reversed(found):
                 names[name] = (mode, oid)
+        if self._submodules:
+            names.update({name: self._entered(oid) for name, (mode, oid) in names.items() if mode == _SUBMODULE})
         return names
+
+    def _entered(self, oid: bytes) -> tuple[bytes, bytes]:
+        """A submodule as the tree of its commit, where that is here."""
+        sha = oid.hex()
+        return (b"40000", bytes.fromhex(self.tree_of(sha))) if self.has(sha) else (_SUBMODULE, oid)
 
     def child(self, tree: str, name: str) -> Entry | None:
         """One name in a tree, None when it is not there. Cheap also where thousands are asked for one by one."""

@@ -16,7 +16,7 @@ class Terms:
 
     `credentials` is what to show, `acceptance` which commits count (None: all). Only those in `own`, which the operator
     named, may be anywhere; where others may be, `egress` and `local` say (folders of this machine). `changed` says
-    whether something of `acceptance` is another than when it was last asked.
+    whether something of `acceptance` is another than when it was last asked. `submodules` says whether they are read.
     """
 
     credentials: Callable[[str], Credentials] = lambda _address: Credentials()
@@ -25,3 +25,4 @@ class Terms:
     own: frozenset[str] = frozenset()
     egress: Egress = field(default_factory=Egress)
     local: bool = False
+    submodules: bool = False

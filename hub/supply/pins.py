@@ -59,6 +59,7 @@ class Pins:
                 return Problem("warning", f"{watched.mirror.name} has not been fetched yet")
             accepted = await watched.mirror.accept(ref)
             info = await watched.mirror.commit_info(accepted.commit)
+            await self._repositories.complete(watched.mirror, accepted.commit)
         except DocumentError as error:
             return Problem("error", error.message, error.place, error.hint)
         except Unavailable as error:

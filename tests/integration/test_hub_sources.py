@@ -160,6 +160,31 @@ async def test_a_repository_that_the_policy_allows_is_read(repo, tmp_path):
             assert len(live.hub.view.fleet.repositories) == 2
 
 
+async def test_submodules_are_read_when_they_may_be_and_waited_for_when_they_cannot(repo, tmp_path):
+    library = other(tmp_path)
+    sha = repo.commit("start")
+    port = free_port()
+    with repo.serve_http(port=port) as url:
+        git = GitSettings(poll_interval=1.0, submodules=True)
+        given = settings(tmp_path / "state", url, git=git, egress=EgressSettings(allow=("127.0.0.1",)))
+        async with live_hub(given) as live:
+            await live.seen(sha)
+            repo.write(".gitmodules", '[submodule "lib"]\n\tpath = apps/web/lib\n\turl = ../other\n')
+            repo.git("add", ".gitmodules")
+            repo.git("update-index", "--add", "--cacheinfo", f"160000,{library.head},apps/web/lib")
+            repo.git("commit", "--quiet", "--message", "with a submodule")
+            library.path.rename(tmp_path / "away")
+            live.hub.wake()
+            await until(lambda: any("the submodule apps/web/lib" in problem for problem in live.problems()))
+            assert (await live.desired())[WEB].commit == sha
+
+            (tmp_path / "away").rename(library.path)
+            await until(lambda: live.hub._lead.fleet.looked == repo.head)
+            await live.seen(repo.head)
+            assert (await live.desired())[WEB].objects == 2
+            assert not [problem for problem in live.problems() if "submodule" in problem]
+
+
 async def test_a_repository_that_nothing_comes_from_any_more_is_not_spoken_of(repo, tmp_path):
     repo.write("fleet/lib.yaml", lib("http://127.0.0.1:1/typo"))
     sha = repo.commit("a typing error")
