@@ -31,6 +31,7 @@ class Drawer(dict):
 
     async def put(self, digest, made):
         self[digest] = made
+        return made
 
 
 async def job():
