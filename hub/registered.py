@@ -76,7 +76,7 @@ def chart_access(settings: ChartSettings) -> Callable[[str], ChartAccess]:
     """What to show for a chart repository's address: the entry whose host, or address prefix, fits best."""
 
     def choose(address: str) -> ChartAccess:
-        # What a registry calls `ghcr.io/team/chart` is at `ghcr.io/v2/team/chart`.
+        # What a registry calls `registry.example.com/team/chart` is at `registry.example.com/v2/team/chart`.
         prefix = urls.best(settings.access, urls.normalise(address).replace("/v2/", "/", 1))
         if prefix is None:
             return ChartAccess()
