@@ -146,7 +146,8 @@ class ChartSettings(Section):
     """Seconds between looks at a chart repository, jittered by a quarter. Default 60: charts are released by the day,
     and an index is large."""
     access: dict[str, ChartAccess] = {}
-    """Credentials by host (`registry.example.com`) or by address prefix (`registry.example.com/team/`); the longest that fits is used."""
+    """Credentials by host (`charts.example.com`) or by address prefix (`charts.example.com/team/`); the longest that
+    fits is used."""
 
 
 class RenderSettings(Section):
