@@ -106,7 +106,10 @@ def _address(repo: str) -> str:
 def _settings(options: DemoOptions, folder: Path, repo: str) -> HubSettings:
     """The demo's settings over the user's own."""
     own = load()
-    pace = min(LOCAL_POLL, own.git.poll_interval) if Path(repo).exists() else own.git.poll_interval
+    git = own.git
+    if Path(repo).exists():
+        # Whoever runs the demo on a folder may read the other folders here too.
+        git = git.model_copy(update={"poll_interval": min(LOCAL_POLL, git.poll_interval), "local": True})
     return own.model_copy(
         update={
             "state": folder,
@@ -118,6 +121,6 @@ def _settings(options: DemoOptions, folder: Path, repo: str) -> HubSettings:
             "fleet_path": options.path,
             "clusters_file": None,
             "nats": NatsSettings(),
-            "git": own.git.model_copy(update={"poll_interval": pace}),
+            "git": git,
         }
     )

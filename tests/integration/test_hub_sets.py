@@ -2,6 +2,7 @@
 
 import pytest
 
+from hub.settings import GitSettings
 from shared.model import UnitKey
 from tests.fakes.gitrepo import GitRepo
 from tests.fakes.livehub import CLUSTERS, configmap, live_hub, settings, until
@@ -87,7 +88,8 @@ async def test_a_set_follows_another_repository(repo, given):
         + f"forEach:\n    - files: {{path: teams/*/app.yaml, repo: '{other.path}'}}\n  template:"
         + template,
     )
-    async with live_hub(given) as live:
+    local = given.model_copy(update={"git": GitSettings(poll_interval=1, local=True)})
+    async with live_hub(local) as live:
         await live.seen(repo.commit("by team"))
         await until(lambda: live.hub._lead.fleet.model.applications.keys() == {"a"})
 

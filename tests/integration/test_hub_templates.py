@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from hub.render.pool import RenderPool
-from hub.settings import ChartSettings, EgressSettings
+from hub.settings import ChartSettings, EgressSettings, GitSettings
 from shared import bundle
 from shared.messages import Assignment
 from shared.model import UnitKey
@@ -124,7 +124,8 @@ async def test_value_files_come_from_beside_the_chart_and_from_another_repositor
 """
     repo.write("web.yaml", document(spec))
     sha = repo.commit("web")
-    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+    given = settings(tmp_path / "state", str(repo.path), git=GitSettings(poll_interval=1, local=True))
+    async with live_hub(given) as live:
         await live.seen(sha)
         await until(lambda: live.hub.view.applications["web"].history)
         await live.seen(sha)
