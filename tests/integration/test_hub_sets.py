@@ -96,6 +96,6 @@ async def test_a_set_follows_another_repository(repo, given):
         other.write("teams/b/app.yaml", "source: api")
         other.commit("another team")
         live.hub.wake()
-        await until(lambda: live.hub._lead.fleet.model.applications.keys() == {"a", "b"})
+        await until(lambda: "b" in live.hub.view.applications and live.hub.view.applications["b"].history)
         await live.seen(repo.head)
         assert await there(live) == units("a", "b")
