@@ -26,6 +26,7 @@ from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
+from hub.garbage import collect_seldom
 from hub.identity import Identity
 from hub.keeping import KeptTemplates
 from hub.leader import Leader
@@ -108,6 +109,7 @@ class Hub:
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.run())
+                group.create_task(collect_seldom(self.clock))
                 group.create_task(self._serve())
                 await bus.wait_connected()
                 await streams.ensure(bus, replicas=self.settings.nats.replicas)

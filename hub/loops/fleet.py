@@ -20,7 +20,7 @@ from hub.bundles import Evaluation, Render
 from hub.domain import budget, succession
 from hub.domain.blending import Part, candidates
 from hub.domain.documents import Application
-from hub.domain.fleet import Facts, FleetModel, build_fleet, fleet_of, with_clusters
+from hub.domain.fleet import Facts, FleetModel, build_fleet, fleet_of, touched, with_clusters
 from hub.domain.items import lookups_of
 from hub.domain.reading import FleetDocument
 from hub.domain.records import (
@@ -107,6 +107,7 @@ class _Look:
     """What one look at everything found, before it is handed on."""
 
     model: FleetModel
+    previous: FleetModel | None
     moment: Moment
     supplies: Supplies
 
@@ -146,6 +147,8 @@ class FleetLoop:
         self._commit: Commit | None = None
         self._prints: dict[str, tuple[Any, ...]] = {}
         self._described: dict[str, _Described] = {}
+        self._by_footing: dict[str, str] = {}
+        self._keys: set[Key] = set()
         self._unread: tuple[Problem, ...] = ()
         self._recognised = False
         self._told: tuple[Problem, ...] = ()
@@ -205,9 +208,9 @@ class FleetLoop:
         model = await self._read(found, moment, supplies)
         if model is None:
             return
-        self.model, self._commit = model, found.commit
+        previous, self.model, self._commit = self.model, model, found.commit
         self._moment = moment
-        look = _Look(model, moment, supplies)
+        look = _Look(model, previous, moment, supplies)
         self._tell(*map(self._waiting, self._pending))
         renamed = await self._hand_on(look)
         self._let_go(look, found, renamed)
@@ -252,16 +255,8 @@ class FleetLoop:
         """Evaluations for the applications whose inputs have changed. Returns what was renamed, new name by old."""
         facts = self._facts()
         capabilities = {cluster: (each.get("kubernetes"), each.get("apis")) for cluster, each in facts.items()}
-        batches = list(_batches(tuple(look.model.applications.values())))
-        keys: set[Key] = set()
-        for batch in batches:
-            keys.update(key for application in batch for key in self._describe(application).keys)
-            await asyncio.sleep(0)
-        for key in keys:
-            await look.moment.origin(key)
-        renamed = self._renamed(look)
-        before = {new: old for old, new in renamed.items()}
-        for batch in batches:
+
+        async def compare(batch: Sequence[Application], before: Mapping[str, str]) -> None:
             described = [self._describe(application) for application in batch]
             await look.supplies.prepare(part for each in described for part in each.parts)
             for each in described:
@@ -277,14 +272,48 @@ class FleetLoop:
                 self.evaluated += 1
                 evaluation = self._evaluation(look, each.application, facts)
                 self._downstream.put(dataclasses.replace(evaluation, renamed=old))
+
+        if not self._lost(look):
+            await compare(await self._stirred(look), {})
+        batches = list(_batches(tuple(look.model.applications.values())))
+        self._keys = set()
+        for batch in batches:
+            self._keys.update(key for application in batch for key in self._describe(application).keys)
+            await asyncio.sleep(0)
+        for key in self._keys:
+            await look.moment.origin(key)
+        renamed = self._renamed(look)
+        before = {new: old for old, new in renamed.items()}
+        for batch in batches:
+            await compare(batch, before)
         self._warehouse.keep(look.supplies)
         self._pins.keep(look.moment.repos)
         return renamed
 
+    async def _stirred(self, look: _Look) -> list[Application]:
+        """Applications that something of has changed, as far as it can be told without a look at all of them.
+
+        They come first, so that a commit to one of thousands does not wait for the others.
+        """
+        names = set(touched(look.model, look.previous) or ())
+        for key in self._keys:
+            origin = await look.moment.origin(key)
+            moved = await self._warehouse.moved(key, origin) if isinstance(origin, Origin) else ()
+            names.update(self._by_footing[footing] for footing in moved if footing in self._by_footing)
+        found = [look.model.applications[name] for name in sorted(names & look.model.applications.keys())]
+        for key in {key for application in found for key in self._describe(application).keys}:
+            await look.moment.origin(key)
+        return found
+
+    def _lost(self, look: _Look) -> set[str]:
+        """Applications of clusters that nothing describes any more."""
+        model = look.model.applications
+        return {name for name in self._downstream.live() - model.keys() if not look.model.may_be_made(name)}
+
     def _renamed(self, look: _Look) -> dict[str, str]:
         """Applications that go on under another name: those gone and those new that have the same source."""
         model, live = look.model.applications, self._downstream.live()
-        lost = {name for name in live - model.keys() if not look.model.may_be_made(name)}
+        lost = self._lost(look)
         if not lost:
             return {}
         gone = {name: info.source for name, info in self._downstream.infos.items() if name in lost}
@@ -310,8 +339,15 @@ class FleetLoop:
         """What its document says; worked out once for each version of it."""
         known = self._described.get(application.name)
         if known is None or known.application is not application:
+            self._forget(application.name)
             known = self._described[application.name] = _Described.of(application)
+            self._by_footing.update(dict.fromkeys((part.footing for part in known.parts), application.name))
         return known
+
+    def _forget(self, name: str) -> None:
+        known = self._described.pop(name, None)
+        for part in known.parts if known is not None else ():
+            self._by_footing.pop(part.footing, None)
 
     def _evaluation(self, look: _Look, application: Application, facts: Facts) -> Evaluation:
         origin = self._origin_of(look, application)
@@ -356,7 +392,7 @@ class FleetLoop:
             if name in held:
                 continue
             self._prints.pop(name, None)
-            self._described.pop(name, None)
+            self._forget(name)
             self._downstream.remove(name, Cause(found.commit.sha, f"{found.commit.sha[:12]}-gone", found.traceparent))
 
     def _held_back(self, look: _Look, renamed: Mapping[str, str]) -> set[str]:

@@ -57,6 +57,13 @@ class Warehouse:
         """What is wrong with chart repositories."""
         return self._charts.problems()
 
+    async def moved(self, key: Key, origin: Origin) -> frozenset[str]:
+        """The footings of parts that may read something else at this commit than at the one looked at last."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return frozenset()
+        return frozenset(map(str, await origin.mirror.read(lambda objects: kept.move(objects, origin.commit.sha))))
+
     def look(self, key: Key, origin: Origin, parts: Mapping[str, Part]) -> Look:
         """The work for a repository's thread: what is found of `parts`, given and returned by footing."""
         looker = self._lookers.setdefault(origin.mirror, Looker(self._remotes))
