@@ -7,6 +7,7 @@ chart that fails fails for all who ask, without being tried for each.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -47,7 +48,7 @@ class Templates:
         self._limit = limit
         self._size = 0
         self._known: OrderedDict[str, Templated | RenderError] = OrderedDict()
-        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._under_way: dict[str, asyncio.Future[Templated | RenderError]] = {}
         self.made = 0
         """Steps that workers were asked for."""
 
@@ -59,20 +60,24 @@ class Templates:
         Raises:
             RenderError: the input is refused; a transient one may be tried again.
         """
-        lock, waiting = self._turns.get(digest, (asyncio.Lock(), 0))
-        self._turns[digest] = lock, waiting + 1
-        try:
-            async with lock:
-                known = self._known.get(digest) or await self._work(digest, job, keep=keep)
-        finally:
-            lock, waiting = self._turns[digest]
-            if waiting == 1:
-                del self._turns[digest]
-            else:
-                self._turns[digest] = lock, waiting - 1
+        known = self._known.get(digest)
+        if known is None:
+            step = self._under_way.get(digest)
+            if step is None:
+                step = self._under_way[digest] = asyncio.ensure_future(  # noqa: TID251 - outlives who asked, and ends with the workers
+                    self._work(digest, job, keep=keep)
+                )
+                step.add_done_callback(functools.partial(self._done, digest))
+            # Whoever asked may be superseded by a newer commit that wants the very same: the step goes on.
+            known = await asyncio.shield(step)
         if isinstance(known, RenderError):
             raise RenderError(known.problems)
         return known
+
+    def _done(self, digest: str, step: asyncio.Future[Templated | RenderError]) -> None:
+        del self._under_way[digest]
+        if not step.cancelled():
+            step.exception()  # for those who wait, if there are any: nobody else misses it
 
     async def _work(
         self, digest: str, job: Callable[[], Awaitable[TemplateJob]], *, keep: bool

@@ -5,10 +5,11 @@ import shutil
 import pytest
 
 from hub.render.pool import RenderPool
-from hub.settings import ChartSettings, EgressSettings, GitSettings
-from shared import bundle
-from shared.messages import Assignment
+from hub.settings import ChartSettings, EgressSettings, GitSettings, RenderSettings
+from shared import bundle, subjects
+from shared.messages import Assignment, Heartbeat, ServedApis, apis_digest, encode
 from shared.model import UnitKey
+from shared.tasks import Clock
 from tests.fakes.chartservers import ChartRepository, packed
 from tests.fakes.gitrepo import GitRepo
 from tests.fakes.httpserver import listening
@@ -242,3 +243,98 @@ async def test_a_chart_that_draws_a_password_draws_it_once_even_over_a_restart(r
         repo.write("charts/web/values.yaml", "greeting: other\n")
         await live.seen(repo.commit("values"))
         assert manifest(await live.desired(), "dev-1") != before
+
+
+async def test_a_chart_that_fails_for_one_cluster_leaves_that_as_it_is_and_the_others_go_on(repo, tmp_path):
+    repo.write("web.yaml", document("  source: {path: charts/web}\n  render: {helm: {values: {tier: '${tier}'}}}\n"))
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(repo.commit("web"))
+        before = await live.desired()
+        fails = '  region: {{ if eq .Values.tier "gold" }}{{ fail "gold has no region" }}{{ else }}eu{{ end }}\n'
+        repo.write("charts/web/templates/cm.yaml", TEMPLATE + fails)
+        await live.seen(repo.commit("regions"))
+        after = await live.desired()
+
+        assert manifest(after, "dev-1")["data"]["region"] == "eu"
+        assert after[UnitKey("prod-1", "web", "web")] == before[UnitKey("prod-1", "web", "web")]
+        (said,) = [problem for problem in live.problems() if "gold has no region" in problem]
+        assert "templates/cm.yaml" in said
+
+
+async def test_what_a_chart_asks_of_a_cluster_is_answered_for_each_and_equal_clusters_share_a_template_step(
+    repo, tmp_path, templated
+):
+    asks = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data:
+  version: {{ .Capabilities.KubeVersion.Version | quote }}
+  gateway: {{ .Capabilities.APIVersions.Has "gateway.networking.k8s.io/v1/Gateway" | quote }}
+"""
+    repo.write("charts/web/templates/cm.yaml", asks)
+    repo.write("more.yaml", "apiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {name: dev-2}\n")
+    repo.write("web.yaml", document("  source: {path: charts/web}\n"))
+
+    async def tell(live, cluster: str, version: str, *apis: str) -> None:
+        served = tuple(sorted(("v1", "v1/ConfigMap", *apis)))
+        facts = {"kubernetes": version, "apis": apis_digest(served)}
+        beat = Heartbeat(1, cluster, Clock().now(), 10.0, "test", "boot", 0, "", facts)
+        await live.bus.publish_stored(subjects.apis(cluster), encode(ServedApis(1, cluster, facts["apis"], served)))
+        await live.bus.publish_stored(subjects.beat(cluster), encode(beat))
+
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        sha = repo.commit("web")
+        await live.seen(sha)
+        assert await live.desired() == {}
+        assert any("what its API can do" in problem for problem in live.problems())
+
+        await tell(live, "dev-1", "v1.30.2")
+        await tell(live, "dev-2", "v1.30.2")
+        await tell(live, "prod-1", "v1.31.0", "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1/Gateway")
+        await until(lambda: len(live.hub.view.applications["web"].clusters) == 3 and not live.problems())
+        await live.seen(sha)
+        desired = await live.desired()
+
+    assert {cluster: manifest(desired, cluster)["data"] for cluster in ("dev-1", "dev-2", "prod-1")} == {
+        "dev-1": {"version": "v1.30.2", "gateway": "false"},
+        "dev-2": {"version": "v1.30.2", "gateway": "false"},
+        "prod-1": {"version": "v1.31.0", "gateway": "true"},
+    }
+    assert len(templated) == 2
+
+
+@needs_kustomize
+async def test_a_base_of_another_repository_comes_through_the_hubs_mirror_when_it_is_allowed(repo, tmp_path):
+    base = GitRepo(tmp_path / "served" / "base")
+    base.write("web/kustomization.yaml", "resources: [cm.yaml]\n")
+    base.write("web/cm.yaml", configmap("web", "1"))
+    base.commit("base")
+    with base.serve_http() as url:
+        host = url.split("://")[1].split("/")[0]
+        repo.write("overlay/kustomization.yaml", f"resources: ['{url}//web?ref=main']\n")
+        repo.write("web.yaml", document("  source: {path: overlay}\n"))
+        sha = repo.commit("web")
+        common = {"egress": EgressSettings(allow=("127.0.0.1",)), "git": GitSettings(poll_interval=1)}
+        refused = settings(tmp_path / "refused", str(repo.path), **common)
+        allowed = settings(
+            tmp_path / "allowed",
+            str(repo.path),
+            render=RenderSettings(kustomize_remotes=(f"http://{host}",)),
+            **common,
+        )
+        async with live_hub(refused) as live:
+            await live.seen(sha)
+            assert await live.desired() == {}
+            assert any("render.kustomize_remotes" in problem for problem in live.problems())
+        async with live_hub(allowed) as live:
+            await live.seen(sha)
+            await until(lambda: live.hub.view.applications["web"].history)
+            await live.seen(sha)
+            assert manifest(await live.desired(), "dev-1")["data"] == {"value": "1"}
+
+            base.write("web/cm.yaml", configmap("web", "2"))
+            base.commit("two")
+            await until(lambda: len(live.hub.view.applications["web"].history) == 2)
+            await live.seen(sha)
+            assert manifest(await live.desired(), "dev-1")["data"] == {"value": "2"}

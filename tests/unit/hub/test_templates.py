@@ -63,6 +63,20 @@ async def test_a_caller_that_gives_up_leaves_the_step_to_the_others():
     assert second.result().files
 
 
+async def test_a_step_goes_on_when_all_who_asked_have_given_up_and_serves_the_next_one():
+    worker = Worker()
+    templates = Templates(worker)
+    first = asyncio.ensure_future(templates.of("x", job))
+    while not worker.jobs:
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    worker.go.set()
+
+    assert (await templates.of("x", job)).files
+    assert len(worker.jobs) == 1
+
+
 @pytest.mark.parametrize(("transient", "tries"), [(False, 1), (True, 3)])
 async def test_what_fails_by_its_own_fault_is_not_tried_for_everybody(transient, tries):
     worker = Worker(RenderError((Problem("error", "no"),), transient=transient))
