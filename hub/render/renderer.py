@@ -123,10 +123,11 @@ class Renderer:
             what: list[object] = [part.footing, reading.content.key, (await self._programs.kustomize()).version]
         else:
             able = inputs.capabilities if reading.content.capabilities else None
-            helm = await self._programs.helm()
+            # What was drawn at random stays, whichever Helm is used.
+            helm = "" if reading.varies else (await self._programs.helm()).version
             what = [
                 part.footing, reading.content.key, values, lent, inputs.namespace, _release(inputs, part),
-                [able.kube_version, able.apis] if able else None, helm.version,
+                [able.kube_version, able.apis] if able else None, helm,
             ]  # fmt: skip
 
         async def job() -> TemplateJob:

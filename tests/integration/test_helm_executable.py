@@ -64,6 +64,15 @@ def test_a_deprecated_chart_is_rendered_with_a_warning():
     assert [problem.message for problem in made.warnings] == ["the chart is deprecated"]
 
 
+@pytest.mark.parametrize(
+    "program", ["", pytest.param(str(helm_binary()), marks=needs_helm)], ids=["library", "program"]
+)
+def test_a_format_of_charts_that_is_to_come_is_refused(program):
+    chart = chart_yaml("web").replace("v2", "v3")
+    (problem,) = refused(job({"templates/a.yaml": NAMED}, program, chart)).problems
+    assert "apiVersion" in problem.message
+
+
 @needs_helm
 def test_values_that_do_not_fit_are_warned_of():
     files = {"values.yaml": "a: 3\n", "templates/a.yaml": NAMED}

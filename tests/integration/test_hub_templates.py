@@ -12,6 +12,7 @@ from shared.model import UnitKey
 from shared.tasks import Clock
 from tests.fakes.chartservers import ChartRepository, packed
 from tests.fakes.gitrepo import GitRepo
+from tests.fakes.helmcases import helm_binary
 from tests.fakes.httpserver import listening
 from tests.fakes.livehub import CLUSTERS, configmap, live_hub, settings, until
 
@@ -338,3 +339,26 @@ async def test_a_base_of_another_repository_comes_through_the_hubs_mirror_when_i
             await until(lambda: len(live.hub.view.applications["web"].history) == 2)
             await live.seen(sha)
             assert manifest(await live.desired(), "dev-1")["data"] == {"value": "2"}
+
+
+@pytest.mark.skipif(helm_binary() is None, reason="no helm executable here")
+async def test_a_helm_executable_renders_anew_but_for_what_was_drawn_at_random(repo, tmp_path, templated):
+    random = "apiVersion: v1\nkind: Secret\nmetadata: {name: random}\nstringData: {password: {{ randAlphaNum 20 }}}\n"
+    repo.write("charts/random/Chart.yaml", "apiVersion: v2\nname: random\nversion: 1.0.0\n")
+    repo.write("charts/random/templates/secret.yaml", random)
+    repo.write("random.yaml", document("  source: {path: charts/random}\n", "random"))
+    repo.write("web.yaml", document("  source: {path: charts/web}\n"))
+    given = settings(tmp_path / "state", str(repo.path))
+    async with live_hub(given) as live:
+        await live.seen(repo.commit("both"))
+        before = await live.desired()
+    templated.clear()
+    program = RenderSettings(helm_binary=str(helm_binary()))
+    async with live_hub(settings(tmp_path / "state", str(repo.path), render=program)) as live:
+        repo.write("README.md", "words")
+        await live.seen(repo.commit("words"))
+        after = await live.desired()
+    assert [manifest(after, "dev-1", name) for name in ("random", "web")] == [
+        manifest(before, "dev-1", name) for name in ("random", "web")
+    ]
+    assert templated == ["web"]

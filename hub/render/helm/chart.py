@@ -12,14 +12,19 @@ from hub.domain import semver
 from shared.errors import DocumentError
 
 _KUBERNETES = re.compile(r"\s*v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
+_FORMATS = ("v1", "v2")
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart's own words. `declared` are the names of its dependencies, `present` those of the charts in it."""
+    """A chart's own words: `format` is its `apiVersion`, `kind` its `type`.
+
+    `declared` are the names of its dependencies, `present` those of the charts in it.
+    """
 
     name: str
     version: str
+    format: str = "v2"
     kind: str = ""
     kube_version: str = ""
     deprecated: bool = False
@@ -29,6 +34,11 @@ class Chart:
 
 def refusal(chart: Chart, kubernetes: str) -> DocumentError | None:
     """Why this chart is not rendered for that version of Kubernetes, None when it is."""
+    if chart.format not in _FORMATS:
+        return DocumentError(
+            f"{chart.name} is written as `apiVersion: {chart.format}`, which Helm does not render",
+            hint=f"charts are {' or '.join(_FORMATS)}",
+        )
     if chart.kind not in ("", "application"):
         return DocumentError(
             f"{chart.name} is a {chart.kind} chart, which holds templates for other charts and no manifests",

@@ -73,6 +73,7 @@ def _chart(loaded: helm_python.Chart) -> Chart:
     return Chart(
         name=metadata["name"],
         version=metadata["version"],
+        format=metadata["apiVersion"],
         kind=metadata.get("type", ""),
         kube_version=metadata.get("kubeVersion", ""),
         deprecated=metadata.get("deprecated", False),
