@@ -77,7 +77,7 @@ def chart_access(settings: ChartSettings) -> Callable[[str], ChartAccess]:
 
     def choose(address: str) -> ChartAccess:
         # What a registry calls `registry.example.com/team/chart` is at `registry.example.com/v2/team/chart`.
-        prefix = urls.best(settings.access, urls.normalise(address).replace("/v2/", "/", 1))
+        prefix = urls.best(settings.access, address.replace("/v2/", "/", 1))
         if prefix is None:
             return ChartAccess()
         found = settings.access[prefix]

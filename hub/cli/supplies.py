@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from hub import registered
 from hub.cli import settings
 from hub.domain.egress import Egress
 from hub.render.programs import Programs
 from hub.render.renderer import Renderer
 from hub.render.templates import Templates
 from hub.render.worker import perform
+from hub.settings import load
 from hub.sources.charts.charts import Charts
-from hub.sources.charts.web import ChartAccess, Web
+from hub.sources.charts.web import Web
 from hub.sources.memo import Memo
 from hub.sources.poller import Pace
 from hub.supply.local import Looker
@@ -45,16 +47,19 @@ T = TypeVar("T")
 class Offline:
     """Renders in this process, without a hub; charts are fetched from their repositories and kept for this user.
 
+    A hub's own settings in the environment (`YARDARM_CHARTS__ACCESS`, `YARDARM_RENDER__…`) hold here too.
+
     `with Offline() as offline: offline.run(offline.render(inputs, offline.supplies(tree)))`
     """
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
-        web = Web(Egress(), lambda _host: ChartAccess())
+        own = load()
+        web = Web(Egress(own.egress.allow, own.egress.deny), registered.chart_access(own.charts))
         self._charts = Charts(settings.charts_cache(), web, Pace(), lambda: None, Clock())
         self._traits: Memo[Traits] = Memo(1000)
         workers = InProcess()
-        programs = Programs(kustomize=settings.kustomize())
+        programs = Programs(own.render.helm_binary, own.render.kustomize_binary)
         renderer = Renderer(workers, Templates(workers), lambda _digest: (), programs)
         self._renderer = Expanding(renderer.render)
 

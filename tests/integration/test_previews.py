@@ -1,5 +1,6 @@
 """What a change does to the fleet, from the command line over a real repository: diff, plan, and what they cost."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ import pytest
 from hub.cli.worktree import Worktree
 from hub.sources.objects import Objects
 from hub.sources.tree import GitTree
+from tests.fakes.chartservers import ChartRepository, packed
 from tests.fakes.gitrepo import GitRepo
+from tests.fakes.httpserver import listening
 from tests.fakes.livehub import application, configmap
 
 ROOT = Path(__file__).parents[2]
@@ -222,3 +225,27 @@ def test_what_a_set_cannot_make_any_more_is_an_error_and_no_removal(yardarm, rep
     told = json.loads(done.stdout)
     assert "applications" not in told or told["applications"] == []
     assert "more/one/app.yaml" in done.stdout
+
+
+async def test_private_charts_are_read_with_what_the_environment_says(repo, tmp_path):
+    served = ChartRepository(username="bot", password="s3cret")
+    served.put("web", "1.0.0", packed("web", "1.0.0", **{"templates/a.yaml": configmap("web")}))
+    async with listening(served.app()) as origin:
+        host = origin.removeprefix("http://")
+        source = f"source: {{repo: '{origin}/charts', chart: web, version: ^1}}"
+        repo.write("fleet/web.yaml", application("web").replace("source: {path: apps/web}", source))
+
+        async def validate(**more):
+            env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **more}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hub", "validate", ".", cwd=repo.path, env=env, stdout=subprocess.PIPE
+            )
+            said, _ = await process.communicate()
+            return process.returncode, said.decode()
+
+        allowed = {"YARDARM_EGRESS__ALLOW": '["127.0.0.1"]'}
+        access = json.dumps({host: {"username": "bot", "token": "s3cret", "plain_http": True}})
+        refused, said = await validate(**allowed)
+        assert (refused, "charts.access" in said) == (1, True), said
+        fine, said = await validate(**allowed, YARDARM_CHARTS__ACCESS=access)
+        assert fine == 0, said

@@ -47,7 +47,7 @@ class Registry:
         self._path = path
         self._web = web
         self._clock = clock
-        scheme = "http" if web.access(f"http://{host}/").plain_http else "https"
+        scheme = "http" if web.access(f"http://{host}/{path}").plain_http else "https"
         self._base = f"{scheme}://{host}/v2/{path}"
         self._token = ""
         self._until = 0.0
