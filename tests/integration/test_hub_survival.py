@@ -193,23 +193,23 @@ def large(repo: GitRepo, clusters: int, applications: int) -> str:
 async def test_killed_while_it_publishes_a_hub_goes_on_without_publishing_anything_twice(
     tmp_path, repo, nats_server, wire
 ):
-    large(repo, 60, 30)
+    large(repo, 60, 100)
     hub = HubProcess(tmp_path / "a", str(repo.path), nats_server.url)
     async with hubs(hub):
         await hub.start()
         await until(lambda: len(wire.assignments) > 100)
         await hub.signal(signal.SIGKILL)
         before = len(wire.assignments)
-        assert before < 1800, "it was killed too late for this test to say anything"
+        assert before < 6000, "it was killed too late for this test to say anything"
         await hub.start()
-        await until(lambda: len(wire.newest()) == 1800 and wire.consistent(), 60)
+        await until(lambda: len(wire.newest()) == 6000 and wire.consistent(), 60)
 
         again = [unit for unit, times in Counter(each.unit for each in wire.assignments).items() if times > 1]
         assert not again
         repo.write("apps/a3/cm.yaml", configmap("a3", "2"))
         sha = repo.commit("one more")
-        await until(lambda: len(wire.assignments) == 1860 and wire.consistent(), 60)
-        assert {each.commit for each in wire.assignments[1800:]} == {sha}
+        await until(lambda: len(wire.assignments) == 6060 and wire.consistent(), 60)
+        assert {each.commit for each in wire.assignments[6000:]} == {sha}
 
         async def two_revisions():
             found = await hub.get("api/v1/applications/a3")
