@@ -296,9 +296,8 @@ class FleetLoop:
         They come first, so that a commit to one of thousands does not wait for the others.
         """
         names = set(touched(look.model, look.previous) or ())
-        described = (self._described.get(name) for name in look.model.applications)
-        for key in self._keys & {key for known in described if known is not None for key in known.keys}:
-            origin = await look.moment.origin(key)
+        for key in self._keys:
+            origin = await look.moment.glance(key)  # of the look before: not all of them may be needed any more
             moved = await self._warehouse.moved(key, origin) if isinstance(origin, Origin) else ()
             names.update(self._by_footing[footing] for footing in moved if footing in self._by_footing)
         found = [look.model.applications[name] for name in sorted(names & look.model.applications.keys())]

@@ -119,9 +119,15 @@ class Moment:
         self._repo = repo
         self.fleet = fleet
         self._origins: dict[Key, Origin | Problem] = {(repo, ""): fleet, (FLEET, ""): fleet}
+        self._needed: set[Key] = set(self._origins)
 
     async def origin(self, key: Key) -> Origin | Problem:
-        """The commit of a repository and ref, or why there is none."""
+        """The commit of a repository and ref, or why there is none. It is needed, and so goes on being watched."""
+        self._needed.add(key)
+        return await self.glance(key)
+
+    async def glance(self, key: Key) -> Origin | Problem:
+        """As `origin`, for somebody who may find that it is not needed any more."""
         if key not in self._origins:
             repo, ref = key
             self._origins[key] = await self._pins.origin(self._repo if repo == FLEET else repo, ref)
@@ -129,12 +135,13 @@ class Moment:
 
     @property
     def repos(self) -> set[str]:
-        """The addresses of all repositories that were asked for."""
-        return {self._repo if repo == FLEET else repo for repo, _ in self._origins}
+        """The addresses of all repositories that are needed."""
+        return {self._repo if repo == FLEET else repo for repo, _ in self._needed}
 
     def problems(self) -> list[Problem]:
         """Why commits that are newer than those that count are not acted upon."""
-        found = (each.problem for each in self._origins.values() if isinstance(each, Origin))
+        needed = (self._origins.get(key) for key in self._needed)
+        found = (each.problem for each in needed if isinstance(each, Origin))
         return list(dict.fromkeys(problem for problem in found if problem is not None))
 
     @property

@@ -195,3 +195,16 @@ async def test_a_repository_that_nothing_comes_from_any_more_is_not_spoken_of(re
         await live.seen(repo.commit("without it"))
         await until(lambda: not any("typo" in problem for problem in live.problems()))
         assert [each.name for each in live.hub.view.fleet.repositories] == [str(repo.path)]
+
+
+async def test_a_repository_is_let_go_when_its_application_moves_to_one_that_is_known(repo, tmp_path):
+    repo.write("fleet/lib.yaml", lib("http://127.0.0.1:1/typo"))
+    repo.write("apps/lib/cm.yaml", configmap("lib"))
+    sha = repo.commit("a typing error")
+    async with live_hub(with_egress(tmp_path, repo, allow=("127.0.0.1",))) as live:
+        await live.seen(sha)
+        await until(lambda: any("127.0.0.1:1/typo cannot be read" in problem for problem in live.problems()))
+        repo.write("fleet/lib.yaml", application("lib"))
+        await live.seen(repo.commit("as it was meant"))
+        await until(lambda: not any("typo" in problem for problem in live.problems()))
+        assert [each.name for each in live.hub.view.fleet.repositories] == [str(repo.path)]
