@@ -243,7 +243,10 @@ class Publisher:
         self._asked.clear()
 
     async def _serve(self, requests: Sequence[_Request], fence: Fence) -> None:
-        made = [list(self._assignments(request)) for request in requests]
+        made: list[list[Assignment]] = []
+        for request in requests:
+            made.append(list(self._assignments(request)))
+            await asyncio.sleep(0)  # there may be hundreds to sign, and others have to get on
         everything = [item for items in made for item in items]
         if not everything:
             for request in requests:
