@@ -50,7 +50,8 @@ class Scope:
 class Substituted:
     """A manifest with its variables put in.
 
-    `used` are all names that occur, ours or not: with the values of these names the result is determined.
+    `used` are all names that occur, ours or not, also in defaults that were not needed: with the values of these names
+    the result is determined, on every cluster.
     """
 
     manifest: Manifest
@@ -198,7 +199,7 @@ class _Walk:
         value = self._scope.values.get(whole.name)
         plain = not whole.operator or (whole.has_default and value not in (None, ""))
         if plain and value is not None:
-            self.used.add(whole.name)
+            self.used |= {whole.name, *names_in(whole.argument)}
             return value
         replaced = self._replacement(whole, text, 0)
         return text if replaced == text else resolve(replaced)
@@ -213,7 +214,8 @@ class _Walk:
 
     def _replacement(self, reference: Reference, unchanged: str, depth: int) -> str:
         name = reference.name
-        self.used.add(name)
+        # With those of a default that this value does without: with another value it would count.
+        self.used |= {name, *names_in(reference.argument)}
         if name not in self._scope.known:
             near = _near(name, self._scope.known)
             if near:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.bundles import Bundles, Evaluation
@@ -172,6 +172,7 @@ VALUES = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["", "1", "2"])
 @given(
     st.lists(TEXTS, min_size=3, max_size=3), st.lists(st.lists(VALUES, min_size=1, max_size=8), min_size=1, max_size=3)
 )
+@example(["plain", "${a:-${b}}", "plain"], [[{"a": ""}, {}], [{}, {"a": "1", "b": ""}, *[{}] * 6]])
 def test_whatever_is_remembered_every_cluster_gets_what_it_would_get_alone(texts, rounds):
     async def check():
         made = bundles()
