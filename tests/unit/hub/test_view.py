@@ -74,7 +74,20 @@ def picture(view):
 
 
 def without_ties(given_messages):
-    """Two different reports (or heartbeats) of one unit at one time: which is newer is not defined."""
+    """Two different reports (or heartbeats) of one unit at one time: which is newer is not defined.
+
+    Nor does an agent say anything more of a generation once it has said that it is removed.
+    """
+    last = {}
+    for message in given_messages:
+        if getattr(message, "phase", None) == Phase.REMOVED:
+            unit = (message.unit, message.generation)
+            last[unit] = min(message.at, last.get(unit, message.at))
+    given_messages = [
+        message
+        for message in given_messages
+        if not hasattr(message, "phase") or message.at <= last.get((message.unit, message.generation), message.at)
+    ]
     seen = {}
     for message in given_messages:
         key = (type(message).__name__, getattr(message, "cluster", ""), getattr(message, "application", ""),
