@@ -16,7 +16,7 @@ import msgspec
 
 from agent.settings import AgentSettings
 from shared import subjects
-from shared.bundle import Bundle, open_bundle, unpack
+from shared.bundle import Bundle, listed, open_bundle, unpack
 from shared.bus import Bus, Message
 from shared.errors import InvalidMessage, Unavailable
 from shared.messages import Assignment, PackRef, Root
@@ -145,7 +145,7 @@ class Inbox:
         root = self._trust.open(message.data, Root)
         if root.cluster != self._cluster:
             raise InvalidMessage(f"the list of units is for cluster {root.cluster}")
-        return root
+        return msgspec.structs.replace(root, units=listed(root), packed=b"")
 
     def _rejected(self, subject: str, error: InvalidMessage) -> None:
         log.warning("a message was rejected", extra={"subject": subject, "error": str(error)})

@@ -40,6 +40,10 @@ ROOTS_DELAY = 5.0
 """Seconds that a list may be behind at most."""
 
 
+LIST_BYTES = 1_000_000
+"""Of a cluster's list of units: a message of NATS has 1 MiB, its subject and headers included."""
+
+
 class Cause(msgspec.Struct, frozen=True):
     """Why units get a new assignment: goes into every one of them."""
 
@@ -326,11 +330,21 @@ class Publisher:
         messages, contents = [], {}
         try:
             for cluster in sorted(self._roots_under_way):
-                root = publishing.root(cluster, self._of_cluster.get(cluster, {}))
+                units = self._of_cluster.get(cluster, {})
+                root = bundle.packed_list(publishing.root(cluster, units))
                 content = encode(root)
                 if self._roots.get(cluster) != content:
                     contents[cluster] = content
-                    messages.append((subjects.desired_root(cluster), encode(self._key.sign(root))))
+                    message = encode(self._key.sign(root))
+                    if len(message) <= LIST_BYTES:
+                        messages.append((subjects.desired_root(cluster), message))
+                    else:
+                        # It must not hold up the lists of other clusters, in one write with which it would fail.
+                        log.error(
+                            "a cluster has more units than its list can name: an agent that starts again, or misses a "
+                            "notice, does not learn of changes; spread the applications over more clusters",
+                            extra={"cluster": cluster, "units": len(units), "bytes": len(message)},
+                        )
                 await asyncio.sleep(0)  # lists may be long, and others have to get on
             if messages:
                 await self._writer.batch(messages, fence)

@@ -16,7 +16,7 @@ import orjson
 import zstandard
 
 from shared.errors import DigestMismatch, InvalidMessage
-from shared.messages import Assignment, PackRef, Policy, encode
+from shared.messages import Assignment, PackRef, Policy, Root, RootEntry, encode
 from shared.model import Manifest
 
 INLINE_LIMIT = 16 * 1024
@@ -27,6 +27,10 @@ PACK_MIN = 16 * 1024
 PACK_MAX = 64 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 """Raw bytes a bundle may have. More than this on one cluster is a mistake, or several applications."""
+LONG_LIST = 1000
+"""Units from which on a cluster's list is packed."""
+LIST_LIMIT = 32 * 1024 * 1024
+"""Bytes of a list, unpacked: 200,000 units."""
 _PART = 64 * 1024
 """Bytes to unpack at a time."""
 
@@ -149,6 +153,28 @@ def open_bundle(assignment: Assignment, fetched: Callable[[PackRef], bytes]) -> 
     if len(lines) != assignment.objects:
         raise InvalidMessage(f"the bundle of {assignment.unit} has {len(lines)} objects, not {assignment.objects}")
     return Bundle(policy=assignment.policy, lines=lines)
+
+
+def packed_list(root: Root) -> Root:
+    """The list of a cluster's units as it travels: a long one packed, since a message has an end."""
+    if len(root.units) < LONG_LIST:
+        return root
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(msgspec.json.encode(root.units))
+    return msgspec.structs.replace(root, units=(), packed=packed)
+
+
+def listed(root: Root) -> tuple[RootEntry, ...]:
+    """The units that a list names, packed or not.
+
+    Raises:
+        InvalidMessage: what is packed cannot be read.
+    """
+    if not root.packed:
+        return root.units
+    try:
+        return msgspec.json.decode(decompress(root.packed, LIST_LIMIT), type=tuple[RootEntry, ...])
+    except msgspec.DecodeError as error:
+        raise InvalidMessage(f"a packed list of units cannot be read: {error}") from error
 
 
 def decompress(stored: bytes, limit: int) -> bytes:

@@ -119,12 +119,16 @@ class RootEntry(Value, frozen=True):
 
 
 class Root(Value, frozen=True, omit_defaults=True):
-    """All units of a cluster. It only tells an agent what to ask for: nothing is deleted because it is not listed."""
+    """All units of a cluster. It only tells an agent what to ask for: nothing is deleted because it is not listed.
+
+    A long list travels as `packed` in place of `units`: see `shared.bundle.listed`.
+    """
 
     v: int
     cluster: str
     generation: int
     units: tuple[RootEntry, ...]
+    packed: bytes = b""
     key: str = ""
     signature: bytes = b""
 

@@ -101,6 +101,7 @@ class AgentHub:
             if unit.cluster == cluster
         )
         root = Root(v=1, cluster=cluster, generation=max((e.generation for e in entries), default=0), units=entries)
+        root = bundle.packed_list(root)
         await self.bus.publish_stored(subjects.desired_root(cluster), encode(self.key.sign(root)))
 
     async def report(self, assignment: Assignment, met: Callable[[Report], object], seconds: float = 20) -> Report:

@@ -6,6 +6,7 @@ import pytest
 
 from agent.inbox import Inbox
 from agent.settings import AgentSettings
+from shared import bundle
 from shared.bus import Bus
 from shared.signing import Trust
 from shared.tasks import Clock
@@ -56,7 +57,9 @@ async def hub(tmp_path):
         yield running
 
 
-async def test_a_list_that_comes_while_an_older_one_is_on_its_way_is_not_forgotten(hub):
+@pytest.mark.parametrize("long", [1000, 1], ids=["as it is", "packed"])
+async def test_a_list_that_comes_while_an_older_one_is_on_its_way_is_not_forgotten(hub, monkeypatch, long):
+    monkeypatch.setattr(bundle, "LONG_LIST", long)
     await hub.assign("c1", "first", [])
     bus = Deaf(hub.nats.server.url, name="agent", credentials=hub.credentials("c1"), inbox="_INBOX.c1")
     bus.meanwhile = lambda: hub.assign("c1", "second", [])

@@ -1,4 +1,4 @@
-"""Confirmations of many clusters at once: carried out together, over a real NATS."""
+"""Many units at once, over a real NATS: confirmations that are carried out together, and lists that grow too long."""
 
 import asyncio
 import contextlib
@@ -82,3 +82,23 @@ async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
     sequences = sorted(sequence for _, sequence in found.values())
     together = sum(after == before + 1 for before, after in itertools.pairwise(sequences))
     assert together > CLUSTERS // 2
+
+
+async def test_a_list_too_long_for_any_message_holds_up_no_other(hub, monkeypatch, caplog):
+    bus, _, publisher, _ = hub
+    monkeypatch.setattr("hub.publisher.LIST_BYTES", 1000)
+    cause = Cause("commit", "revision", "")
+    many = [UnitKey("a-crowded", f"app-{n}", f"app-{n}") for n in range(20)]
+
+    await publisher.publish([Order(unit, EMPTY) for unit in [*many, UnitKey("z-quiet", "web", "web")]], cause)
+
+    async with asyncio.timeout(30):
+        while not publisher.idle:
+            await asyncio.sleep(0.02)
+    found = {
+        subject.split(".")[1]
+        async for subject, _, _ in streams.last_per_subject(bus, streams.DESIRED.name, "desired.*._root")
+    }
+    assert found == {"z-quiet"}
+    assert len([record for record in caplog.records if getattr(record, "cluster", "") == "a-crowded"]) == 1
+    assert len(await stored(bus)) == 21
