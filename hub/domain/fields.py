@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from shared.model import is_token
@@ -49,6 +49,7 @@ def parse_duration(text: Any) -> float:
 Duration = Annotated[
     float,
     PlainValidator(parse_duration),
+    PlainSerializer(lambda seconds: f"{seconds:.0f}s", when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"}),
 ]
 """Written `1h30m`, kept as seconds."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hub.domain.fields import CountOrPercent, Duration, Model, Name
+from hub.domain.fields import CountOrPercent, Duration, Model, Name, portion
 from hub.domain.selectors import Selector
 
 
@@ -15,6 +15,18 @@ class Pick(Model):
 
     count: Annotated[int, Field(ge=0)]
     spread: str = ""
+
+
+class StagePick(Model):
+    """Take only `count` of the clusters that match (a number, or a percentage, at least one of them)."""
+
+    count: CountOrPercent
+    spread: str = ""
+
+    def of(self, total: int) -> Pick:
+        """The same in numbers, where `total` clusters match."""
+        count = portion(self.count, total)
+        return Pick(count=max(count, 1) if isinstance(self.count, str) and total else count, spread=self.spread)
 
 
 class Check(Model):
@@ -27,6 +39,11 @@ class Check(Model):
     below: float | None = None
     above: float | None = None
     for_: Annotated[Duration, Field(alias="for")] = 0.0
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.query or self.http or self.job
 
     @model_validator(mode="after")
     def _one_of(self) -> Check:
@@ -45,10 +62,16 @@ class Approve(Model):
 
 
 class Stage(Selector):
-    """A step of a rollout: the clusters it selects that no earlier stage took."""
+    """A step of a rollout: the clusters it selects that no earlier stage took.
+
+    `order` is the label by whose values the clusters follow each other, numbers by size; those without it come last,
+    and equals by name. `jitter` spreads the starts over that time, so that not all pull the same image at once.
+    """
 
     name: Name
-    pick: Pick | None = None
+    pick: StagePick | None = None
+    order: str = ""
+    jitter: Duration = 0.0
     max_concurrent: CountOrPercent = "100%"
     max_failures: CountOrPercent = 0
     soak: Duration = 0.0

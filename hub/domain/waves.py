@@ -63,9 +63,17 @@ def waves(strategy: Strategy | None, application: str, clusters: Iterable[Candid
 
 def _taken(stage: Stage, application: str, candidates: Sequence[Candidate]) -> tuple[str, ...]:
     chosen = {each.name: each.labels for each in candidates if matches(stage, each).selected}
-    if stage.pick is None:
-        return tuple(chosen)
-    return tuple(sorted(picked(stage.pick, application, chosen)))
+    names = picked(stage.pick.of(len(chosen)), application, chosen) if stage.pick is not None else chosen
+    return tuple(sorted(names, key=lambda name: (_rank(chosen[name].get(stage.order)), name)))
+
+
+def _rank(value: str | None) -> tuple[bool, bool, float, str]:
+    """Numbers by size, then words, then those without."""
+    try:
+        number = float(value) if value is not None else 0.0
+    except ValueError:
+        return (value is None, True, 0.0, value or "")
+    return (value is None, False, number, "")
 
 
 def _wave(stage: Stage, clusters: tuple[str, ...]) -> Wave:
