@@ -221,6 +221,7 @@ class Hub:
                 previews=self,
                 token=self.token,
                 version=__version__,
+                tokens=tuple(each.known for each in self.settings.tokens),
             )
         )
         listener = _listen(self.settings.host, self.settings.port)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from hub.cli import confirm, doctor, importing, keys, offline, previews, read, running, timeline
+from hub.cli import confirm, doctor, importing, keys, offline, previews, read, running, timeline, tokens
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
 from hub.demo import command
 from shared.errors import YardarmError
@@ -47,6 +47,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(running.agent)
 app.add_typer(keys.app, name="keys", rich_help_panel=RUN)
+app.add_typer(tokens.app, name="token", rich_help_panel=RUN)
 
 app.command(rich_help_panel=READ)(read.status)
 app.add_typer(read.get, name="get", rich_help_panel=READ)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +25,11 @@ from pydantic_settings import (
 )
 
 from hub.domain.egress import Rule
+from hub.domain.principals import OWNER, PERSON, ROLE, KnownToken, Principal
 from shared.errors import DocumentError
 from shared.model import Place
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Section(BaseModel):
@@ -178,6 +183,64 @@ class TelemetrySettings(Section):
     """`json` for machines (the default), `text` for a terminal."""
 
 
+class ApiToken(Section):
+    """A token with a name: what `yardarm token create` prints. The token itself is nowhere but with its holder."""
+
+    name: str
+    """Whose it is, as approvals and the history show it. Two entries of one name, while one is being replaced, have to
+    agree in roles and emails."""
+    sha256: str
+    """The token's SHA-256, in hex."""
+    roles: tuple[str, ...] = ()
+    """`viewer` reads and previews, `operator` steers too, `admin` may do everything. Names of teams count for approvals
+    only. Default none, which is a viewer."""
+    emails: tuple[str, ...] = ()
+    """The holder's addresses in commits: who wrote a commit may be kept from approving it. Default none."""
+    expires: datetime | None = None
+    """When it ends, as a date or date-time (UTC where no zone is given). Default never."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if name == OWNER:
+            raise ValueError(f"{OWNER} is who holds the hub's own `token`: choose another name")
+        if not PERSON.fullmatch(name):
+            raise ValueError(
+                "a name is at most 64 letters, digits and `.`, `_`, `@`, `-`, with a letter or digit at both ends"
+            )
+        return name
+
+    @field_validator("sha256")
+    @classmethod
+    def _hash(cls, sha256: str) -> str:
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError("not a SHA-256 in hex: take what `yardarm token create` prints, never the token itself")
+        return sha256
+
+    @field_validator("roles")
+    @classmethod
+    def _roles(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(ROLE.fullmatch(role) for role in roles):
+            raise ValueError("a role is at most 63 of a-z, 0-9 and `-`, and neither begins nor ends with `-`")
+        return roles
+
+    @field_validator("emails")
+    @classmethod
+    def _emails(cls, emails: tuple[str, ...]) -> tuple[str, ...]:
+        if not all("@" in email.strip("@") for email in emails):
+            raise ValueError("an address in commits is written like ann@example.com")
+        return emails
+
+    @property
+    def known(self) -> KnownToken:
+        """As the API knows it."""
+        expires = self.expires
+        if expires is not None and expires.tzinfo is None:
+            expires = expires.replace(tzinfo=UTC)
+        holder = Principal(self.name, self.roles, self.emails)
+        return KnownToken(self.sha256, holder, expires.timestamp() if expires is not None else None)
+
+
 class HubSettings(BaseSettings):
     """All settings of `yardarm hub`."""
 
@@ -202,7 +265,10 @@ class HubSettings(BaseSettings):
     port: int = Field(default=8470, ge=0, le=65535)
     """Of the API and the console; 0 for a free one."""
     token: SecretStr = SecretStr("")
-    """What API clients have to show. Default empty: none, allowed on loopback only."""
+    """What API clients have to show, if they have no token of their own. It may do everything, in the name of `admin`.
+    Default empty: one is made, and serves on loopback only."""
+    tokens: tuple[ApiToken, ...] = ()
+    """Tokens with names and roles, by their hashes; `yardarm token create` makes them. Default none."""
     webhook_secrets: tuple[SecretStr, ...] = ()
     """Any of these may sign a webhook; two while one is being replaced. Default none: webhooks are refused, because
     an open one lets anybody make the hub fetch."""
@@ -253,6 +319,18 @@ class HubSettings(BaseSettings):
             raise ValueError(f"`host` {self.host} can be reached from elsewhere: set `token` (YARDARM_TOKEN)")
         return self
 
+    @field_validator("tokens")
+    @classmethod
+    def _persons(cls, tokens: tuple[ApiToken, ...]) -> tuple[ApiToken, ...]:
+        first: dict[str, ApiToken] = {}
+        for token in tokens:
+            other = first.setdefault(token.name, token)
+            if other.known.holder != token.known.holder:
+                raise ValueError(f"the tokens of {token.name} differ in roles or emails: give both the same")
+        if len({token.sha256 for token in tokens}) < len(tokens):
+            raise ValueError("two entries have the same sha256: a token belongs to one holder")
+        return tokens
+
     @property
     def embedded(self) -> bool:
         """Whether the hub runs a NATS server of its own."""
@@ -268,14 +346,29 @@ def load(document: Mapping[str, Any] | None = None, file: str = "") -> HubSettin
     try:
         return HubSettings(**{str(key): value for key, value in (document or {}).items()})
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = f"there is no such setting{_close(str(first['loc'][-1]))}"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        place = Place(file or "settings", field=field)
-        raise DocumentError(f"{message}{more}", place, "the environment (YARDARM_…) wins over the file") from None
+        raise _readable(error, file or "settings", "the environment (YARDARM_…) wins over the file") from None
+
+
+def api_token(entry: Mapping[str, Any]) -> ApiToken:
+    """An entry of `tokens`.
+
+    Raises:
+        DocumentError: a value cannot be used; names the field and what is allowed.
+    """
+    try:
+        return ApiToken(**entry)
+    except pydantic.ValidationError as error:
+        raise _readable(error, "tokens") from None
+
+
+def _readable(error: pydantic.ValidationError, file: str, hint: str = "") -> DocumentError:
+    """The first thing that is wrong, without the values: they may be secrets."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = f"there is no such setting{_close(str(first['loc'][-1]))}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return DocumentError(f"{message}{more}", Place(file, field=".".join(map(str, first["loc"]))), hint)
 
 
 def _is_loopback(host: str) -> bool:
@@ -289,7 +382,7 @@ def _close(name: str) -> str:
     """What was probably meant."""
     sections = (
         HubSettings, NatsSettings, GitSettings, RepositoryAccess, SignaturePolicy, ChartSettings, ChartAccess,
-        EgressSettings, RenderSettings, TelemetrySettings,
+        EgressSettings, RenderSettings, TelemetrySettings, ApiToken,
     )  # fmt: skip
     known = [field for section in sections for field in section.model_fields]
     close = difflib.get_close_matches(name, known, 1)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
+from hub.domain.principals import KnownToken
 from hub.domain.records import Consent
 from hub.metrics import Metrics
 from hub.view import View
@@ -78,7 +79,7 @@ class Previews(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything `create_app` needs. `token` opens the API and must not be empty."""
+    """Everything `create_app` needs. `token` opens the API and must not be empty; `tokens` are those with names."""
 
     view: View
     metrics: Metrics
@@ -89,6 +90,7 @@ class Context:
     previews: Previews
     token: str
     version: str
+    tokens: tuple[KnownToken, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.token:

@@ -140,6 +140,8 @@ class Client:
         except ValueError:
             problem = {}
         detail = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else ""
+        if status == http.client.UNAUTHORIZED and "expired" in problem:
+            return Trouble(f"{detail}; then set YARDARM_TOKEN")
         if status == http.client.UNAUTHORIZED:
             return Trouble(f"the hub at {self._target.url} does not know this token: set YARDARM_TOKEN")
         if status == http.client.FORBIDDEN:

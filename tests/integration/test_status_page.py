@@ -73,7 +73,7 @@ async def test_it_asks_for_the_token_and_says_when_it_is_wrong(page):
     await page.goto(page.origin)
     await page.get_by_label("Token").fill("wrong")
     await page.get_by_role("button", name="Show the fleet").click()
-    await page.get_by_text("this is not the hub's token").wait_for()
+    await page.get_by_text("this is not a token of this hub").wait_for()
     await page.get_by_label("Token").fill(TOKEN)
     await page.get_by_role("button", name="Show the fleet").click()
 

@@ -7,13 +7,11 @@ from fastapi import APIRouter, Response
 from hub.api import models
 from hub.api.answers import Ctx, Name, json_answer
 from hub.api.problems import Refusal
+from hub.api.security import Caller
 from hub.view import confirmations
 from shared.errors import Unavailable
 
 router = APIRouter(tags=["confirmations"])
-
-ACTOR = "the API token"
-"""Whoever holds it: the hub knows no persons yet."""
 
 
 @router.get("/confirmations", responses={200: {"model": models.Page[models.Confirmation]}})
@@ -24,7 +22,7 @@ async def waiting(ctx: Ctx, application: Name = "") -> Response:
 
 
 @router.post("/confirmations", status_code=202, responses={202: {"model": models.Confirmed}})
-async def confirm(ctx: Ctx, asked: models.Confirm) -> Response:
+async def confirm(ctx: Ctx, caller: Caller, asked: models.Confirm) -> Response:
     """Lets exactly these deletions go ahead. If any of them is not what waits now, none does."""
     scope = [each for each in confirmations.held(ctx.view) if each.names(asked.application, asked.units)]
     tokens = set(asked.tokens)
@@ -42,7 +40,7 @@ async def confirm(ctx: Ctx, asked: models.Confirm) -> Response:
         )
     now = ctx.view.clock.now()
     try:
-        await ctx.confirmations.confirm([each.consent(ACTOR, asked.reason, now) for each in chosen])
+        await ctx.confirmations.confirm([each.consent(caller.name, asked.reason, now) for each in chosen])
     except Unavailable as error:
         raise Refusal(503, f"the confirmation could not be stored: {error}", {"Retry-After": "5"}) from error
     return json_answer({"items": confirmations.items(chosen)}, 202)

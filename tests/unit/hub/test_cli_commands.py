@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from hub.demo import repository
 from hub.demo.clusters import spread
+from hub.settings import load
 from tests.fakes.kustomize import any_command, either
 
 ROOT = Path(__file__).parents[3]
@@ -107,6 +110,28 @@ def test_a_note_that_others_can_read_is_not_believed(yardarm, tmp_path):
 
     assert "no hub is known" in believed.stderr
     assert "the running demo" in yardarm("status").stderr
+
+
+def test_a_token_is_shown_once_and_its_entry_fits_the_settings(yardarm):
+    made = json.loads(
+        yardarm("token", "create", "ann", "--role", "operator", "--role", "sre", "--email", "ann@example.com",
+                "--expires", "90d", "-o", "json").stdout
+    )  # fmt: skip
+    again = yardarm("token", "create", "ann").stdout
+
+    (token,) = load({"tokens": made["settings"]["tokens"]}).tokens
+    assert token.sha256 == hashlib.sha256(made["token"].encode()).hexdigest()
+    assert (token.name, token.roles, token.emails) == ("ann", ("operator", "sre"), ("ann@example.com",))
+    assert token.known.expires == pytest.approx(time.time() + 90 * 86_400, abs=3600)
+    assert made["token"] not in again
+    shown, entry = again.split("In the hub's settings:")
+    assert hashlib.sha256(shown.split()[-1].encode()).hexdigest() in entry
+
+
+def test_a_token_that_the_hub_would_not_take_is_not_made(yardarm):
+    for wrong in (["admin"], ["ann", "--role", "S R"], ["ann", "--expires", "90"], ["ann", "--email", "ann"]):
+        result = yardarm("token", "create", *wrong)
+        assert (result.returncode, result.stdout) == (2, ""), wrong
 
 
 def test_the_sample_is_valid(yardarm, fleet):

@@ -1,8 +1,11 @@
 """Settings: environment over file over defaults, and errors an operator can act on."""
 
+import hashlib
+
 import pytest
 
 from hub import settings
+from hub.domain.principals import Principal
 from shared.errors import DocumentError
 
 
@@ -91,3 +94,50 @@ def test_a_setting_that_does_not_exist_is_named_with_what_was_meant(document, sa
     with pytest.raises(DocumentError) as refused:
         settings.load(document, "hub.yaml")
     assert f"hub.yaml: {said}" in str(refused.value)
+
+
+HASH = hashlib.sha256(b"x").hexdigest()
+
+
+def test_named_tokens_are_read_with_roles_addresses_and_their_end(monkeypatch):
+    entry = {"name": "ann", "sha256": HASH, "roles": ["operator", "sre"], "emails": ["ann@example.com"]}
+
+    (token,) = settings.load({"tokens": [entry | {"expires": "1970-01-02"}]}).tokens
+    monkeypatch.setenv(
+        "YARDARM_TOKENS", f'[{{"name": "ci", "sha256": "{HASH}", "expires": "1970-01-01T01:00:00+01:00"}}]'
+    )
+    (from_environment,) = settings.load({"tokens": [entry]}).tokens
+
+    assert token.known.holder == Principal("ann", ("operator", "sre"), ("ann@example.com",))
+    assert token.known.expires == 86_400
+    assert (from_environment.name, from_environment.known.expires) == ("ci", 0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([{"name": "admin", "sha256": HASH}], "tokens.0.name: admin is who holds the hub's own `token`"),
+        ([{"name": "-ann", "sha256": HASH}], "tokens.0.name: a name is at most"),
+        ([{"name": "ann", "sha256": "yardarm_secret"}], "never the token itself"),
+        ([{"name": "ann", "sha256": HASH, "roles": ["S R"]}], "a role is at most"),
+        ([{"name": "ann", "sha256": HASH, "emails": ["ann"]}], "like ann@example.com"),
+        ([{"name": "ann", "sha256": HASH, "role": ["sre"]}], "did you mean roles?"),
+        ([{"name": "ann", "sha256": HASH}, {"name": "bo", "sha256": HASH}], "the same sha256"),
+        (
+            [{"name": "ann", "sha256": HASH}, {"name": "ann", "sha256": HASH[::-1], "roles": ["admin"]}],
+            "the tokens of ann differ in roles or emails",
+        ),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused_without_showing_it(entries, said):
+    with pytest.raises(DocumentError) as refused:
+        settings.load({"tokens": entries}, "hub.yaml")
+
+    assert said in str(refused.value)
+    assert "yardarm_secret" not in str(refused.value)
+
+
+def test_two_tokens_of_one_person_serve_while_one_is_replaced():
+    entries = [{"name": "ann", "sha256": each, "roles": ["sre"]} for each in (HASH, HASH[::-1])]
+
+    assert len(settings.load({"tokens": entries}).tokens) == 2

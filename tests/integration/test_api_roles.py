@@ -1,0 +1,145 @@
+"""Who may do what through the API: named tokens, their roles, and what a refusal says."""
+
+from __future__ import annotations
+
+import re
+
+import aiohttp
+import pytest
+
+from hub.api.app import create_app
+from hub.api.context import Context
+from hub.api.security import fingerprint, require
+from hub.domain.principals import KnownToken, Principal
+from hub.domain.records import Pending
+from hub.metrics import Metrics
+from shared.errors import DocumentError
+from tests.fakes.fleetview import START, application, sample
+from tests.fakes.webserver import serving
+
+OWN = "the-hubs-own-token"
+HOLDERS = {
+    "ann": Principal("ann", ("operator", "sre"), ("ann@example.com",)),
+    "vera": Principal("vera", ("viewer",)),
+    "sam": Principal("sam", ("sre",)),
+    "ada": Principal("ada", ("admin",)),
+}
+OPEN = ("/api/v1/hooks/", "/healthz", "/readyz", "/metrics")
+"""Reached without a token."""
+
+
+class Outside:
+    """Stands in for the parts that routes hand on to."""
+
+    def __init__(self):
+        self.consents = []
+
+    def busy(self):
+        return False
+
+    async def preview(self, before, after, applications, *, live):
+        raise DocumentError(f"there is no ref {after!r}")
+
+    async def confirm(self, consents):
+        self.consents += consents
+
+
+class Hub:
+    def __init__(self):
+        self.outside = Outside()
+        self.view = sample()
+        tokens = [KnownToken(fingerprint(f"of-{name}"), holder) for name, holder in HOLDERS.items()]
+        tokens.append(KnownToken(fingerprint("of-gone"), Principal("gone", ("admin",)), START + 100))
+        metrics = Metrics(self.view, "0.1.0")
+        self.app = create_app(Context(self.view, metrics, *[self.outside] * 5, OWN, "0.1.0", tuple(tokens)))
+        self.url = ""
+        self.session: aiohttp.ClientSession
+
+    async def ask(self, token, method, path, body=None):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.session.request(method, f"{self.url}{path}", json=body, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+@pytest.fixture
+async def hub():
+    hub = Hub()
+    async with serving(hub.app) as hub.url, aiohttp.ClientSession() as hub.session:
+        yield hub
+
+
+def guarded(app):
+    """(method, path) of every operation that is not open, with something in place of its parameters."""
+    return [
+        (method.upper(), re.sub(r"\{\w+\}", "web", path))
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if not path.startswith(OPEN) and not path.endswith("/stream")
+    ]
+
+
+@pytest.mark.parametrize("name", ["vera", "sam"])
+async def test_who_only_looks_gets_no_writing_operation_through(hub, name):
+    previews = ("POST", "/api/v1/previews")
+    operations = guarded(hub.app)
+    assert {previews, ("POST", "/api/v1/confirmations"), ("GET", "/api/v1/summary")} <= set(operations)
+
+    for method, path in operations:
+        status, told = await hub.ask(f"of-{name}", method, path, {} if method != "GET" else None)
+        if method == "GET" or (method, path) == previews:
+            assert status not in {401, 403}, path
+        else:
+            assert status == 403, path
+            assert told["needs"] in {"operator", "admin"}
+    assert hub.outside.consents == []
+
+
+async def test_without_a_token_nothing_but_the_open_routes_answers(hub):
+    for method, path in guarded(hub.app):
+        async with hub.session.request(method, hub.url + path) as answer:
+            assert answer.status == 401, path
+
+
+async def test_a_refusal_says_which_role_is_needed_and_which_there_is(hub):
+    status, told = await hub.ask("of-sam", "POST", "/api/v1/confirmations", {"tokens": ["0" * 32]})
+
+    assert (status, told["title"]) == (403, "Forbidden")
+    assert told["detail"] == "this needs the role operator; the token of sam has sre"
+    assert (told["needs"], told["has"]) == ("operator", ["sre"])
+
+
+@pytest.mark.parametrize(("token", "actor"), [("of-ann", "ann"), ("of-ada", "ada"), (OWN, "admin")])
+async def test_what_somebody_lets_go_ahead_is_recorded_in_their_name(hub, token, actor):
+    pending = Pending("clusters", "0" * 32, ("dev-1", "dev-2"), "most of its clusters", START)
+    hub.view.application_changed(application("web", ("dev-1",), pending=(pending,)))
+    (waiting,) = [each["token"] for each in (await hub.ask(token, "GET", "/api/v1/confirmations"))[1]["items"]]
+
+    status, told = await hub.ask(token, "POST", "/api/v1/confirmations", {"tokens": [waiting]})
+
+    assert status == 202, told
+    assert [consent.actor for consent in hub.outside.consents] == [actor]
+
+
+async def test_an_expired_token_opens_nothing_and_says_so(hub):
+    assert (await hub.ask("of-gone", "GET", "/api/v1/summary"))[0] == 200
+    hub.view.clock.at = START + 100
+
+    status, told = await hub.ask("of-gone", "GET", "/api/v1/summary")
+
+    assert status == 401
+    assert "token of gone has expired" in told["detail"]
+
+
+@pytest.mark.parametrize("shown", ["", "of-", "of-annn", fingerprint("of-ann"), "é"])
+async def test_only_the_token_itself_is_believed(hub, shown):
+    assert (await hub.ask(shown, "GET", "/api/v1/summary"))[0] == 401
+
+
+async def test_a_route_can_ask_for_more_than_its_method_does(hub):
+    @hub.app.post("/rare", dependencies=[require("admin")])
+    async def rare():
+        return {}
+
+    assert (await hub.ask("of-ann", "POST", "/rare"))[0] == 403
+    assert (await hub.ask("of-ada", "POST", "/rare"))[0] == 200
+    assert (await hub.ask(OWN, "POST", "/rare"))[0] == 200
