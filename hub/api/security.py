@@ -32,7 +32,7 @@ def fingerprint(token: str) -> str:
 
 def keyring(own: str, others: Sequence[KnownToken]) -> tuple[KnownToken, ...]:
     """Every token that opens the API. `own`, in plain, is the hub's own, which may do everything."""
-    return (*others, KnownToken(fingerprint(own), Principal(OWNER, (OWNER,))))
+    return (*others, KnownToken(fingerprint(own), Principal(OWNER, (ROLES[-1],))))
 
 
 async def caller(

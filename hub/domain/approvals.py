@@ -1,35 +1,97 @@
-"""Approvals: who has agreed that a stage may start, and whether that is enough. Pure."""
+"""Whether a stage has the approvals it asks for, and whether one more would count. Pure.
+
+A person counts once, however often they approve, by the newest of their approvals. What they were (roles, addresses) is
+kept with the approval, so that a token that is changed later changes no decision that was made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from hub.domain.staging import Approve
+from hub.domain.principals import Principal
+from hub.domain.staging import USER, Approve
 from shared.model import Value
 
 
-class Approval(Value, frozen=True, omit_defaults=True):
-    """A person's word that a stage may start."""
+class Approval(Value, frozen=True):
+    """Somebody's word for a stage. `at` is unix seconds; `roles` and `emails` are what they had then."""
 
     stage: str
     by: str
+    roles: tuple[str, ...]
     at: float
-    roles: tuple[str, ...] = ()
     comment: str = ""
+    emails: tuple[str, ...] = ()
+
+    @property
+    def principal(self) -> Principal:
+        """Who approved, as they were then."""
+        return Principal(self.by, self.roles, self.emails)
 
 
 class Approved(Value, frozen=True):
-    """How far a stage's approval is: empty `missing` means that it is given."""
+    """How far a stage is approved.
+
+    `given` are the approvals that count, the oldest first. `missing` says who has yet to approve, empty when there are
+    enough. `expires` is when that is over if nobody else approves (unix seconds, None: never): then there are not
+    enough any more, or one fewer where there are too few already.
+    """
 
     given: tuple[Approval, ...]
     needed: int
     missing: str
-    expires: float | None = None
+    expires: float | None
+
+    @property
+    def enough(self) -> bool:
+        """Whether the stage may start."""
+        return not self.missing
 
 
-def verdict(approve: Approve, approvals: Iterable[Approval], author: str, now: float) -> Approved:  # noqa: ARG001
-    """What these approvals come to."""
-    given = tuple({each.by: each for each in approvals}.values())
+def verdict(approve: Approve, approvals: Iterable[Approval], author: str, now: float) -> Approved:
+    """What the approvals of a stage amount to. `author` is the commit's: a name, an address, or `Ann <ann@…>`."""
+    newest: dict[str, Approval] = {}
+    for each in sorted(approvals, key=lambda each: each.at):
+        if _counts(approve, each.principal, author) and not _expired(approve, each, now):
+            newest[each.by] = each
+    given = tuple(sorted(newest.values(), key=lambda each: (each.at, each.by)))
     lacking = approve.count - len(given)
-    missing = "" if lacking <= 0 else f"{lacking} of {approve.count} approvals by {', '.join(approve.by)}"
-    return Approved(given, approve.count, missing)
+    missing = f"{lacking} more of {wanted(approve)}" if lacking > 0 else ""
+    ends = [each.at + approve.expires for each in given] if approve.expires else []
+    return Approved(given, approve.count, missing, ends[max(0, -lacking)] if ends else None)
+
+
+def objection(approve: Approve, principal: Principal, author: str, already: Collection[Approval]) -> str:
+    """Why an approval of this person would not count; empty when it would.
+
+    `author` is the commit's, as for `verdict`; `already` are the approvals that count now (`Approved.given`).
+    """
+    if not any(_is(principal, each) for each in approve.by):
+        has = ", ".join(principal.roles) or "no role"
+        return f"this is for {wanted(approve)} to approve; {principal.name} has {has}"
+    if not _counts(approve, principal, author):
+        return f"{principal.name} wrote the commit, and whoever did may not approve it (notAuthor)"
+    if any(each.by == principal.name for each in already):
+        return f"{principal.name} has approved it already"
+    return ""
+
+
+def wanted(approve: Approve) -> str:
+    """Who may approve, in words."""
+    return " or ".join(approve.by) + (" (not the commit's author)" if approve.not_author else "")
+
+
+def _counts(approve: Approve, principal: Principal, author: str) -> bool:
+    if approve.not_author and principal.wrote(author):
+        return False
+    return any(_is(principal, each) for each in approve.by)
+
+
+def _is(principal: Principal, approver: str) -> bool:
+    if approver.startswith(USER):
+        return principal.name == approver.removeprefix(USER) or principal.is_a("admin")
+    return principal.is_a(approver)
+
+
+def _expired(approve: Approve, approval: Approval, now: float) -> bool:
+    return approve.expires > 0 and approval.at + approve.expires <= now

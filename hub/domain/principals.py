@@ -17,7 +17,7 @@ ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 """From the least to the most."""
 
 OWNER = "admin"
-"""The name of whoever holds the hub's own token, and the role that it has."""
+"""The name of whoever holds the hub's own token."""
 
 PERSON = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
 """What a person or a machine with a token can be called."""
@@ -34,8 +34,25 @@ class Principal(Value, frozen=True):
     emails: tuple[str, ...] = ()
 
     def may(self, role: Role) -> bool:
-        """Whether it can do what needs `role`. Everybody who is known is at least a viewer."""
-        return role == ROLES[0] or any(each in self.roles for each in ROLES[ROLES.index(role) :])
+        """Whether it can do what needs `role`."""
+        return self.is_a(role)
+
+    def is_a(self, role: str) -> bool:
+        """Whether it counts as one with this role, or of this team.
+
+        Everybody who is known is a viewer, an operator is what a viewer is, and an admin is everything.
+        """
+        enough = ROLES[ROLES.index(role) :] if role in ROLES else (role, ROLES[-1])
+        return role == ROLES[0] or any(each in self.roles for each in enough)
+
+    def wrote(self, author: str) -> bool:
+        """Whether it is the author of a commit, given as `Ann <ann@example.com>`, or one of the two alone.
+
+        Of an address, capital letters do not matter. Somebody whose commits bear the name of its token is it as well.
+        """
+        name, _, email = author.partition("<")
+        known = {each.casefold() for each in (*self.emails, self.name)}
+        return any(part and part in known for part in (name.strip().casefold(), email.rstrip("> ").casefold()))
 
 
 class KnownToken(Value, frozen=True):

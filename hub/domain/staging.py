@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, portion
+from hub.domain.principals import PERSON, ROLE
 from hub.domain.selectors import Selector
 
 
@@ -54,11 +56,33 @@ class Check(Model):
         return self
 
 
-class Approve(Model):
-    """Who must agree before a stage starts, and how many of them."""
+USER = "user:"
+"""What stands before the name of a person among approvers; anything else is a role."""
+_APPROVER = re.compile(rf"{USER}{PERSON.pattern}|{ROLE.pattern}")
 
-    by: Annotated[tuple[str, ...], Field(min_length=1)]
+
+def _approver(text: str) -> str:
+    if _APPROVER.fullmatch(text):
+        return text
+    raise ValueError(f"{text!r} is neither a role, such as sre, nor a person, such as {USER}ann")
+
+
+Approver = Annotated[
+    str, AfterValidator(_approver), WithJsonSchema({"type": "string", "pattern": f"^({_APPROVER.pattern})$"})
+]
+"""A role, or `user:` and the name of a token's holder."""
+
+
+class Approve(Model):
+    """Who must agree before a stage starts, and how many of them.
+
+    An approval counts for `expires` seconds, for ever with 0. With `not_author` that of the commit's author does not.
+    """
+
+    by: Annotated[tuple[Approver, ...], Field(min_length=1)]
     count: Annotated[int, Field(ge=1)] = 1
+    expires: Duration = 0.0
+    not_author: bool = False
 
 
 class Stage(Selector):

@@ -5,6 +5,7 @@ Clusters that an application leaves do not wait for a wave, nor do those on whic
 
 from __future__ import annotations
 
+from hub.domain.approvals import wanted
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import ApplicationChange, Held, Preview, Side, Unclear
 from hub.domain.staging import Stage
@@ -73,8 +74,7 @@ def _wave(wave: Wave, earlier: Wave | None) -> PlannedWave:
     if earlier is not None and earlier.stage is not None and earlier.stage.checks:
         before.append(f"the checks of {earlier.name} hold")
     if wave.stage is not None and wave.stage.approve is not None:
-        approve = wave.stage.approve
-        before.append(f"{approve.count} of {', '.join(approve.by)} approve")
+        before.append(f"{wave.stage.approve.count} of {wanted(wave.stage.approve)} approve")
     return PlannedWave(wave.name, wave.clusters, wave.at_once, wave.max_failures, tuple(before))
 
 
