@@ -9,9 +9,14 @@ import aiohttp
 import orjson
 import pytest
 
-from hub.api import models
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.api.models.applications import Application, ApplicationDetail, Trace
+from hub.api.models.common import Page
+from hub.api.models.common import Problem as ToldProblem
+from hub.api.models.fleet import Cluster, Environment, Summary
+from hub.api.models.history import Event
+from hub.api.models.units import Drift, Unit, UnitDetail
 from hub.cli import explaining
 from hub.metrics import Metrics
 from shared.errors import InvalidMessage, InvalidSignature
@@ -99,20 +104,20 @@ async def messages(answer):
 
 
 SHAPES = {
-    "summary": models.Summary,
-    "clusters": models.Page[models.Cluster],
-    "clusters/dev-1": models.Cluster,
-    "environments": models.Page[models.Environment],
-    "applications": models.Page[models.Application],
-    "applications/web": models.ApplicationDetail,
-    "applications/web/trace": models.Trace,
-    "applications/web/problems": models.Page[models.Problem],
-    "units": models.Page[models.Unit],
-    "units/dev-2/web/web": models.UnitDetail,
-    "units/prod-2/web/web": models.UnitDetail,
-    "drift": models.Page[models.Drift],
-    "events": models.Page[models.Event],
-    "problems": models.Page[models.Problem],
+    "summary": Summary,
+    "clusters": Page[Cluster],
+    "clusters/dev-1": Cluster,
+    "environments": Page[Environment],
+    "applications": Page[Application],
+    "applications/web": ApplicationDetail,
+    "applications/web/trace": Trace,
+    "applications/web/problems": Page[ToldProblem],
+    "units": Page[Unit],
+    "units/dev-2/web/web": UnitDetail,
+    "units/prod-2/web/web": UnitDetail,
+    "drift": Page[Drift],
+    "events": Page[Event],
+    "problems": Page[ToldProblem],
 }
 
 
@@ -218,7 +223,7 @@ async def test_a_unit_says_what_is_in_its_way(hub):
 
     found = await hub.ask("units/dev-1/web/web")
 
-    models.UnitDetail.model_validate(found)
+    UnitDetail.model_validate(found)
     assert [(each["since"], each["waiting"], each["application"]) for each in found["blockers"]] == [
         (START + 3, 4, ""),
         (START + 4, 0, "api"),

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from hub.api import models
 from hub.api.answers import MAX_NAME, Ctx, Cursor, Limit, Name, json_answer, page, tagged
+from hub.api.models.applications import Application, ApplicationDetail, Trace
+from hub.api.models.common import Page, Problem
 from hub.api.problems import Refusal, unknown
 from hub.view import read
 from hub.view.trace import trace as trace_of
@@ -15,7 +16,7 @@ from hub.view.trace import trace as trace_of
 router = APIRouter(prefix="/applications", tags=["applications"])
 
 
-@router.get("", responses={200: {"model": models.Page[models.Application]}})
+@router.get("", responses={200: {"model": Page[Application]}})
 async def applications(
     request: Request, ctx: Ctx, limit: Limit = 100, cursor: Cursor = "", project: Name = ""
 ) -> Response:
@@ -23,7 +24,7 @@ async def applications(
     return tagged(request, ctx.view, lambda: page(read.applications(ctx.view, limit, cursor, project)))
 
 
-@router.get("/{name}", responses={200: {"model": models.ApplicationDetail}})
+@router.get("/{name}", responses={200: {"model": ApplicationDetail}})
 async def application(ctx: Ctx, name: str) -> Response:
     """One application with its problems and its revisions, newest first."""
     found = read.application(ctx.view, name)
@@ -45,7 +46,7 @@ async def explain(ctx: Ctx, name: str, cluster: Annotated[str, Query(min_length=
         raise Refusal(404, str(error.args[0] if error.args else error)) from error
 
 
-@router.get("/{name}/trace", responses={200: {"model": models.Trace}})
+@router.get("/{name}/trace", responses={200: {"model": Trace}})
 async def trace(ctx: Ctx, name: str, limit: Limit = 1000, revision: Name = "") -> Response:
     """How far a revision (the newest one if left out; a prefix or a commit's will do) has come on each cluster."""
     info = ctx.view.applications.get(name)
@@ -59,7 +60,7 @@ async def trace(ctx: Ctx, name: str, limit: Limit = 1000, revision: Name = "") -
     return json_answer(found)
 
 
-@router.get("/{name}/problems", responses={200: {"model": models.Page[models.Problem]}})
+@router.get("/{name}/problems", responses={200: {"model": Page[Problem]}})
 async def problems(ctx: Ctx, name: str, limit: Limit = 100, cursor: Cursor = "") -> Response:
     """Why the application's newest commit is not (wholly) in effect."""
     if name not in ctx.view.applications:

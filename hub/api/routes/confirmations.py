@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from hub.api import models
 from hub.api.answers import Ctx, Name, json_answer
+from hub.api.models.common import Page
+from hub.api.models.confirmations import Confirm, Confirmation, Confirmed
 from hub.api.problems import Refusal
 from hub.api.security import Caller
 from hub.view import confirmations
@@ -14,15 +15,15 @@ from shared.errors import Unavailable
 router = APIRouter(tags=["confirmations"])
 
 
-@router.get("/confirmations", responses={200: {"model": models.Page[models.Confirmation]}})
+@router.get("/confirmations", responses={200: {"model": Page[Confirmation]}})
 async def waiting(ctx: Ctx, application: Name = "") -> Response:
     """Deletions and removals that wait to be confirmed; always one page."""
     found = [each for each in confirmations.held(ctx.view) if each.names(application, ())]
     return json_answer({"items": confirmations.items(found), "next": None})
 
 
-@router.post("/confirmations", status_code=202, responses={202: {"model": models.Confirmed}})
-async def confirm(ctx: Ctx, caller: Caller, asked: models.Confirm) -> Response:
+@router.post("/confirmations", status_code=202, responses={202: {"model": Confirmed}})
+async def confirm(ctx: Ctx, caller: Caller, asked: Confirm) -> Response:
     """Lets exactly these deletions go ahead. If any of them is not what waits now, none does."""
     scope = [each for each in confirmations.held(ctx.view) if each.names(asked.application, asked.units)]
     tokens = set(asked.tokens)

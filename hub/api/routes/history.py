@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from hub.api import models
 from hub.api.answers import Ctx, Cursor, Limit, Name, page, tagged
+from hub.api.models.common import Page
+from hub.api.models.history import Event
 from hub.view import read
 from hub.view.history import EventFilter
 from shared.messages import Severity
@@ -15,7 +16,7 @@ from shared.messages import Severity
 router = APIRouter(tags=["events"])
 
 
-@router.get("/events", responses={200: {"model": models.Page[models.Event]}})
+@router.get("/events", responses={200: {"model": Page[Event]}})
 async def events(  # noqa: PLR0913 - one parameter per filter
     request: Request,
     ctx: Ctx,

@@ -8,8 +8,8 @@ import enum
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
-from hub.api import models
 from hub.api.answers import Ctx, json_answer
+from hub.api.models.operations import Accepted
 from hub.api.problems import Refusal
 from shared.errors import InvalidMessage, InvalidSignature
 
@@ -32,7 +32,7 @@ class Provider(enum.StrEnum):
     GENERIC = "generic"
 
 
-@router.post("/{provider}", status_code=202, responses={202: {"model": models.Accepted}})
+@router.post("/{provider}", status_code=202, responses={202: {"model": Accepted}})
 async def hook(request: Request, ctx: Ctx, provider: Provider) -> Response:
     """Has the repositories that the webhook names fetched at once."""
     body = await _body(request)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from hub.api import models
 from hub.api.answers import Ctx, json_answer
+from hub.api.models.operations import Alive, Ready
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz", responses={200: {"model": models.Alive}})
+@router.get("/healthz", responses={200: {"model": Alive}})
 async def healthz(ctx: Ctx) -> Response:
     """200 while the process answers."""
     return json_answer({"status": "ok", "version": ctx.version})
 
 
-@router.get("/readyz", responses={200: {"model": models.Ready}, 503: {"model": models.Ready}})
+@router.get("/readyz", responses={200: {"model": Ready}, 503: {"model": Ready}})
 async def readyz(ctx: Ctx) -> Response:
     """200 when the hub can do its work, else 503 and what each unready part waits for."""
     missing = dict(ctx.readiness.missing())

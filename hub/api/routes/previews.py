@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from hub.api import models
 from hub.api.answers import Ctx, json_answer
+from hub.api.models.previews import PreviewAnswer, PreviewRequest
 from hub.api.problems import Refusal
 from hub.domain.preview.markdown import markdown
 from hub.domain.preview.planning import plan
@@ -16,8 +16,8 @@ from shared.messages import to_json
 router = APIRouter(tags=["previews"])
 
 
-@router.post("/previews", responses={200: {"model": models.PreviewAnswer}})
-async def preview(ctx: Ctx, asked: models.PreviewRequest) -> Response:
+@router.post("/previews", responses={200: {"model": PreviewAnswer}})
+async def preview(ctx: Ctx, asked: PreviewRequest) -> Response:
     """What changes on every cluster from one ref of the fleet repository to another, rendered but not published.
 
     `form` chooses how the whole is told: `json`, `text` like a diff, or `markdown` for a comment on a pull request.

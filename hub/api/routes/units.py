@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from hub.api import models
 from hub.api.answers import Ctx, Cursor, Limit, Name, json_answer, page, tagged
+from hub.api.models.common import Page
+from hub.api.models.units import Drift, Unit, UnitDetail
 from hub.api.problems import Refusal
 from hub.domain.status import STATES, State
 from hub.view import UnitFilter, read
@@ -17,7 +18,7 @@ router = APIRouter(tags=["units"])
 States = Annotated[str, Query(max_length=200, description="One state, or several with commas between.")]
 
 
-@router.get("/units", responses={200: {"model": models.Page[models.Unit]}})
+@router.get("/units", responses={200: {"model": Page[Unit]}})
 async def units(  # noqa: PLR0913 - one parameter per filter
     request: Request,
     ctx: Ctx,
@@ -35,7 +36,7 @@ async def units(  # noqa: PLR0913 - one parameter per filter
     return tagged(request, ctx.view, lambda: page(read.units(ctx.view, wanted, limit, cursor)))
 
 
-@router.get("/units/{cluster}/{namespace}/{application}", responses={200: {"model": models.UnitDetail}})
+@router.get("/units/{cluster}/{namespace}/{application}", responses={200: {"model": UnitDetail}})
 async def unit(ctx: Ctx, cluster: str, namespace: str, application: str) -> Response:
     """One unit with its objects, drift, conditions, times and events."""
     found = read.unit(ctx.view, (cluster, namespace, application))
@@ -44,7 +45,7 @@ async def unit(ctx: Ctx, cluster: str, namespace: str, application: str) -> Resp
     return json_answer(found)
 
 
-@router.get("/drift", responses={200: {"model": models.Page[models.Drift]}})
+@router.get("/drift", responses={200: {"model": Page[Drift]}})
 async def drift(  # noqa: PLR0913 - one parameter per filter
     request: Request,
     ctx: Ctx,
