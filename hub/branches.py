@@ -15,6 +15,7 @@ from hub.domain.fleet import Facts, FleetModel, build_fleet
 from hub.domain.items import lookups_of
 from hub.domain.preview.compare import compare
 from hub.domain.preview.model import Live, Preview, Side
+from hub.domain.preview.outdated import versions
 from hub.domain.reading import FleetDocument, Parsed
 from hub.previewing import Have, Previewer, Render, Snapshot
 from hub.sources.scan import FleetScanner
@@ -72,7 +73,7 @@ class Branches:
             facts = self._facts()
             old, new = await self._snapshot(before or self._ref), await self._snapshot(after)
             states = await Previewer(self._render, facts, self._have).states(old, new, applications)
-            found = compare(*states)
+            found = compare(*states, versions(facts))
             if ask is not None:
                 described = new.model.applications
                 asks = asked(*states, lambda name: described[name].spec.namespace)

@@ -16,6 +16,7 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.placement import place
 from hub.domain.preview.compare import compare
 from hub.domain.preview.model import Preview, Side
+from hub.domain.preview.outdated import Versions
 from hub.domain.preview.states import About, Failed, Made, Result, State, Unseen, differing, origin
 from hub.domain.records import SourceInfo
 from hub.domain.variants import ContentKey, Inputs, Variants, policy_of
@@ -65,13 +66,21 @@ class Previewer:
         self._facts = facts
         self._have = have
 
-    async def preview(self, before: Snapshot, after: Snapshot, applications: Collection[str] = ()) -> Preview:
+    async def preview(
+        self,
+        before: Snapshot,
+        after: Snapshot,
+        applications: Collection[str] = (),
+        versions: Versions | None = None,
+    ) -> Preview:
         """All that changes from one to the other, of `applications` alone when there are any.
+
+        `versions` are what clusters run, where that is known.
 
         Raises:
             Unavailable: a worker was lost; trying again may help.
         """
-        return compare(*await self.states(before, after, applications))
+        return compare(*await self.states(before, after, applications), versions)
 
     async def states(
         self, before: Snapshot, after: Snapshot, applications: Collection[str] = ()

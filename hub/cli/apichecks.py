@@ -43,6 +43,11 @@ def versions(given: Sequence[str], fleet: FleetModel) -> dict[str, str]:
     }
 
 
+def minors(given: Sequence[str], fleet: FleetModel) -> dict[str, Minor]:
+    """As `versions`, as far as versions of Kubernetes matter to what an API serves."""
+    return {cluster: _minor(version) for cluster, version in versions(given, fleet).items()}
+
+
 def problems(state: State, known: Mapping[str, str]) -> Iterator[Problem]:
     """What is wrong with the objects of a state on clusters of these versions; equal objects are looked at once."""
     seen: set[tuple[str, str]] = set()

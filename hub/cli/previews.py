@@ -33,6 +33,15 @@ Hub = Annotated[
     bool, typer.Option("--hub", help="Ask the hub (YARDARM_HUB, YARDARM_TOKEN): it knows what clusters report.")
 ]
 Tried = Annotated[bool, typer.Option("--live", help="With --hub: agents try it on their clusters, by dry runs.")]
+Kubernetes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kubernetes",
+        metavar="[NAME=]VERSION",
+        help="Without --hub: what clusters run, all or those of an environment or name; tells which of them no longer "
+        "serve an API version.",
+    ),
+]
 Only = Annotated[list[str] | None, typer.Option("--app", help="Only these applications.")]
 
 
@@ -53,7 +62,9 @@ def diff(
     path: Repository = Path(),
     before: Before = "",
     after: After = "",
+    *,
     app: Only = None,
+    kubernetes: Kubernetes = None,
     hub: Hub = False,
     live: Tried = False,
     output: Format = Form.TEXT,
@@ -66,11 +77,14 @@ def diff(
     yardarm diff .                                 # what is not committed yet
     yardarm diff . --from origin/main --to HEAD    # a branch
     yardarm diff . --from origin/main -o markdown > comment.md
+    yardarm diff . --kubernetes 1.31 --kubernetes prod=1.29
     yardarm diff --hub --to my-branch --live       # as the clusters are
     """  # noqa: D301 - \b keeps the lines of an example apart
     from hub.domain.preview.unified import unified
 
-    preview, made = _asked(before, after, app, live) if hub else _worked_out(path, before, after, app, live)
+    if live and not hub:
+        usage("--live needs --hub: agents answer to their hub alone")
+    preview, made = _looked_at(path, before, after, app, kubernetes, hub=hub, live=live)
     if output is Form.TEXT:
         _print(unified(preview))
     else:
@@ -82,7 +96,9 @@ def plan(
     path: Repository = Path(),
     before: Before = "",
     after: After = "",
+    *,
     app: Only = None,
+    kubernetes: Kubernetes = None,
     hub: Hub = False,
     output: Format = Form.TEXT,
 ) -> None:
@@ -94,7 +110,7 @@ def plan(
     yardarm plan . --from origin/main
     yardarm plan . --from v1.4 --to v1.5 --app web -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
-    preview, made = _asked(before, after, app) if hub else _worked_out(path, before, after, app)
+    preview, made = _looked_at(path, before, after, app, kubernetes, hub=hub)
     if output is Form.TEXT:
         show(_lines(made, preview))
     else:
@@ -112,17 +128,33 @@ def _write(preview: Preview, made: Plan, chosen: Preview | Plan, output: Form) -
         sys.stdout.write(markdown(preview, made))
 
 
+def _looked_at(
+    path: Path,
+    before: str,
+    after: str,
+    applications: list[str] | None,
+    kubernetes: list[str] | None,
+    *,
+    hub: bool,
+    live: bool = False,
+) -> tuple[Preview, Plan]:
+    if not hub:
+        return _worked_out(path, before, after, applications, kubernetes)
+    if kubernetes:
+        usage("--kubernetes is for previews without a hub: with --hub, clusters have said what they run")
+    return _asked(before, after, applications, live)
+
+
 def _worked_out(
-    path: Path, before: str, after: str, applications: list[str] | None, live: bool = False
+    path: Path, before: str, after: str, applications: list[str] | None, kubernetes: list[str] | None
 ) -> tuple[Preview, Plan]:
     """From the repository here, without a hub."""
+    from hub.cli import apichecks
     from hub.cli.snapshots import Folder
     from hub.cli.supplies import Offline
     from hub.domain.preview.planning import plan as planned
     from hub.previewing import Previewer
 
-    if live:
-        usage("--live needs --hub: agents answer to their hub alone")
     folder = Folder(path)
     wanted = applications or []
     try:
@@ -134,7 +166,8 @@ def _worked_out(
                 if name not in known:
                     usage(f"there is no application {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
             previewer = Previewer(offline.render, {}, lambda _application: ())
-            preview = offline.run(previewer.preview(old, new, wanted))
+            known_versions = apichecks.minors(kubernetes or (), new.model)
+            preview = offline.run(previewer.preview(old, new, wanted, known_versions))
             return preview, planned(preview, new.model, {})
     except Trouble:
         raise
@@ -183,10 +216,13 @@ def _print(text: str) -> None:
 
 
 def _lines(made: Plan, preview: Preview) -> Iterator[Table | str]:
-    from hub.domain.preview.wording import finding, headline, some
+    from hub.domain.preview.wording import finding, headline, outdated, outdated_before, some
 
     yield f"{made.from_} -> {made.to}: {headline(preview)}"
     yield from (f"new {finding(each)}" for each in preview.new)
+    yield from (f"outdated {outdated(each)}" for each in preview.outdated)
+    if preview.outdated_before:
+        yield f"outdated {outdated_before(preview)}"
     for application in made.applications:
         yield ""
         yield from _application(application)

@@ -8,10 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from shared.model import ObjectRef, Place, Problem
 
 Minor = tuple[int, int]
+Standing = Literal["removed", "deprecated", "unknown"]
+"""What a cluster does with an API version: serves it no more, serves it yet; unknown where its version is not known."""
+
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 
 
@@ -78,16 +82,34 @@ def minor(version: str) -> Minor | None:
     return (int(found[1]), int(found[2])) if found is not None else None
 
 
+def written(version: Minor) -> str:
+    """`1.30`."""
+    return "{}.{}".format(*version)
+
+
+def standing(known: Deprecation, version: Minor | None) -> Standing | None:
+    """What becomes of it on a cluster of that version; None where there is nothing to be said of it yet."""
+    if version is None:
+        return "unknown"
+    if version >= known.removed:
+        return "removed"
+    return "deprecated" if version >= known.deprecated else None
+
+
+def advice(instead: str) -> str:
+    """What to do, by what to write instead."""
+    return f"write {instead}" if instead else "there is nothing that takes its place"
+
+
 def finding(ref: ObjectRef, version: Minor | None, place: Place | None = None) -> Problem | None:
     """What is to be said of an object on a cluster of that version; of unknown version when it is None."""
     known = DEPRECATIONS.get((ref.api_version, ref.kind))
-    if known is None or (version is not None and version < known.deprecated):
+    found = standing(known, version) if known is not None else None
+    if known is None or found is None:
         return None
-    hint = f"write {known.instead}" if known.instead else "there is nothing that takes its place"
-    removed = "{}.{}".format(*known.removed)
+    hint, removed = advice(known.instead), written(known.removed)
     if version is None:
         return Problem("warning", f"{ref}: {ref.api_version} is not served since Kubernetes {removed}", place, hint)
-    here = "{}.{}".format(*version)
-    if version >= known.removed:
-        return Problem("error", f"{ref}: Kubernetes {here} does not serve {ref.api_version}", place, hint)
+    if found == "removed":
+        return Problem("error", f"{ref}: Kubernetes {written(version)} does not serve {ref.api_version}", place, hint)
     return Problem("warning", f"{ref}: {ref.api_version} is deprecated, and gone in Kubernetes {removed}", place, hint)

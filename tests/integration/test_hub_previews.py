@@ -3,10 +3,14 @@
 import aiohttp
 import pytest
 
+from shared import subjects
+from shared.messages import Heartbeat, encode
+from shared.tasks import Clock
 from tests.fakes.gitrepo import GitRepo
-from tests.fakes.livehub import CLUSTERS, application, configmap, live_hub, settings
+from tests.fakes.livehub import CLUSTERS, application, configmap, live_hub, settings, until
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {password: %s}\n"
+BUDGET = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: %s}\nspec: {maxUnavailable: 1}\n"
 
 
 @pytest.fixture
@@ -75,3 +79,39 @@ async def test_what_a_branch_breaks_is_said_and_a_ref_that_is_not_there_too(repo
         assert told["preview"]["new"][0]["problem"]["place"]["file"] == "apps/web/cm.yaml"
         assert "brocken" in refused["detail"]
         assert "broken" in refused["detail"].replace("brocken", "")
+
+
+async def test_a_branch_is_told_which_clusters_do_not_serve_what_it_brings(repo, tmp_path):
+    repo.write("apps/web/old.yaml", BUDGET % "old")
+    repo.commit("web: what is there")
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live, asking(live) as session:
+        await live.seen(repo.head)
+        for cluster, version in (("dev-1", "v1.32.1+k3s1"), ("prod-1", "v1.24.9")):
+            beat = Heartbeat(1, cluster, Clock().now(), 10.0, "test", "boot", 0, "", {"kubernetes": version})
+            await live.bus.publish_stored(subjects.beat(cluster), encode(beat))
+        await until(lambda: len(live.hub.view_facts()) == 2)
+        repo.git("checkout", "-q", "-b", "budget")
+        repo.write("apps/web/budget.yaml", BUDGET % "web")
+        repo.commit("web: a budget")
+        repo.git("checkout", "-q", "main")
+
+        async with session.post("previews", json={"to": "budget"}) as answer:
+            told = await answer.json()
+        forms = {}
+        for form in ("text", "markdown"):
+            async with session.post("previews", json={"to": "budget", "form": form}) as answer:
+                forms[form] = await answer.text()
+
+        (outdated,) = told["preview"]["outdated"]
+        assert (outdated["application"], outdated["object"]["name"]) == ("web", "web")
+        assert outdated["place"]["file"] == "apps/web/budget.yaml"
+        assert (outdated["deprecated"], outdated["removed"], outdated["instead"]) == ("1.21", "1.25", "policy/v1")
+        assert outdated["where"] == [
+            {"standing": "removed", "clusters": ["dev-1"], "versions": ["1.32"]},
+            {"standing": "deprecated", "clusters": ["prod-1"], "versions": ["1.24"]},
+        ]
+        assert told["preview"]["outdatedBefore"] == 1
+        assert told["errors"]
+        for text in forms.values():
+            assert "not served by dev-1 at 1.32; deprecated on prod-1 at 1.24" in text
+            assert "1 object beside what changes is in such API versions already" in text

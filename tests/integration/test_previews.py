@@ -94,6 +94,26 @@ def test_what_is_new_and_wrong_is_3_and_named_with_its_place(yardarm, repo):
     assert "what is there stays" in done.stdout
 
 
+def test_api_versions_that_clusters_do_not_serve_are_3_and_told_by_cluster(yardarm, repo):
+    old = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: web}\n"
+    repo.write("apps/web/old.yaml", old)
+
+    unknown = yardarm("diff", ".")
+    known = yardarm("diff", ".", "--kubernetes", "1.24", "--kubernetes", "prod=1.31")
+    plan = yardarm("plan", ".", "--kubernetes", "1.24", "--kubernetes", "prod=1.31")
+    wrong = yardarm("diff", ".", "--kubernetes", "latest")
+    hub = yardarm("diff", "--hub", "--to", "main", "--kubernetes", "1.31")
+
+    assert unknown.returncode == 1, unknown.stderr
+    assert "version not known of 4 clusters: dev-1, dev-2, prod-1, prod-2" in unknown.stdout
+    said = "not served by 2 clusters at 1.31: prod-1, prod-2; deprecated on 2 clusters at 1.24: dev-1, dev-2"
+    for done in (known, plan):
+        assert done.returncode == 3, done.stderr
+        assert said in done.stdout
+    assert (wrong.returncode, hub.returncode) == (2, 2)
+    assert "clusters have said what they run" in hub.stderr
+
+
 def test_what_leaves_and_what_would_wait_for_a_person(yardarm, repo):
     repo.remove("fleet/api.yaml")
     repo.remove("fleet/web.yaml")

@@ -10,6 +10,7 @@ import msgspec
 from hub.domain.preview import holding
 from hub.domain.preview.model import ApplicationChange, FieldChange, Finding, Held, ObjectChange, Preview, Unclear
 from hub.domain.preview.objects import Change, changes, field_changes
+from hub.domain.preview.outdated import Sighting, Versions, outdated, sightings
 from hub.domain.preview.states import About, Failed, Made, Result, State, Unseen, names, origin
 from shared.model import Place, Problem
 
@@ -20,14 +21,15 @@ NOT_BEFORE = "it could not be rendered before, so that it is not known what is t
 NOT_NOW = "it cannot be rendered any more: what is there stays"
 
 
-def compare(before: State, after: State) -> Preview:
-    """All that changes. The results that `differing` names must be there."""
-    results = {**before.results, **after.results}
-    compared = [_Comparison(name, before, after, results) for name in names(before, after)]
+def compare(before: State, after: State, versions: Versions | None = None) -> Preview:
+    """All that changes. The results that `differing` names must be there; `versions` are of now, where known."""
+    results, known = {**before.results, **after.results}, versions or {}
+    compared = [_Comparison(name, before, after, results, known) for name in names(before, after)]
     found = tuple(change for each in compared if (change := each.change()) is not None)
     affected = {cluster for each in found for cluster in each.clusters}
     environments = {**before.environments, **after.environments}
     old, new = _problems(before, results), _problems(after, results)
+    told, untold = outdated((each for one in compared for each in one.seen), known)
     return Preview(
         from_=before.side,
         to=after.side,
@@ -36,19 +38,23 @@ def compare(before: State, after: State) -> Preview:
         held=holding.together([*(held for each in compared for held in each.held), *holding.of_fleet(before, after)]),
         new=_only(new, old),
         mended=_only(old, new),
+        outdated=told,
+        outdated_before=untold,
         environments={cluster: environments.get(cluster, "") for cluster in sorted(affected)},
     )
 
 
 @dataclass
 class _Comparison:
-    """Of one application. `held` is known once `change` was asked for."""
+    """Of one application. `held` and `seen` are known once `change` was asked for."""
 
     name: str
     before: State
     after: State
     results: Mapping[str, Result]
+    versions: Versions
     held: list[Held] = field(default_factory=list)
+    seen: list[Sighting] = field(default_factory=list)
     _grouped: dict[bytes, tuple[Change, list[str]]] = field(default_factory=dict)
     _unclear: dict[str, list[str]] = field(default_factory=dict)
 
@@ -85,10 +91,17 @@ class _Comparison:
         reason = _obscured(had, gets)
         if reason:
             self._unclear.setdefault(reason, []).extend(clusters)
-        if reason or isinstance(had, Failed | Unseen) or isinstance(gets, Failed | Unseen):
+        if isinstance(gets, Failed | Unseen):
             return
-        old, new = had.objects if had is not None else {}, gets.objects if gets is not None else {}
+        old = had.objects if isinstance(had, Made) else {}
+        new = gets.objects if gets is not None else {}
         found = list(changes(old, new))
+        if gets is not None:
+            # Of what nobody could see before, everything is new.
+            touched = {each.ref.key for each in found}
+            self.seen += sightings(self.name, gets, touched, clusters, self.versions)
+        if isinstance(had, Failed | Unseen):
+            return
         if about is not None:
             held = holding.reasons(old, new, found, about, leaving=gets is None)
             self.held += [Held(reason, self.name, tuple(clusters)) for reason in held]

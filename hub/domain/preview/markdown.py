@@ -70,6 +70,9 @@ def _blocks(preview: Preview, plan: Plan | None) -> Iterator[str]:
     planned = {each.name: each for each in plan.applications} if plan is not None else {}
     if preview.new:
         yield _list("Problems that it brings", map(wording.finding, preview.new))
+    if preview.outdated or preview.outdated_before:
+        lines = [*map(wording.outdated, preview.outdated), wording.outdated_before(preview)]
+        yield _list("API versions that Kubernetes gives up", filter(None, lines))
     if preview.held:
         held = (
             f"{f'{each.application}: ' if each.application else ''}{each.reason}"

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from shared.model import Manifest, ObjectRef, Problem, Value
+from hub.domain.deprecations import Standing
+from shared.model import Manifest, ObjectRef, Place, Problem, Value
 
 Action = Literal["added", "removed", "changed"]
 
@@ -92,6 +93,30 @@ class Held(Value, frozen=True):
     clusters: tuple[str, ...] = ()
 
 
+class OutdatedOn(Value, frozen=True):
+    """Clusters that do alike with an API version, and their versions of Kubernetes (`1.29`), lowest first."""
+
+    standing: Standing
+    clusters: tuple[str, ...]
+    versions: tuple[str, ...] = ()
+
+
+class Outdated(Value, frozen=True):
+    """An object that the change brings or alters, in an API version that Kubernetes gives up or has given up.
+
+    `deprecated` and `removed` are the versions of Kubernetes since which it is so; `instead` is what to write, empty
+    where there is nothing.
+    """
+
+    application: str
+    object: ObjectRef
+    deprecated: str
+    removed: str
+    instead: str = ""
+    place: Place | None = None
+    where: tuple[OutdatedOn, ...] = ()
+
+
 class LiveField(Value, frozen=True):
     """A field that applying would change on the cluster, and who set what it is now."""
 
@@ -141,6 +166,9 @@ class Preview(Value, frozen=True):
     """Problems that the change brings."""
     mended: tuple[Finding, ...] = ()
     """Problems that it ends."""
+    outdated: tuple[Outdated, ...] = ()
+    outdated_before: int = 0
+    """Objects that are outdated as well, beside those that change, and stay as they are."""
     environments: dict[str, str] = msgspec.field(default_factory=dict)
     live: tuple[Live, ...] = ()
 
@@ -151,8 +179,9 @@ class Preview(Value, frozen=True):
 
     @property
     def errors(self) -> bool:
-        """Whether it brings an error."""
-        return any(finding.problem.severity == "error" for finding in self.new)
+        """Whether it brings an error, or something that a cluster does not serve."""
+        removed = any(on.standing == "removed" for each in self.outdated for on in each.where)
+        return removed or any(finding.problem.severity == "error" for finding in self.new)
 
     @property
     def clusters(self) -> tuple[str, ...]:

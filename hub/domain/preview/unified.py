@@ -16,6 +16,9 @@ def unified(preview: Preview) -> str:
 def _lines(preview: Preview) -> Iterator[str]:
     yield f"# {preview.from_} -> {preview.to}: {wording.headline(preview)}"
     yield from (f"# new {wording.finding(each)}" for each in preview.new)
+    yield from (f"# outdated {wording.outdated(each)}" for each in preview.outdated)
+    if preview.outdated_before:
+        yield f"# outdated {wording.outdated_before(preview)}"
     yield from (f"# mended {wording.finding(each)}" for each in preview.mended)
     for held in preview.held:
         about = f"{held.application}: " if held.application else ""

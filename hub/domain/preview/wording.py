@@ -8,7 +8,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hub.domain.preview.model import ApplicationChange, FieldChange, Finding, LiveField, ObjectChange, Preview
+from hub.domain import deprecations
+from hub.domain.preview.model import (
+    ApplicationChange,
+    FieldChange,
+    Finding,
+    LiveField,
+    ObjectChange,
+    Outdated,
+    OutdatedOn,
+    Preview,
+)
 from hub.domain.yamltext import to_yaml
 
 CONTEXT = 3
@@ -70,6 +80,34 @@ def finding(found: Finding) -> str:
     about = f"{found.problem.application}: " if found.problem.application else ""
     where = f" [{on(found.clusters)}]" if found.clusters else ""
     return f"{about}{found.problem}{where}"
+
+
+_STANDINGS = {"removed": "not served by", "deprecated": "deprecated on", "unknown": "version not known of"}
+
+
+def outdated(each: Outdated) -> str:
+    """An object in an API version that Kubernetes gives up, on one line: where it is, what to do, which clusters."""
+    place = f"{each.place}: " if each.place is not None else ""
+    since = f"deprecated since Kubernetes {each.deprecated} and gone since {each.removed}"
+    advice, where = deprecations.advice(each.instead), "; ".join(map(_outdated_on, each.where))
+    return f"{each.application}: {place}{each.object} is {each.object.api_version}, {since} ({advice}): {where}"
+
+
+def _outdated_on(on: OutdatedOn) -> str:
+    """`not served by 12 clusters at 1.25 to 1.32: prod-1, prod-2, …`."""
+    alone = len(on.clusters) == 1
+    at = f" at {' to '.join(dict.fromkeys((on.versions[0], on.versions[-1])))}" if on.versions else ""
+    named = on.clusters[0] if alone else counted(len(on.clusters), "cluster")
+    return f"{_STANDINGS[on.standing]} {named}{at}" + ("" if alone else f": {some(on.clusters)}")
+
+
+def outdated_before(preview: Preview) -> str:
+    """How many objects are outdated that the change is not about; empty for none."""
+    if not preview.outdated_before:
+        return ""
+    verb = "is" if preview.outdated_before == 1 else "are"
+    others = counted(preview.outdated_before, "object")
+    return f"{others} beside what changes {verb} in such API versions already, and {verb} not listed"
 
 
 def body(change: ObjectChange) -> Iterator[str]:
