@@ -9,7 +9,7 @@ from typing import Any
 from hub.domain.blending import override_origin
 from hub.domain.documents import Application, Override
 from hub.domain.fleet import Facts, FleetModel
-from hub.domain.placement import explain
+from hub.domain.placement import LEAVING, explain, place
 from hub.domain.rendering import Image
 from hub.domain.selectors import matches
 from hub.domain.templates import Made
@@ -38,11 +38,49 @@ class FleetExplainer:
         Raises:
             LookupError: there is no such application or cluster, or no fleet has been read yet.
         """
+        return explanation(application, cluster, self._fleet(), self._facts(), self._previous(application))
+
+    def placement(self, application: str) -> dict[str, Any]:
+        """As `overview`, from what is known now.
+
+        Raises:
+            LookupError: there is no such application, or no fleet has been read yet.
+        """
+        return overview(application, self._fleet(), self._facts(), self._previous(application))
+
+    def _fleet(self) -> FleetModel:
         fleet = self._model()
         if fleet is None:
             raise LookupError("this hub has not read the fleet repository yet")
-        previous = {u.cluster for u, given in self._units(application).items() if not given.removed}
-        return explanation(application, cluster, fleet, self._facts(), previous)
+        return fleet
+
+    def _previous(self, application: str) -> set[str]:
+        return {unit.cluster for unit, given in self._units(application).items() if not given.removed}
+
+
+def overview(application: str, fleet: FleetModel, facts: Facts, previous: Collection[str] = ()) -> dict[str, Any]:
+    """Which clusters get an application, and why, and why not the others. Arguments as of `explanation`.
+
+    `{application, written, clusters: [{cluster, environment, selected, reasons}]}`, clusters by name.
+
+    Raises:
+        LookupError: there is no such application.
+    """
+    found = place(_wanted(application, fleet), fleet, facts, previous)
+    reasons = {**found.selected, **found.rejected}
+    return {
+        "application": application,
+        "written": _written(fleet, "Application", application, "spec.placement"),
+        "clusters": [
+            {
+                "cluster": cluster,
+                "environment": fleet.environment_of(cluster),
+                "selected": cluster in found.selected,
+                "reasons": [*why, *([LEAVING] if cluster in found.rejected and cluster in previous else [])],
+            }
+            for cluster, why in sorted(reasons.items())
+        ],
+    }
 
 
 def explanation(
@@ -63,9 +101,7 @@ def explanation(
     Raises:
         LookupError: there is no such application or cluster.
     """
-    wanted = fleet.applications.get(application)
-    if wanted is None:
-        raise LookupError(_missing(application, fleet))
+    wanted = _wanted(application, fleet)
     if cluster not in fleet.clusters:
         raise LookupError(f"there is no cluster {cluster!r}; there are {_some(fleet.clusters)}")
     verdict, *reasons = explain(wanted, cluster, fleet, facts, previous)
@@ -94,6 +130,13 @@ def explanation(
         "written": _written(fleet, "Application", application),
         "problems": [to_json(problem) for problem in about],
     }
+
+
+def _wanted(application: str, fleet: FleetModel) -> Application:
+    wanted = fleet.applications.get(application)
+    if wanted is None:
+        raise LookupError(_missing(application, fleet))
+    return wanted
 
 
 def _missing(application: str, fleet: FleetModel) -> str:

@@ -24,6 +24,13 @@ class Explainer(Protocol):
             LookupError: there is no such application or cluster.
         """
 
+    def placement(self, application: str) -> dict[str, Any]:
+        """Every cluster, and why the application is on it or not, fit for JSON.
+
+        Raises:
+            LookupError: there is no such application.
+        """
+
 
 class Webhooks(Protocol):
     """Checks a webhook's signature and has the repositories it names fetched."""

@@ -3,10 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from hub.cli.matrix import units_table
-from hub.cli.output import Table, age, value
+from hub.cli.output import Table, age, counted, value
+from hub.cli.trouble import usage
+
+
+def written(path: Path, application: str, cluster: str) -> dict[str, Any]:
+    """What a fleet repository on disk says: of one cluster, or of all when there are several and none is named."""
+    from hub.cli.snapshots import Folder
+    from hub.cli.supplies import Offline
+    from hub.explainer import explanation, overview
+
+    with Offline() as offline:
+        fleet = Folder(path, cluster).as_it_lies(offline).model
+    try:
+        found = overview(application, fleet, {})
+        wanted = cluster or only_cluster(found)
+        return explanation(application, wanted, fleet, {}) if wanted else found
+    except LookupError as error:
+        usage(str(error.args[0]))
+
+
+def only_cluster(overview: dict[str, Any]) -> str:
+    """The cluster of a fleet that has no other, else nothing."""
+    clusters = overview["clusters"]
+    return str(clusters[0]["cluster"]) if len(clusters) == 1 else ""
+
+
+def told(found: dict[str, Any], units: list[dict[str, Any]], now: float) -> Iterable[Table | str]:
+    """The API's explanation, for one cluster or for all."""
+    return lines(found, units, now) if "verdict" in found else cluster_lines(found)
+
+
+def cluster_lines(overview: dict[str, Any]) -> Iterable[Table | str]:
+    """All clusters, selected or not, and why, a line each."""
+    clusters = overview["clusters"]
+    selected = sum(each["selected"] for each in clusters)
+    placed = f"; the placement is at {_line(overview['written'])}" if overview["written"] else ""
+    yield f"{overview['application']} goes to {selected} of {counted(len(clusters), 'cluster')}{placed}"
+    yield ""
+    yield Table(
+        ("CLUSTER", "ENVIRONMENT", "SELECTED", "BECAUSE"),
+        [
+            (each["cluster"], each["environment"], "yes" if each["selected"] else "no", "; ".join(each["reasons"]))
+            for each in clusters
+        ],
+        "no clusters",
+    )
+    if clusters:
+        yield ""
+        yield f"more of one: yardarm explain {overview['application']} --cluster {clusters[0]['cluster']}"
 
 
 def lines(found: dict[str, Any], units: list[dict[str, Any]], now: float) -> Iterable[Table | str]:

@@ -353,7 +353,9 @@ def _outcome(item: dict[str, Any], now: float) -> str:
 
 def explain(
     application: Annotated[str, typer.Argument(metavar="APP", help="The application.")],
-    cluster: Annotated[str, typer.Option("--cluster", help="The cluster to explain it for.")],
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="The cluster to explain it for; without, all are listed, selected or not.")
+    ] = "",
     path: Annotated[
         Path | None, typer.Option("--path", metavar="PATH", help="Ask a fleet repository on disk, and no hub.")
     ] = None,
@@ -361,35 +363,31 @@ def explain(
 ) -> None:
     """Says why an application is on a cluster or not, where each of its values comes from, and how it stands there.
 
+    In a fleet of one cluster, that is the one.
+
     \b
+    yardarm explain logs                                # which clusters, and why
     yardarm explain logs --cluster dev-eu-1
     yardarm explain logs --cluster dev-eu-1 --path .    # without a hub, as written on disk
     """  # noqa: D301 - \b keeps the lines of an example apart
-    from hub.cli.explaining import lines
+    from hub.cli import explaining
 
     if path is not None:
-        written = _explained(path, application, cluster)
-        emit(written, output, lambda: lines(written, [], _now()))
+        written = explaining.written(path, application, cluster)
+        emit(written, output, lambda: explaining.told(written, [], _now()))
         return
     client = _client()
+    if not cluster:
+        overview = client.get(f"applications/{application}/explain")
+        cluster = explaining.only_cluster(overview)
+        if not cluster:
+            emit(overview, output, lambda: explaining.told(overview, [], _now()))
+            return
     found = client.get(f"applications/{application}/explain", cluster=cluster)
     units = client.items("units", application=application, cluster=cluster)
     details = [client.get(f"units/{cluster}/{each['namespace']}/{application}") for each in units]
     units = [unit | {"blockers": detail["blockers"]} for unit, detail in zip(units, details, strict=True)]
-    emit(found | {"units": units}, output, lambda: lines(found, units, _now()))
-
-
-def _explained(path: Path, application: str, cluster: str) -> dict[str, Any]:
-    from hub.cli.snapshots import Folder
-    from hub.cli.supplies import Offline
-    from hub.explainer import explanation
-
-    with Offline() as offline:
-        fleet = Folder(path, cluster).as_it_lies(offline).model
-    try:
-        return explanation(application, cluster, fleet, {})
-    except LookupError as error:
-        usage(str(error.args[0]))
+    emit(found | {"units": units}, output, lambda: explaining.told(found, units, _now()))
 
 
 def _client() -> Any:

@@ -17,6 +17,9 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.picking import not_picked, picked
 from hub.domain.selectors import matches
 
+LEAVING = "it has the application now, and will be asked to let it go"
+"""What more is to be said of a cluster that is not selected any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -77,9 +80,7 @@ def explain(
     reasons = placement.selected[cluster] if selected else placement.rejected[cluster]
     written = fleet.place("Application", name, "spec.placement")
     where = (f"the placement is at {written}",) if written is not None and written.line else ()
-    kept = (
-        ("it has the application now, and will be asked to let it go",) if not selected and cluster in previous else ()
-    )
+    kept = (LEAVING,) if not selected and cluster in previous else ()
     return (verdict, *reasons, *kept, *where)
 
 

@@ -36,6 +36,9 @@ class Outside:
     def explain(self, application, cluster):
         return {"application": application, "cluster": cluster}
 
+    def placement(self, application):
+        return {"application": application, "clusters": []}
+
     async def received(self, provider, headers, body):
         return f"{len(body)} bytes"
 

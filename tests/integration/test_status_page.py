@@ -24,6 +24,9 @@ class Outside:
     def explain(self, application, cluster):
         return {}
 
+    def placement(self, application):
+        return {"application": application, "clusters": []}
+
     async def received(self, provider, headers, body):
         return ""
 

@@ -34,14 +34,17 @@ async def application(ctx: Ctx, name: str) -> Response:
 
 
 @router.get("/{name}/explain")
-async def explain(ctx: Ctx, name: str, cluster: Annotated[str, Query(min_length=1, max_length=MAX_NAME)]) -> Response:
-    """Why the application is on the cluster or not, and where its values come from."""
+async def explain(ctx: Ctx, name: str, cluster: Annotated[str, Query(max_length=MAX_NAME)] = "") -> Response:
+    """Why the application is on the cluster or not, and where its values come from.
+
+    Without a cluster: of all clusters, whether each is selected and why.
+    """
     if name not in ctx.view.applications:
         raise unknown("application", name, ctx.view.applications)
-    if cluster not in ctx.view.clusters:
+    if cluster and cluster not in ctx.view.clusters:
         raise unknown("cluster", cluster, ctx.view.clusters)
     try:
-        return json_answer(ctx.explainer.explain(name, cluster))
+        return json_answer(ctx.explainer.explain(name, cluster) if cluster else ctx.explainer.placement(name))
     except LookupError as error:
         raise Refusal(404, str(error.args[0] if error.args else error)) from error
 

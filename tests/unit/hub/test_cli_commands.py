@@ -347,6 +347,23 @@ def test_two_applications_with_one_object_are_found_before_the_commit(yardarm, f
     assert "already belongs to application orders (remove the object from one of the two)" in result.stdout
 
 
+def test_explain_without_a_cluster_lists_all_or_takes_the_only_one(yardarm, fleet, tmp_path):
+    listed = yardarm("explain", "web", "--path", str(fleet))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "fleet.yaml").write_text(
+        "apiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {name: home}\n---\n"
+        "apiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {name: web}\nspec: {source: {path: .}}\n"
+    )
+    only = yardarm("explain", "web", "--path", str(alone), "-o", "json")
+
+    assert listed.returncode == 0, listed.stderr
+    assert "web goes to 6 of 6 clusters" in listed.stdout
+    assert "dev-eu-1" in listed.stdout
+    assert "yardarm explain web --cluster" in listed.stdout
+    assert json.loads(only.stdout)["cluster"] == "home", only.stderr
+
+
 def test_explain_of_a_folder_needs_no_hub(yardarm, fleet):
     found = yardarm("explain", "web", "--cluster", "dev-eu-1", "--path", str(fleet), "-o", "json")
     missing = yardarm("explain", "wbe", "--cluster", "dev-eu-1", "--path", str(fleet))

@@ -7,7 +7,7 @@ from hub.domain.fleet import build_fleet
 from hub.domain.items import lookups_of
 from hub.domain.listing import listings_in
 from hub.domain.reading import read_documents
-from hub.explainer import explanation
+from hub.explainer import explanation, overview
 from tests.fakes.memorytree import MemoryTree
 
 HEAD = "apiVersion: yardarm.dev/v1alpha1\n"
@@ -137,3 +137,30 @@ def test_what_is_not_there_says_what_is_and_who_may_have_it():
         explanation("api", "prod-1", fleet, {})
     with pytest.raises(LookupError, match="there is no cluster 'prod-9'; there are dev-1, prod-1"):
         explanation("web", "prod-9", fleet, {})
+
+
+def test_without_a_cluster_all_are_listed_with_every_reason_on_one_line():
+    found = overview("web", fleet_of(CLUSTERS, WEB), {}, previous=["dev-1"])
+
+    head, _, table, _, more = explaining.told(found, [], 0.0)
+    assert head == "web goes to 1 of 2 clusters; the placement is at f1.yaml:7"
+    assert table.rows == [
+        (
+            "dev-1",
+            "",
+            "no",
+            "not in environment prod (it is in none); it has the application now, and will be asked to let it go",
+        ),
+        ("prod-1", "prod", "yes", "in environment prod"),
+    ]
+    assert more == "more of one: yardarm explain web --cluster dev-1"
+    with pytest.raises(LookupError, match="there is no application 'wbe'"):
+        overview("wbe", fleet_of(CLUSTERS, WEB), {})
+
+
+def test_the_only_cluster_of_a_fleet_need_not_be_named():
+    alone = f"{HEAD}kind: Cluster\nmetadata: {{name: home}}\n"
+
+    assert explaining.only_cluster(overview("web", fleet_of(alone, WEB), {})) == "home"
+    assert explaining.only_cluster(overview("web", fleet_of(CLUSTERS, WEB), {})) == ""
+    assert explaining.only_cluster(overview("web", fleet_of(WEB), {})) == ""
