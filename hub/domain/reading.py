@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from hub.domain.documents import API_GROUP, API_VERSION, KINDS, Resource
 from hub.domain.encoding import UTF16_MARKS, decode
+from hub.domain.suggesting import bare_label, selector_hint
 from hub.domain.yamldoc import DEFAULT_LIMITS, Document, Limits, child_path, scan_documents
+from hub.domain.yamltext import to_flow
 from shared.errors import DocumentError
 from shared.model import Place, Problem
 
@@ -171,19 +173,24 @@ def _real_steps(location: Sequence[str | int], value: Any) -> list[str | int]:
 def _words(detail: Any, steps: list[str | int], model: type[BaseModel]) -> tuple[str, str]:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     last = steps[-1] if steps else ""
+    models, rest = _nearest(model, steps)
+    meant = selector_hint(models, rest, kind, given)
     if kind == "extra_forbidden":
         fields = _fields_at(model, steps[:-1])
-        known = f"known here: {', '.join(fields)}" if fields else ""
-        return f"unknown field {last!r}", _closest(str(last), fields) or known
+        known = [f"known here: {', '.join(fields)}"] if fields else []
+        label = bare_label(models, rest, given)
+        return f"unknown field {last!r}", meant or _closest(str(last), fields) or "; ".join(
+            [*known, *filter(None, [label])]
+        )
     if kind == "missing":
         return f"{last} is required", ""
     if kind == "literal_error":
         allowed = context.get("expected", "")
         return f"{given!r} is not one of {allowed}", _closest(str(given), re.findall(r"'([^']*)'", allowed))
     if kind in _TYPES:
-        return f"must be {_TYPES[kind]}, not {_shown(given)}", _type_hint(kind, given)
+        return f"must be {_TYPES[kind]}, not {_shown(given)}", meant or _type_hint(kind, given)
     if kind == "value_error":
-        return str(context.get("error", detail["msg"])), ""
+        return str(context.get("error", detail["msg"])), meant
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}: {_shown(given)}", ""
 
 
@@ -204,7 +211,7 @@ def _type_hint(kind: str, given: Any) -> str:
     if kind == "string_type" and isinstance(given, bool | int | float):
         return "put it in quotes"
     if kind == "tuple_type" and isinstance(given, str):
-        return f"write [{given}]"
+        return f"write {to_flow([given])}"
     return ""
 
 
@@ -226,21 +233,34 @@ def _closest(word: str, known: Iterable[str]) -> str:
 
 def _fields_at(model: type[BaseModel], steps: Sequence[str | int]) -> list[str]:
     """The names a document may use at a place, empty when anything goes."""
-    current: Any = model
+    current = [model]
     for step in steps:
-        models = _models_in(current)
-        if isinstance(step, int):
-            continue
-        annotations = [
-            info.annotation
-            for found in models
-            for name, info in found.model_fields.items()
-            if (info.alias or name) == step
-        ]
-        if not annotations:
-            return []
-        current = annotations[0]
-    return [info.alias or name for found in _models_in(current) for name, info in found.model_fields.items()]
+        if isinstance(step, str):
+            current = _models_in(_annotation(current, step))
+    return [info.alias or name for found in current for name, info in found.model_fields.items()]
+
+
+def _nearest(model: type[BaseModel], steps: Sequence[str | int]) -> tuple[list[type[BaseModel]], list[str | int]]:
+    """The models of the innermost place on the way that has any, and the steps from there; an entry is its list."""
+    found, rest = _models_in(model), list(steps)
+    current = found
+    for number, step in enumerate(steps):
+        if isinstance(step, str):
+            current = _models_in(_annotation(current, step))
+            if current:
+                found, rest = current, list(steps[number + 1 :])
+    while rest and isinstance(rest[0], int):
+        rest.pop(0)
+    return found, rest
+
+
+def _annotation(models: Sequence[type[BaseModel]], field: str) -> Any:
+    """The type of a field that a document may write, None when there is no such field."""
+    for model in models:
+        for name, info in model.model_fields.items():
+            if (info.alias or name) == field:
+                return info.annotation
+    return None
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -8,6 +8,15 @@ from typing import Any
 
 def to_yaml(data: Any) -> str:
     """YAML with keys in the order given."""
+    return _written(data)
+
+
+def to_flow(data: dict[str, Any] | list[Any]) -> str:
+    """YAML on one line: `{env: prod, tiers: [a, b]}`."""
+    return _written(data, default_flow_style=True, width=-1).strip()
+
+
+def _written(data: Any, **style: Any) -> str:
     import yaml  # here, because commands that write none should start quickly
 
     from hub.domain.scalars import resolve
@@ -22,7 +31,7 @@ def to_yaml(data: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text, resolve))
 
     Dumper.add_representer(str, string)
-    written: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    written: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, **style)
     return written
 
 
