@@ -42,6 +42,10 @@ def doctor(
             help="The program that the hub is told to use (render.kustomize_binary).",
         ),
     ] = "",
+    helm: Annotated[
+        str,
+        typer.Option("--helm", help="The helm that the hub is told to use (render.helm_binary)."),
+    ] = "",
     output: Annotated[Output, typer.Option("--output", "-o", help="table for people, json or yaml for programs.")] = (
         Output.TABLE
     ),
@@ -52,21 +56,23 @@ def doctor(
 
     \b
     yardarm doctor
-    yardarm doctor --kustomize /opt/bin/kustomize -o json
+    yardarm doctor --kustomize /opt/bin/kustomize --helm /opt/bin/helm -o json
     """  # noqa: D301 - \b keeps the lines of an example apart
-    found = list(findings(kustomize or settings.kustomize()))
+    found = list(findings(kustomize or settings.kustomize(), helm or settings.helm()))
     rows = [[each.name, each.state, each.what, each.advice] for each in found]
     emit([asdict(each) for each in found], output, lambda: [Table(["", "STATE", "WHAT", "WHAT TO DO"], rows)])
     if any(each.needed and each.state != "ok" for each in found):
         raise typer.Exit(FOUND_TROUBLE)
 
 
-def findings(kustomize: str) -> Iterator[Finding]:
-    """Everything that was looked at."""
+def findings(kustomize: str, helm: str) -> Iterator[Finding]:
+    """Everything that was looked at; the programs are those that are configured, empty for none."""
     version = platform.python_version()
     advice = "" if sys.version_info >= (3, 11) else "use Python 3.11 or newer"
     yield Finding("python", "broken" if advice else "ok", f"{version} at {sys.executable}", True, advice)
-    yield _library("helm", "helm-python-sdk", "helm_python", "Helm charts", needed=True)
+    yield _library("helm", "helm-python-sdk", "helm_python", "Helm charts", needed=not helm)
+    if helm:
+        yield _helm(helm)
     yield _kustomize(kustomize)
     yield _library("jsonnet", "jsonnet", "_jsonnet", "Jsonnet files")
     yield _library("schemas", "kubernetes-validate", "kubernetes_validate", "the fields that Kubernetes knows")
@@ -80,6 +86,17 @@ def _library(name: str, package: str, module: str, what: str, *, needed: bool = 
         extra = "schemas" if name == "schemas" else "hub"
         return Finding(name, "missing", f"{what} cannot be read", needed, f"pip install 'yardarm[{extra}]'")
     return Finding(name, "ok", f"{package} {importlib.metadata.version(package)}", needed)
+
+
+def _helm(configured: str) -> Finding:
+    from hub.render.helm import executable
+
+    advice = "see that the program is there and can be run, or leave it out: charts are rendered by the library then"
+    try:
+        found = executable.find(configured)
+    except YardarmError as error:
+        return Finding("helm binary", "broken", str(error), True, advice)
+    return Finding("helm binary", "ok", f"{found.version} at {found.path}, in place of the library", True)
 
 
 def _kustomize(configured: str) -> Finding:

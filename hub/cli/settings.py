@@ -80,3 +80,9 @@ def kustomize(environment: Mapping[str, str] | None = None) -> str:
     """The program for kustomizations, by the hub's own variable, so that both render alike; empty to look for one."""
     environment = os.environ if environment is None else environment
     return environment.get("YARDARM_RENDER__KUSTOMIZE_BINARY", "")
+
+
+def helm(environment: Mapping[str, str] | None = None) -> str:
+    """The program for charts, by the hub's own variable, as for `kustomize`; empty for Helm as a library."""
+    environment = os.environ if environment is None else environment
+    return environment.get("YARDARM_RENDER__HELM_BINARY", "")

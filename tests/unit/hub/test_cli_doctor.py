@@ -76,6 +76,23 @@ def test_a_program_that_was_asked_for_is_needed(doctor, programs):
     assert "is no kustomize" in str(findings(odd)["kustomize"]["what"])
 
 
+def test_a_helm_is_spoken_of_when_one_is_configured(doctor, programs):
+    folder = programs(helm="v3.19.0+g1234567", odd="hello")
+
+    none = findings(doctor("-o", "json", path=folder))
+    named = doctor("-o", "json", "--helm", folder / "helm", path=folder)
+    absent = doctor("-o", "json", path=folder, YARDARM_RENDER__HELM_BINARY="helm-2")
+    odd = doctor("-o", "json", path=folder, YARDARM_RENDER__HELM_BINARY="odd")
+
+    assert "helm binary" not in none
+    assert named.returncode == 0
+    assert findings(named)["helm binary"]["what"] == f"v3.19.0+g1234567 at {folder}/helm, in place of the library"
+    assert (absent.returncode, odd.returncode) == (1, 1)
+    assert findings(absent)["helm binary"]["state"] == "broken"
+    assert "there is no helm-2" in str(findings(absent)["helm binary"]["what"])
+    assert "is no helm" in str(findings(odd)["helm binary"]["what"])
+
+
 def test_a_folder_that_cannot_be_written_and_a_hub_that_does_not_answer_are_broken(doctor, programs, tmp_path):
     (tmp_path / "file").write_text("")
 
