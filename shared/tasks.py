@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from shared.errors import YardarmError
@@ -142,6 +142,22 @@ async def supervise(
         if clock.monotonic() - started > limit:
             backoff.reset()
         await clock.sleep(backoff.next())
+
+
+async def together(calls: Iterable[Awaitable[None]], limit: int) -> None:
+    """Awaits all of them, at most `limit` at one time. The first error ends the others, and is raised by itself."""
+    gate = asyncio.Semaphore(limit)
+
+    async def one(call: Awaitable[None]) -> None:
+        async with gate:
+            await call
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(one(call))
+    except* YardarmError as errors:
+        raise errors.exceptions[0] from None
 
 
 class Lanes(Generic[K, V]):

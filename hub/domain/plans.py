@@ -13,7 +13,19 @@ import msgspec
 
 from hub.domain.checks import Standing
 from hub.domain.records import Commit
-from hub.domain.runs import REJECTED, Phase, Pinned, Plan, PlannedStage, Rollout, Slot, SlotState, StageRun, Target
+from hub.domain.runs import (
+    REJECTED,
+    Around,
+    Phase,
+    Pinned,
+    Plan,
+    PlannedStage,
+    Rollout,
+    Slot,
+    SlotState,
+    StageRun,
+    Target,
+)
 from hub.domain.selectors import Candidate
 from hub.domain.staging import Strategy
 from hub.domain.waves import waves
@@ -24,7 +36,10 @@ AT_ONCE = Strategy.model_validate({"onFailure": "continue"})
 
 
 class Proposal(Value, frozen=True):
-    """What an application amounts to at one commit: for every cluster a target; and what each has been given so far."""
+    """What an application amounts to at one commit: for every cluster a target; and what each has been given so far.
+
+    `bases` are what clusters that have just joined the fleet would have of the last completed rollout.
+    """
 
     application: str
     revision: str
@@ -35,6 +50,7 @@ class Proposal(Value, frozen=True):
     fleet: tuple[str, ...]
     """All clusters there are."""
     traceparent: str = ""
+    bases: Mapping[str, Target] = msgspec.field(default_factory=dict)
 
 
 class Novelty(enum.Enum):
@@ -64,7 +80,7 @@ def planned(
     strategy = proposal.strategy or AT_ONCE
     clusters = {}
     for name, target in sorted(proposal.targets.items()):
-        previous = proposal.given.get(name)
+        previous = proposal.given.get(name) or proposal.bases.get(name)
         restore = _proven(last, name, previous)
         changes = target != previous or target != restore
         clusters[name] = Pinned(target, previous, restore, changes, candidate(name).environments)
@@ -108,7 +124,7 @@ def joiners(plan: Plan, last: Rollout) -> set[str]:
     return plan.clusters.keys() - last.plan.clusters.keys() - set(last.plan.others)
 
 
-def fresh(plan: Plan) -> Rollout:
+def fresh(plan: Plan, around: Around) -> Rollout:
     """The rollout as it begins."""
     slots = {
         # It has the target since a rollout that did not come to its end: nothing is left but to see it healthy.
@@ -123,7 +139,7 @@ def fresh(plan: Plan) -> Rollout:
         )
         for stage in plan.stages
     )
-    return Rollout(plan, Phase.PROGRESSING, stages, slots)
+    return Rollout(plan, Phase.PROGRESSING, stages, slots, around=around)
 
 
 def extended(rollout: Rollout, plan: Plan) -> tuple[Rollout, tuple[str, ...]]:

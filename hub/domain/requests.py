@@ -39,6 +39,7 @@ class Asked(Value, frozen=True, omit_defaults=True):
     at: float
     reason: str = ""
     roles: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
     stage: str = ""
     clusters: tuple[str, ...] = ()
     to: dict[str, Target] = msgspec.field(default_factory=dict)

@@ -16,14 +16,13 @@ import msgspec
 from hub.domain import checks, gates, slots
 from hub.domain.approvals import Approval
 from hub.domain.checks import Standing
-from hub.domain.plans import Novelty, extended, fresh, novelty
+from hub.domain.plans import AT_ONCE, Novelty, extended, fresh, novelty
 from hub.domain.requests import Asked, Verb, awaited, objection, restores
 from hub.domain.runs import (
     ENDS,
     Around,
     Phase,
     Pinned,
-    Plan,
     Rollout,
     Sight,
     Slot,
@@ -84,7 +83,7 @@ def step(rollout: Rollout | None, event: Event, now: float) -> tuple[Rollout | N
     Any event may come at any time, any number of times; what does not apply changes nothing.
     """
     if isinstance(event, Proposed):
-        return _proposed(rollout, event.plan, now)
+        return _proposed(rollout, event, now)
     if rollout is None:
         return None, ()
     work = _Work(rollout, now)
@@ -134,7 +133,8 @@ def diagram() -> str:
     return "\n".join([*lines, "    }"])
 
 
-def _proposed(rollout: Rollout | None, plan: Plan, now: float) -> tuple[Rollout | None, tuple[Command, ...]]:
+def _proposed(rollout: Rollout | None, event: Proposed, now: float) -> tuple[Rollout | None, tuple[Command, ...]]:
+    plan = event.plan
     what = novelty(plan, rollout)
     if what is Novelty.NOTHING:
         return rollout, ()
@@ -146,7 +146,7 @@ def _proposed(rollout: Rollout | None, plan: Plan, now: float) -> tuple[Rollout 
         return work.result()
     if rollout is not None and rollout.active and _queues(rollout):
         return msgspec.structs.replace(rollout, queued=plan.revision), ()
-    work = _Work(fresh(plan), now)
+    work = _Work(fresh(plan, event.around), now)
     if rollout is not None and rollout.active:
         before = _Work(rollout, now)
         before.end(Phase.SUPERSEDED, f"{plan.revision} is newer")
@@ -219,7 +219,7 @@ class _Work:
     def _approve(self, asked: Asked) -> None:
         stage = asked.stage or awaited(self._rollout)
         others = tuple(each for each in self._rollout.approvals if (each.stage, each.by) != (stage, asked.by))
-        given = Approval(stage=stage, by=asked.by, at=asked.at, roles=asked.roles, comment=asked.reason)
+        given = Approval(stage, asked.by, asked.roles, asked.at, asked.reason, asked.emails)
         self.change(approvals=(*others, given))
         self._say("approved", Severity.INFO, f"stage {stage} approved" + _because(asked.reason), asked.by, asked.id)
 
@@ -278,6 +278,8 @@ class _Work:
         """A rollout that is new."""
         self._changed = True
         plan = self._rollout.plan
+        if plan.strategy == AT_ONCE:
+            return
         many = f"{len(self._slots)} cluster{'s' if len(self._slots) != 1 else ''}"
         stages = f" in {len(plan.stages)} stages" if len(plan.stages) > 1 else ""
         back = ", back to what they had" if plan.back else ""

@@ -10,9 +10,10 @@ from shared.model import Value
 
 
 class Proposed(Value, frozen=True):
-    """What the newest commit amounts to."""
+    """What the newest commit amounts to. `around` is what its first stage has to heed, should it begin by this."""
 
     plan: Plan
+    around: Around = Around()
 
 
 class Observed(Value, frozen=True):

@@ -18,7 +18,7 @@ from hub.store import Conflict, Store
 from shared.bus import Refused
 from shared.errors import Unavailable
 from shared.messages import Event, Severity, encode
-from shared.tasks import Backoff, Clock, Mailbox
+from shared.tasks import Backoff, Clock, Mailbox, together
 
 log = logging.getLogger(__name__)
 
@@ -119,18 +119,11 @@ class Consents:
 
 async def record(store: Store, consents: Iterable[Consent]) -> None:
     """Stores them, for whichever hub leads. May raise `Unavailable`; again is harmless."""
-    gate = asyncio.Semaphore(TOGETHER)
 
     async def one(consent: Consent) -> None:
-        async with gate:
-            await store.put(_key(consent), encode(consent), ttl=KEPT_FOR)
+        await store.put(_key(consent), encode(consent), ttl=KEPT_FOR)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for consent in consents:
-                group.create_task(one(consent))
-    except* Unavailable as errors:
-        raise errors.exceptions[0] from None
+    await together(map(one, consents), TOGETHER)
 
 
 def event(consent: Consent) -> Event:
