@@ -24,6 +24,8 @@ from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
+from hub.domain.requests import Asked
+from hub.domain.runs import Hold
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.garbage import collect_seldom
@@ -219,6 +221,7 @@ class Hub:
                 readiness=self,
                 confirmations=self,
                 previews=self,
+                rollouts=self,
                 token=self.token,
                 version=__version__,
                 tokens=tuple(each.known for each in self.settings.tokens),
@@ -273,6 +276,22 @@ class Hub:
             raise Unavailable("this hub is a follower: ask the one that leads")
         return await self._lead.branches.preview(before, after, applications, self._lead.asker.ask if live else None)
 
+    async def ask(self, application: str, asked: Asked) -> None:  # noqa: ARG002
+        """What a person wants done with a rollout."""
+        raise Unavailable(_NOT_YET)
+
+    async def hold(self, application: str, hold: Hold) -> None:  # noqa: ARG002
+        """A person's mark that nothing new goes there."""
+        raise Unavailable(_NOT_YET)
+
+    async def release(self, application: str, by: str, reason: str, cluster: str, environment: str) -> int:  # noqa: ARG002
+        """Lets go of a hold."""
+        raise Unavailable(_NOT_YET)
+
+    async def sync(self, application: str) -> str:  # noqa: ARG002
+        """Has an application looked at anew."""
+        raise Unavailable(_NOT_YET)
+
     def role(self) -> str:
         """`leader` or `follower`."""
         return "leader" if self._lead is not None else "follower"
@@ -306,6 +325,9 @@ class Hub:
             return "this hub is a follower: the leader polls"
         count = self._lead.repositories.deliver(delivery)
         return f"looking at {count} repositories" if count else "none of these repositories is used by the fleet"
+
+
+_NOT_YET = "rollouts are not carried out by this hub yet"
 
 
 class _Lead:

@@ -10,8 +10,11 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.principals import KnownToken
 from hub.domain.records import Consent
+from hub.domain.requests import Asked
+from hub.domain.runs import Hold
 from hub.metrics import Metrics
 from hub.view import View
+from shared.messages import Event
 
 
 class Explainer(Protocol):
@@ -84,6 +87,29 @@ class Previews(Protocol):
         """
 
 
+class Rollouts(Protocol):
+    """Has rollouts do what people ask. What was asked is looked into before (`hub.domain.requests.objection`).
+
+    Raises (all methods):
+        Unavailable: not stored, or not by this hub; asking again is harmless.
+    """
+
+    async def ask(self, application: str, asked: Asked) -> None:
+        """Stores a request for the leading hub to carry out."""
+
+    async def hold(self, application: str, hold: Hold) -> None:
+        """Stores a hold; another one of the same scope is replaced."""
+
+    async def release(self, application: str, by: str, reason: str, cluster: str, environment: str) -> int:
+        """Lets go of the hold of exactly this scope; returns how many there were. No scope: the whole application."""
+
+    async def sync(self, application: str) -> str:
+        """Has an application looked at anew, now; returns what that means, in words."""
+
+    def tell(self, event: Event) -> None:
+        """Adds to the history what a person asked for, and what became of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything `create_app` needs. `token` opens the API and must not be empty; `tokens` are those with names."""
@@ -95,6 +121,7 @@ class Context:
     readiness: Readiness
     confirmations: Confirmations
     previews: Previews
+    rollouts: Rollouts
     token: str
     version: str
     tokens: tuple[KnownToken, ...] = ()

@@ -21,6 +21,7 @@ from hub.domain.status import SKEW, Have, Reach, Shown, State, Want, counts_for,
 from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
+from hub.view.rollouts import Rollouts
 from shared.messages import Assignment, Awaiting, Event, Heartbeat, Report, ServedApis, Severity
 from shared.model import UnitKey
 from shared.tasks import Clock
@@ -56,6 +57,7 @@ class View:
         """Deletions that agents hold back until somebody confirms them."""
         self.events = EventLog()
         self.feed = Feed()
+        self.rollouts = Rollouts(self._note)
         self.version = 0
         """Grows with every change but heartbeats: equal versions are equal answers."""
         self.beats = 0

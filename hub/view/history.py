@@ -83,7 +83,7 @@ class EventLog:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Something changed. `kind` is unit, cluster, application, fleet or event; `key` names it within its kind."""
+    """Something changed. `kind` is unit, cluster, application, rollout, fleet or event; `key` names it within that."""
 
     number: int
     kind: str

@@ -28,6 +28,7 @@ from hub.view.items import (
     timeline_item,
     unit_item,
 )
+from hub.view.progress import rollout_item
 from hub.view.records import ClusterRecord, Key, UnitRecord
 from shared.messages import to_json
 from shared.model import Problem
@@ -202,11 +203,20 @@ def changed(view: View, delta: Delta) -> tuple[str, Item] | None:
             if info is not None:
                 return "application", application_item(view, info)
             return "application-removed", {"name": delta.key[0]}
+        case "rollout":
+            return _changed_rollout(view, *delta.key)
         case "event":
             event = view.events.get(delta.key[0])
             return ("event", event_item(event)) if event is not None else None
         case _:
             return "fleet", {"environments": environments(view)}
+
+
+def _changed_rollout(view: View, application_name: str, identity: str) -> tuple[str, Item]:
+    rollout = view.rollouts.get(identity)
+    if rollout is None:
+        return "rollout-removed", {"application": application_name, "id": identity}
+    return "rollout", rollout_item(view, rollout)
 
 
 def _from(view: View, wanted: UnitFilter, start: Key | None) -> Iterator[UnitRecord]:

@@ -110,7 +110,7 @@ def _shuffled(count: int) -> Iterator[int]:
 async def main(port: int, clusters: int, applications: int, rate: int) -> None:
     clock, hub = Clock(), _Hub()
     view, units = filled(clock, clusters, applications)
-    context = Context(view, Metrics(view, "bench"), hub, hub, hub, hub, TOKEN, "bench")
+    context = Context(view, Metrics(view, "bench"), *[hub] * 6, TOKEN, "bench")
     config = uvicorn.Config(
         _Bare(create_app(context)), host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
     )

@@ -70,7 +70,7 @@ class Hub:
         self.webhooks = Webhooks()
         self.readiness = Readiness()
         context = Context(
-            self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, self, TOKEN, "0.1.0"
+            self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, self, self, TOKEN, "0.1.0"
         )
         self.app = create_app(context)
         self.url = ""

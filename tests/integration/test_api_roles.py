@@ -51,7 +51,7 @@ class Hub:
         tokens = [KnownToken(fingerprint(f"of-{name}"), holder) for name, holder in HOLDERS.items()]
         tokens.append(KnownToken(fingerprint("of-gone"), Principal("gone", ("admin",)), START + 100))
         metrics = Metrics(self.view, "0.1.0")
-        self.app = create_app(Context(self.view, metrics, *[self.outside] * 5, OWN, "0.1.0", tuple(tokens)))
+        self.app = create_app(Context(self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens)))
         self.url = ""
         self.session: aiohttp.ClientSession
 

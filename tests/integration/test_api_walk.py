@@ -74,7 +74,7 @@ async def test_no_request_makes_the_hub_stumble(seed):
     chance = random.Random(seed)
     view = sample()
     outside = Outside()
-    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 5, TOKEN, "0.1.0"))
+    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0"))
     seen = set()
     async with serving(app) as origin, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         for path, methods in app.openapi()["paths"].items():
