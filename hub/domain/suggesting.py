@@ -26,10 +26,10 @@ _EXPRESSIONS = frozenset({"match", "matchExpressions"})
 _OF_TERMS = _WHOLE | _LABELS | _EXPRESSIONS | {"facts"}
 """Fields that say which labels, here or elsewhere."""
 
-_OF_PLACEMENT = _OF_TERMS | {
+_OF_PLACEMENT = (_OF_TERMS - {"labels"}) | {
     "cluster", "clusters", "destination", "destinations", "environment", "environments", "exclude", "targets", "where"
 }  # fmt: skip
-"""What an application is given by mistake for its placement."""
+"""What an application is given by mistake for its placement; `labels` may be its own, in the wrong place."""
 
 _NAMES = ("environments", "clusters", "exclude")
 
@@ -50,11 +50,11 @@ def selector_hint(models: Collection[type[BaseModel]], rest: Sequence[str | int]
         return _in_term(rest, kind, given)
     if any(issubclass(each, Selector) for each in models):
         return _in_selector(rest, kind, given)
-    if kind == "extra_forbidden" and EnvironmentSpec in models and rest[0] in _OF_TERMS:
+    if kind != "extra_forbidden" or not rest:
+        return ""
+    if EnvironmentSpec in models and rest[0] in _OF_TERMS:
         return _where({rest[0]: given})
-    if kind == "extra_forbidden" and ApplicationSpec in models and rest[0] in _OF_PLACEMENT:
-        return _placement(str(rest[0]), given)
-    return ""
+    return _placement(str(rest[0]), given) if ApplicationSpec in models and rest[0] in _OF_PLACEMENT else ""
 
 
 def _in_term(rest: Sequence[str | int], kind: str, given: Any) -> str:

@@ -114,6 +114,8 @@ def test_commands_find_the_demo_and_agree_with_it(demo):
     assert [e["name"] for e in demo.json("get", "environments")] == ["dev", "stage", "prod"]
     assert {a["name"] for a in demo.json("get", "apps")} == {"web", "orders", "platform", "logs"}
     assert "not in environment stage or prod" in demo.run("explain", "logs", "--cluster", "dev-eu-1").stdout
+    every = demo.run("explain", "logs").stdout
+    assert all(re.search(rf"^{cluster} .*\b(yes|no)\b", every, re.MULTILINE) for cluster in CLUSTERS), every
 
 
 def test_it_says_where_everything_is_and_what_to_try(demo):

@@ -69,7 +69,7 @@ def test_the_same_is_shown_as_it_is_written_here(written, said):
         ("placement: [{labels: {env: prod}}]", f"write {FIRST}"),
         ("clusters: [dev-1]", "write placement: {clusters: [dev-1]}"),
         ("where: {labels: {env: prod}}", f"write placement: {{{FIRST}}}"),
-        ("labels: {env: prod}", f"write placement: {{{FIRST}}}"),
+        ("matchLabels: {env: prod}", f"write placement: {{{FIRST}}}"),
         ("environment: prod", "write placement: {environments: [prod]}"),
     ],
 )
