@@ -20,23 +20,27 @@ from hub.api.app import create_app
 from hub.api.context import Context
 from hub.asking import Asker
 from hub.branches import Branches
+from hub.carrier import Carrier, Rate
 from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
 from hub.domain.requests import Asked
-from hub.domain.runs import Hold
+from hub.domain.runs import Around, Hold, Rollout
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.garbage import collect_seldom
 from hub.identity import Identity
 from hub.keeping import KeptTemplates
+from hub.kept import KeptBodies
 from hub.leader import Leader
+from hub.ledger import Ledger
 from hub.loops import consents
 from hub.loops.applications import Applications
 from hub.loops.consents import Consents
 from hub.loops.fleet import FleetLoop, FleetSource
 from hub.loops.reports import REJECTED, ReportsLoop
+from hub.loops.rollouts import Rollouts
 from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Publisher
@@ -165,6 +169,7 @@ class Hub:
                 await self._lead.run(fence)
             finally:
                 self._lead = None
+                self.view.watcher = None
                 self._show_stored()
 
     def tell(self, event: Event) -> None:
@@ -346,18 +351,43 @@ class _Lead:
         self.publisher = Publisher(bus, hub.identity.signing_key, hub.metrics, clock, hub.view.assigned)
         self.shelf = Shelf(bus, hub.view, clock)
         self.consents = Consents(Store(bus), self.publisher, self._again, clock)
+        moves = Moves(self.publisher, hub.view, clock)
+        self.bodies = KeptBodies(bus)
+        self.carrier = Carrier(
+            self.publisher,
+            self.bodies,
+            moves,
+            self.consents.allows,
+            self._history_of,
+            Rate(settings.rollouts.rate, clock),
+            clock,
+        )
+        self.rollouts = Rollouts(
+            Ledger(Store(bus)),
+            self.bodies,
+            hub.view,
+            self.carrier,
+            lambda _plan: Around(),
+            tell=hub.tell,
+            again=self._again,
+            done=lambda _name, _asked: None,
+            clock=clock,
+        )
         self.applications = Applications(
             self.publisher,
+            self.carrier,
+            self.rollouts,
             self.shelf,
-            Moves(self.publisher, hub.view, clock),
+            moves,
             self.consents.allows,
             self._again,
             hub.metrics,
             clock,
         )
+        self.carrier.on_published = self.applications.published
         trust = Trust((hub.identity.signing_key.public,))
         self.suspicion = Suspicion(bus, self.publisher, trust, self._again, clock)
-        self.sweeper = Sweeper(bus, self.publisher, self.applications.packs, clock)
+        self.sweeper = Sweeper(bus, self.publisher, self._packs, clock)
         self.repositories = Repositories(
             settings.state / "mirrors",
             registered.terms(settings, clock),
@@ -409,6 +439,8 @@ class _Lead:
         for event in self._hub.view.events.newest(EventFilter(type=REJECTED)):
             self.suspicion.doubt(event.cluster)
         self.applications.restore(await self.shelf.load())
+        await self.rollouts.load()
+        self._hub.view.watcher = self.rollouts.noticed
         await self.consents.load()
         self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
         async with asyncio.TaskGroup() as group:
@@ -416,6 +448,7 @@ class _Lead:
             group.create_task(self.sweeper.run())
             group.create_task(self.suspicion.run())
             group.create_task(self.shelf.run())
+            group.create_task(self.rollouts.run())
             group.create_task(self.applications.run())
             group.create_task(self.consents.run())
             group.create_task(self.consents.sweep())
@@ -434,6 +467,12 @@ class _Lead:
         """The clusters that have an application now."""
         given = self.publisher.of_application(application)
         return {unit.cluster for unit, each in given.items() if not each.removed}
+
+    def _history_of(self, application: str) -> tuple[Rollout, ...]:
+        return self.rollouts.history(application)
+
+    def _packs(self) -> set[str]:
+        return self.applications.packs() | self.bodies.packs()
 
     def _look_again(self) -> None:
         self.fleet.poke()

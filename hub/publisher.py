@@ -50,6 +50,7 @@ class Cause(msgspec.Struct, frozen=True):
     commit: str
     revision: str
     traceparent: str
+    rollout: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,12 +202,22 @@ class Publisher:
 
         False when it was given something else meanwhile. May raise as `publish` does.
         """
+        return await self._issue_again(unit, generation, (token,))
+
+    async def repeat(self, unit: UnitKey, generation: int) -> bool:
+        """Gives a unit its assignment of this generation once more, under a new one: its agent begins anew.
+
+        False when it was given something else meanwhile. May raise as `publish` does.
+        """
+        return await self._issue_again(unit, generation, ())
+
+    async def _issue_again(self, unit: UnitKey, generation: int, confirmed: tuple[str, ...]) -> bool:
         data = await streams.last(self._bus, streams.DESIRED.name, subjects.desired(unit))
         stored = decode(data, Assignment) if data is not None else None
         if stored is None or stored.generation != generation:
             return False
         return bool(
-            await self._ask([Again(stored, (token,))], Cause(stored.commit, stored.revision, stored.traceparent))
+            await self._ask([Again(stored, confirmed)], Cause(stored.commit, stored.revision, stored.traceparent))
         )
 
     async def _ask(self, orders: Sequence[Order | Again], cause: Cause) -> list[Assignment]:
@@ -306,6 +317,7 @@ class Publisher:
                     commit=cause.commit,
                     revision=cause.revision,
                     traceparent=cause.traceparent,
+                    rollout=cause.rollout,
                     now=now,
                 )
             )

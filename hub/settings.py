@@ -84,6 +84,14 @@ class SignaturePolicy(Section):
         return self
 
 
+class RolloutSettings(Section):
+    """What holds for all rollouts together."""
+
+    rate: float = Field(default=0.0, ge=0)
+    """Assignments a second over the whole fleet, so that a change to thousands of clusters does not ask the registries
+    for everything at once. Default 0: no limit. Rolling back is never slowed down."""
+
+
 class GitSettings(Section):
     """How repositories are watched and read."""
 
@@ -299,6 +307,7 @@ class HubSettings(BaseSettings):
     charts: ChartSettings = ChartSettings()
     egress: EgressSettings = EgressSettings()
     render: RenderSettings = RenderSettings()
+    rollouts: RolloutSettings = RolloutSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod

@@ -74,7 +74,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """One message to publish: the assignment that a unit has, with these deletions confirmed."""
+    """One message to publish: the assignment that a unit has, with these deletions confirmed (or none more)."""
 
     assignment: Assignment
     confirmed: tuple[str, ...]
@@ -104,7 +104,7 @@ def next_generation(previous: int, now: float) -> int:
 
 
 def assignment(
-    order: Order, previous: Given | None, *, commit: str, revision: str, traceparent: str, now: float
+    order: Order, previous: Given | None, *, commit: str, revision: str, traceparent: str, now: float, rollout: str = ""
 ) -> Assignment:
     """The message for an order, unsigned."""
     body = order.body or EMPTY
@@ -125,6 +125,7 @@ def assignment(
         policy=policy,
         objects=body.objects,
         at=now,
+        rollout=rollout,
         packs=body.packs,
         inline=body.inline,
         removed=order.body is None,

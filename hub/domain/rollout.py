@@ -153,6 +153,7 @@ def _proposed(rollout: Rollout | None, event: Proposed, now: float) -> tuple[Rol
         superseded, commands = before.result()
         work.commands += [Ended(superseded), *commands]
     work.begin()
+    work.look(event.sights)
     work.advance()
     return work.result()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hub.domain.checks import Measurement
 from hub.domain.requests import Asked
 from hub.domain.runs import Around, Plan, Rollout, Sight
@@ -10,10 +12,11 @@ from shared.model import Value
 
 
 class Proposed(Value, frozen=True):
-    """What the newest commit amounts to. `around` is what its first stage has to heed, should it begin by this."""
+    """What the newest commit amounts to; `around` and `sights` as of now, should it begin by this."""
 
     plan: Plan
     around: Around = Around()
+    sights: dict[str, Sight] = msgspec.field(default_factory=dict)
 
 
 class Observed(Value, frozen=True):

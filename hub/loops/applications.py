@@ -1,4 +1,4 @@
-"""From an application at a commit to what its clusters are given: place, render, settle claims, publish.
+"""From an application at a commit to what its clusters should have: place, render, settle claims, propose a rollout.
 
 One lane per application: the newest evaluation wins and cancels an older one, and a render that hangs holds up nobody
 else. What cannot be worked out leaves the clusters concerned as they are: an error is never an empty result.
@@ -14,16 +14,18 @@ from typing import Protocol
 import msgspec
 
 from hub.bundles import Bundles, Evaluation, Outcome
-from hub.domain import budget, publishing, succession
-from hub.domain.documents import Application
+from hub.carrier import Aim, Carrier
+from hub.domain import budget, publishing
 from hub.domain.placement import place
-from hub.domain.publishing import Body, Claim, Claims, Given, Order
+from hub.domain.plans import Proposal
+from hub.domain.publishing import Body, Claim, Claims, Given
 from hub.domain.records import ApplicationInfo, PathTimes, Pending, Revision
+from hub.domain.runs import Rollout, Target
+from hub.domain.selectors import Candidate
 from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Cause, Publisher
 from hub.streams import Fenced
-from shared import telemetry
 from shared.errors import Unavailable, YardarmError
 from shared.model import ObjectRef, Place, Problem, UnitKey
 from shared.tasks import Backoff, Clock, Lanes
@@ -48,6 +50,21 @@ class Shelf(Protocol):
         """It is gone, and nothing of it is left on any cluster."""
 
 
+class Rolling(Protocol):
+    """Has changes roll out."""
+
+    async def propose(
+        self, proposal: Proposal, candidate: Callable[[str], Candidate], known: Mapping[str, Body]
+    ) -> Rollout | None:
+        """See `hub.loops.rollouts.Rollouts`."""
+
+    def newest(self, application: str) -> Rollout | None:
+        """The last rollout of an application."""
+
+    async def forget(self, application: str) -> None:
+        """The application is gone."""
+
+
 Allows = Callable[[str, str, str], bool]
 """Whether removals of (kind, application) may go ahead: a person has confirmed the token. Others are forgotten."""
 
@@ -55,9 +72,11 @@ Allows = Callable[[str, str, str], bool]
 class Applications:
     """All applications of the fleet. `put` and `remove` say what should be; `run` brings it about."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - called once, by the composition root
         self,
         publisher: Publisher,
+        carrier: Carrier,
+        rollouts: Rolling,
         shelf: Shelf,
         moves: Moves,
         allows: Allows,
@@ -67,6 +86,9 @@ class Applications:
     ) -> None:
         """`again` has an application evaluated anew."""
         self._publisher = publisher
+        self._carrier = carrier
+        self._rollouts = rollouts
+        self._published: dict[str, tuple[str, int]] = {}
         self._moves = moves
         self._allows = allows
         self._again = again
@@ -197,6 +219,8 @@ class Applications:
         self._show(evaluation, have, (problem,))
 
     async def _take_away(self, name: str) -> None:
+        await self._rollouts.forget(name)
+        self._carrier.forget(name)
         orders = publishing.orders(name, self._publisher.of_application(name), {})
         moving = self._moves.of_renamed(name, orders)
         allowed = self._allows("moves", name, moving.token(name))
@@ -243,24 +267,20 @@ class Applications:
         times = evaluation.times
         if outcome.rendered:
             times = msgspec.structs.replace(times, rendered=self._clock.now())
-        wanted = {self._unit(application, cluster): body for cluster, body in outcome.bodies.items()}
         frozen = outcome.kept | placement.frozen | (have - evaluation.fleet.clusters.keys())
         pending = self._over_budget(evaluation, have - outcome.bodies.keys() - frozen, len(have))
         frozen |= {cluster for held in pending for cluster in held.items}
-        self._moves.wanted(name, wanted, frozen)
-        moving = self._moves.of(name, mine, wanted)
-        allowed = self._allows("moves", name, moving.token(name))
-        orders = [
-            self._order(order, evaluation, wanted, mine)
-            for order in publishing.orders(name, mine, wanted)
-            if order.body is not None
-            or (order.unit.cluster not in frozen and order.unit not in moving.staying(allowed))
-        ]
+        bodies = {body.digest: body for body in (*self._claims.held(name).values(), *outcome.bodies.values())}
         # Held before it is published: another application that asks meanwhile must not get the same object.
         self._hold(name, outcome.bodies | self._held(name, frozen))
-        revision = await self._publish(evaluation, orders, self._effect(wanted, mine, frozen), times)
+        self._carrier.aim(name, Aim(evaluation, bodies, frozenset(frozen)))
+        revision = await self._roll_out(evaluation, outcome, frozen, bodies, times)
         place_of = evaluation.fleet.place("Application", name, "spec.placement")
         outcome.problems += [_waiting(each, place_of, name) for each in pending]
+        rollout = self._rollouts.newest(name)
+        carried = self._carrier.wanted(rollout)[0] if rollout is not None else {}
+        moving = self._moves.of(name, self._publisher.of_application(name), carried)
+        allowed = self._allows("moves", name, moving.token(name))
         outcome.problems += moving.problems(name, allowed, evaluation.fleet.place("Application", name))
         known = self._pending(name)
         pending += moving.pending(name, allowed, known, self._clock.now())
@@ -271,16 +291,67 @@ class Applications:
         if evaluation.renamed:
             self.remove_again(evaluation.renamed)  # only now it is known which clusters wait for this one
 
-    def _order(
-        self, order: Order, evaluation: Evaluation, wanted: Mapping[UnitKey, Body], mine: Mapping[UnitKey, Given]
-    ) -> Order:
-        """The order with what it says of other units: whose place it takes, or what becomes of what it leaves."""
-        if order.body is not None:
-            others = self._publisher.of_application(evaluation.renamed) if evaluation.renamed else {}
-            return msgspec.structs.replace(order, succeeds=succession.predecessors(order.unit, mine, others))
-        moved = succession.heir_of(order.unit, wanted) is not None
-        on_delete = "delete" if moved else evaluation.application.spec.placement.on_leave
-        return msgspec.structs.replace(order, on_delete=on_delete)
+    async def _roll_out(
+        self, evaluation: Evaluation, outcome: Outcome, frozen: set[str], bodies: Mapping[str, Body], times: PathTimes
+    ) -> Revision | None:
+        """Has the change roll out, and returns the revision that is in effect since, or about to be.
+
+        None while no cluster has, or should have, anything of it.
+        """
+        name, namespace = evaluation.name, evaluation.application.spec.namespace
+        mine = self._publisher.of_application(name)
+        targets = {cluster: Target(namespace, body.digest) for cluster, body in outcome.bodies.items()}
+        effect = _effect(name, targets, mine, frozen)
+        info = self.infos.get(name)
+        current = info.history[0] if info is not None and info.history else None
+        revision = f"{evaluation.commit.sha[:12]}-{effect[:12]}"
+        if current is not None and current.revision.endswith(effect[:12]):
+            revision = current.revision
+        given = self._carrier.given(name)
+        leaving = {cluster: Target(where.namespace) for cluster, where in given.items() if cluster not in frozen}
+        proposal = Proposal(
+            application=name,
+            revision=revision,
+            commit=evaluation.commit,
+            strategy=evaluation.fleet.strategy_of(evaluation.application),
+            targets=leaving | targets,
+            given=given,
+            fleet=tuple(evaluation.fleet.clusters),
+            traceparent=evaluation.traceparent,
+        )
+
+        def candidate(cluster: str) -> Candidate:
+            if cluster not in evaluation.fleet.clusters:
+                return Candidate(cluster, {}, (), {})
+            return evaluation.fleet.candidate(cluster, evaluation.facts.get(cluster))
+
+        rollout = await self._rollouts.propose(proposal, candidate, bodies)
+        if (
+            rollout is not None
+            and rollout.plan.revision == revision
+            and (current is None or current.revision != revision)
+        ):
+            published = self._published.get(name, ("", 0))
+            count = published[1] if published[0] == revision else 0
+            times = msgspec.structs.replace(times, published=self._clock.now())
+            return Revision(revision, evaluation.commit, evaluation.traceparent, times, count)
+        if current is not None:
+            return self.infos[name].history[0]
+        if effect == publishing.effect({}):
+            return None
+        return Revision(revision, evaluation.commit, evaluation.traceparent, times)
+
+    def published(self, rollout: Rollout, count: int) -> None:
+        """So many units were given something by a rollout."""
+        name, revision = rollout.application, rollout.plan.revision
+        before = self._published.get(name, ("", 0))
+        total = count + (before[1] if before[0] == revision else 0)
+        self._published[name] = revision, total
+        info = self.infos.get(name)
+        if info is not None and info.history and info.history[0].revision == revision:
+            current = msgspec.structs.replace(info.history[0], published=info.history[0].published + count)
+            self.infos[name] = msgspec.structs.replace(info, history=(current, *info.history[1:]))
+            self._shelf.application_changed(self.infos[name])
 
     def _over_budget(self, evaluation: Evaluation, leaving: set[str], had: int) -> tuple[Pending, ...]:
         """Clusters that would be left, too many at once for nobody to have said so."""
@@ -293,9 +364,6 @@ class Applications:
     def _pending(self, name: str) -> tuple[Pending, ...]:
         info = self.infos.get(name)
         return info.pending if info is not None else ()
-
-    def _unit(self, application: Application, cluster: str) -> UnitKey:
-        return UnitKey(cluster, application.spec.namespace, application.name)
 
     def _settle(self, evaluation: Evaluation, outcome: Outcome) -> None:
         """An object that another application has on a cluster stays with it; this one keeps what it had there."""
@@ -334,51 +402,6 @@ class Applications:
         """What a cluster that stays as it is still holds, as far as it was worked out by this process."""
         return {cluster: body for cluster, body in self._claims.held(name).items() if cluster in clusters}
 
-    def _effect(self, wanted: Mapping[UnitKey, Body], mine: Mapping[UnitKey, Given], frozen: set[str]) -> str:
-        digests = {unit: body.digest for unit, body in wanted.items()}
-        digests |= {unit: given.digest for unit, given in mine.items() if unit.cluster in frozen and not given.removed}
-        return publishing.effect(digests)
-
-    async def _publish(
-        self, evaluation: Evaluation, orders: list[Order], effect: str, times: PathTimes
-    ) -> Revision | None:
-        """Publishes and returns the revision that is now in effect: the one before when nothing has changed.
-
-        None while no cluster has, or should have, anything of it.
-        """
-        info = self.infos.get(evaluation.name)
-        current = info.history[0] if info is not None and info.history else None
-        name = f"{evaluation.commit.sha[:12]}-{effect[:12]}"
-        if not orders and (
-            effect == publishing.effect({}) if current is None else current.revision.endswith(effect[:12])
-        ):
-            return current
-        if current is not None and current.revision.endswith(effect[:12]):
-            name = current.revision
-        cause = Cause(evaluation.commit.sha, name, evaluation.traceparent)
-        await self._publisher.publish(orders, cause)
-        published = self._clock.now()
-        telemetry.record_span(
-            "publish",
-            evaluation.traceparent,
-            times.rendered or times.planned or published,
-            published,
-            {"yardarm.application": evaluation.name, "yardarm.units": len(orders)},
-        )
-        times = msgspec.structs.replace(times, published=published)
-        log.info(
-            "published",
-            extra={
-                "application": evaluation.name,
-                "revision": name,
-                "units": len(orders),
-                "trace": telemetry.trace_id(evaluation.traceparent),
-            },
-        )
-        if current is not None and current.revision == name:
-            return msgspec.structs.replace(current, published=current.published + len(orders))
-        return Revision(name, evaluation.commit, evaluation.traceparent, times, len(orders))
-
     def _show(
         self,
         evaluation: Evaluation,
@@ -410,6 +433,13 @@ class Applications:
         if info != before:
             self.infos[evaluation.name] = info
             self._shelf.application_changed(info)
+
+
+def _effect(name: str, targets: Mapping[str, Target], mine: Mapping[UnitKey, Given], frozen: set[str]) -> str:
+    """Names what the application amounts to on the whole fleet."""
+    digests = {UnitKey(cluster, where.namespace, name): where.digest for cluster, where in targets.items()}
+    digests |= {unit: given.digest for unit, given in mine.items() if unit.cluster in frozen and not given.removed}
+    return publishing.effect(digests)
 
 
 def _waiting(pending: Pending, where: Place | None, application: str) -> Problem:

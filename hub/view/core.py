@@ -55,6 +55,8 @@ class View:
         self.rollup = Rollup()
         self.awaiting: dict[Key, Awaiting] = {}
         """Deletions that agents hold back until somebody confirms them."""
+        self.watcher: Callable[[Key], None] | None = None
+        """Is told of every unit that is judged anew, also when nothing comes of it."""
         self.events = EventLog()
         self.feed = Feed()
         self.rollouts = Rollouts(self._note)
@@ -261,6 +263,7 @@ class View:
                 self.index.drop(record)
             self._bury(record, record.want.generation)
             self._note("unit", *record.key)
+            self._watched(record.key)
             return
         cluster = self._cluster(record.key[0])
         now = self.clock.now() if now is None else now
@@ -272,6 +275,11 @@ class View:
             heapq.heappush(self._due, (shown.deadline, next(self._count), record))
         self._note("unit", *record.key)
         self._announce(record, record.want, shown)
+        self._watched(record.key)
+
+    def _watched(self, key: Key) -> None:
+        if self.watcher is not None:
+            self.watcher(key)
 
     def _count_as(self, record: UnitRecord, shown: Shown, environment: str) -> None:
         if record.shown is not None:
