@@ -472,7 +472,7 @@ class _Lead:
         return self.rollouts.history(application)
 
     def _packs(self) -> set[str]:
-        return self.applications.packs() | self.bodies.packs()
+        return self.applications.packs() | self.bodies.packs(self.rollouts.needed())
 
     def _look_again(self) -> None:
         self.fleet.poke()

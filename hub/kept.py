@@ -51,9 +51,10 @@ class KeptBodies:
         """A body that is kept."""
         return self._bodies.get(digest)
 
-    def packs(self) -> set[str]:
-        """The digests of packs that kept bodies are made of: they must not be swept away."""
-        return {pack.digest for body in self._bodies.values() for pack in body.packs}
+    def packs(self, digests: Iterable[str]) -> set[str]:
+        """The digests of the packs that these bodies are made of: they must not be swept away."""
+        found = (self._bodies.get(digest) for digest in digests)
+        return {pack.digest for body in found if body is not None for pack in body.packs}
 
     async def keep(self, digests: Iterable[str], known: Mapping[str, Body], given: Mapping[str, UnitKey]) -> None:
         """Keeps bodies: those at hand in `known`, others as they were assigned to the unit that `given` names.

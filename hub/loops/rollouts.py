@@ -19,7 +19,7 @@ from hub.domain.plans import Proposal, planned
 from hub.domain.publishing import Body
 from hub.domain.requests import Asked, Verb
 from hub.domain.rollout import due, step
-from hub.domain.runs import Around, Plan, Rollout, Sight, Target
+from hub.domain.runs import Around, Phase, Plan, Rollout, Sight, Target
 from hub.domain.selectors import Candidate
 from hub.domain.steps import Again, Command, Ended, Event, Move, Observed, Proposed, Surrounded, Tell, Tick
 from hub.kept import KeptBodies
@@ -144,10 +144,15 @@ class Rollouts:
         """The rollouts under way."""
         return [known[0] for known in self._history.values() if known and known[0].active]
 
-    def _needed(self) -> set[str]:
+    def needed(self) -> set[str]:
         """The digests of bundles that a rollout may give or give back."""
-        every = (rollout for known in self._history.values() for rollout in known)
-        return {digest for rollout in every for digest in _digests(rollout.plan, targets=True)}
+        found: set[str] = set()
+        for known in self._history.values():
+            found |= _needed(known[0])
+            for past in known:
+                if past.phase is Phase.COMPLETED:
+                    found.update(pinned.target.digest for pinned in past.plan.clusters.values())
+        return found
 
     async def propose(
         self, proposal: Proposal, candidate: Callable[[str], Candidate], known: Mapping[str, Body]
@@ -241,7 +246,7 @@ class Rollouts:
         while True:
             await self._clock.sleep(TIDYING)
             try:
-                await self._bodies.prune(self._needed())
+                await self._bodies.prune(self.needed())
             except Unavailable as error:
                 log.info("bundles that are not needed are forgotten later", extra={"error": str(error)})
 
@@ -395,6 +400,18 @@ class Rollouts:
         if len(known) > HISTORY and not rollout.active:
             self._history[name], old = known[:HISTORY], known[HISTORY:]
             await self._forget(old)
+
+
+def _needed(newest: Rollout) -> set[str]:
+    """What the newest rollout of an application may still give or give back."""
+    found = set()
+    for name, pinned in newest.plan.clusters.items():
+        slot = newest.slots.get(name)
+        waiting = slot is not None and slot.released is None
+        for where in (pinned.restore, pinned.previous if waiting else None, pinned.target if newest.active else None):
+            if where is not None:
+                found.add(where.digest)
+    return found
 
 
 def _digests(plan: Plan, *, targets: bool) -> set[str]:
