@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hub.cli.output import Table, counted, printable, show
+from hub.cli.read import _now
 from hub.cli.trouble import FOUND_TROUBLE, Trouble, usage
 from shared.errors import YardarmError
 
@@ -168,7 +169,7 @@ def _worked_out(
             previewer = Previewer(offline.render, {}, lambda _application: ())
             known_versions = apichecks.minors(kubernetes or (), new.model)
             preview = offline.run(previewer.preview(old, new, wanted, known_versions))
-            return preview, planned(preview, new.model, {})
+            return preview, planned(preview, new.model, {}, _now())
     except Trouble:
         raise
     except YardarmError as error:

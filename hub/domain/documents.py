@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, Variables
 from hub.domain.generating import ApplicationSetSpec
 from hub.domain.rendering import FurtherSource, Image, Patch, Render, Replicas, RepositoryPath, Source, ValueFile
+from hub.domain.schedules import Freeze, Window
 from hub.domain.selectors import Selector, Term
 from hub.domain.staging import Pick, Strategy
 
@@ -48,20 +49,8 @@ class ClusterSpec(Model):
     paused: bool = False
 
 
-_CRON = re.compile(r"(\S+\s+){4}\S+")
-_TIMEZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
-
-
-class Window(Model):
-    """When promotion into an environment is allowed: from each time of the cron line `allow`, for so long."""
-
-    allow: Annotated[str, Field(pattern=_CRON.pattern)]
-    for_: Annotated[Duration, Field(alias="for")]
-    timezone: Annotated[str, Field(pattern=f"^{_TIMEZONE.pattern}$")] = "UTC"
-
-
 class EnvironmentSpec(Model):
-    """A set of clusters by label or name, its place in promotion, and what its clusters share."""
+    """A set of clusters by label or name, its place in promotion, what they share, and when they take changes."""
 
     order: int = 0
     clusters: tuple[Name, ...] = ()
@@ -69,6 +58,7 @@ class EnvironmentSpec(Model):
     exclude: tuple[Name, ...] = ()
     variables: Variables = Field(default_factory=dict)
     windows: tuple[Window, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
 
     @model_validator(mode="after")
     def _no_facts(self) -> EnvironmentSpec:

@@ -17,6 +17,14 @@ class Model(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
 
 
+class Mistake(ValueError):
+    """A value that cannot be used. `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def _name(text: str) -> str:
     if is_token(text):
         return text
@@ -44,6 +52,16 @@ def parse_duration(text: Any) -> float:
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write it like 90s, 5m or 1h30m")
     return float(sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNIT_SECONDS, strict=True)))
+
+
+def written_duration(seconds: float) -> str:
+    """The shortest way to write so many whole seconds: `1h30m`."""
+    left, parts = int(seconds), []
+    for size, unit in zip(_UNIT_SECONDS, "dhms", strict=True):
+        if left >= size:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return "".join(parts) or "0s"
 
 
 Duration = Annotated[

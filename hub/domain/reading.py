@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from hub.domain.documents import API_GROUP, API_VERSION, KINDS, Resource
 from hub.domain.encoding import UTF16_MARKS, decode
+from hub.domain.fields import Mistake
 from hub.domain.suggesting import bare_label, selector_hint
 from hub.domain.yamldoc import DEFAULT_LIMITS, Document, Limits, child_path, scan_documents
 from hub.domain.yamltext import to_flow
@@ -190,7 +191,8 @@ def _words(detail: Any, steps: list[str | int], model: type[BaseModel]) -> tuple
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}, not {_shown(given)}", meant or _type_hint(kind, given)
     if kind == "value_error":
-        return str(context.get("error", detail["msg"])), meant
+        error = context.get("error", detail["msg"])
+        return str(error), error.hint if isinstance(error, Mistake) else meant
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}: {_shown(given)}", ""
 
 

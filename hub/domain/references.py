@@ -140,9 +140,10 @@ class _Checks:
         """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
         fleet = self._fleet
         for name, environment in fleet.environments.items():
-            if environment.spec.windows:
-                message = "windows do not act yet: changes are published at any time"
-                yield self._problem("Environment", name, "spec.windows", message, warning=True)
+            for part in ("windows", "freezes"):
+                if getattr(environment.spec, part):
+                    message = f"{part} do not act yet: changes are published at any time"
+                    yield self._problem("Environment", name, f"spec.{part}", message, warning=True)
         for name, project in fleet.projects.items():
             for part in ("sources", "namespaces", "kinds"):
                 if getattr(project.spec, part):

@@ -26,7 +26,7 @@ VOCABULARY = {
     "errors", "model", "manifests", "messages", "subjects", "signing", "bundle", "diff", "nkeys", "credentials",
     "expressions", "deletion", "asking",
 }  # fmt: skip
-HUB_DOMAIN_EXTRA = {"pydantic", "pydantic_core", "yaml", "typing_extensions", "annotated_types", "hub"}
+HUB_DOMAIN_EXTRA = {"cronsim", "pydantic", "pydantic_core", "yaml", "typing_extensions", "annotated_types", "hub"}
 
 PURE = [
     *sorted((ROOT / "hub/domain").rglob("*.py")),

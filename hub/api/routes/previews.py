@@ -33,7 +33,7 @@ async def preview(ctx: Ctx, asked: PreviewRequest) -> Response:
         raise Refusal(503, str(error), {"Retry-After": "5"}) from error
     if asked.form == "text":
         return Response(unified(found), media_type="text/plain; charset=utf-8")
-    made = plan(found, model, facts)
+    made = plan(found, model, facts, ctx.view.clock.now())
     if asked.form == "markdown":
         return Response(markdown(found, made), media_type="text/markdown; charset=utf-8")
     told = {"preview": to_json(found), "plan": to_json(made)}

@@ -25,7 +25,7 @@ _BLOCK = 200
 def markdown(preview: Preview, plan: Plan | None = None, limit: int = LIMIT) -> str:
     """The comment, at most `limit` bytes long. What does not fit is left out whole, and counted at the end.
 
-    With a plan, applications that do not reach all their clusters at once have their waves.
+    With a plan, applications that do not reach all their clusters at once, and now, have their waves.
     """
     page = _Page(limit - _RESERVE)
     page.add(f"{MARKER}\n### Yardarm: {_code(preview.from_)} → {_code(preview.to)}\n\n**{_plain(_sum(preview))}**\n")
@@ -83,8 +83,9 @@ def _blocks(preview: Preview, plan: Plan | None) -> Iterator[str]:
     for application in preview.applications:
         yield from _application(application, preview)
         waves = planned[application.name].waves if application.name in planned else ()
-        if len(waves) > 1:
-            yield f"<details><summary>In {len(waves)} waves</summary>\n\n{_table(waves)}\n</details>\n"
+        if len(waves) > 1 or any(wave.before for wave in waves):
+            title = f"In {wording.counted(len(waves), 'wave')}"
+            yield f"<details><summary>{title}</summary>\n\n{_table(waves)}\n</details>\n"
     for number, live in enumerate(preview.live):
         yield ("\n#### As the clusters say\n" if number == 0 else "") + _live(live)
     if preview.mended:

@@ -49,6 +49,30 @@ def test_editors_and_hub_agree(spec):
     assert VALIDATOR.is_valid(loaded.value) is accepted
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "{windows: [{allow: '0 22 * * MON-THU', for: 4h, timezone: Europe/Madrid}]}",
+        "{windows: [{allow: '0 22 * *', for: 4h}]}",
+        "{windows: [{allow: '0 0 22 * * *', for: 4h}]}",
+        "{windows: [{allow: '0 22 * * *', for: 4}]}",
+        "{windows: [{allow: '0 22 * * *'}]}",
+        "{freezes: [{from: 2026-12-20, to: 2027-01-02, timezone: Europe/Madrid, reason: end of year}]}",
+        "{freezes: [{from: '2026-12-20T18:00', to: '2026-12-20 18:00:01'}]}",
+        "{freezes: [{from: 2026-12-20}]}",
+        "{freezes: [{from: 20 December, to: 2027-01-02}]}",
+        "{freezes: [{from: '2026-12-20T18:00Z', to: 2027-01-02}]}",
+    ],
+)
+def test_editors_and_hub_agree_on_when_an_environment_is_open(spec):
+    text = f"apiVersion: yardarm.dev/v1alpha1\nkind: Environment\nmetadata: {{name: prod}}\nspec: {spec}\n"
+    (loaded,) = load_documents(text, file="f.yaml")
+
+    accepted = isinstance(parse_document(Document("f.yaml", 1, loaded.value)), FleetDocument)
+
+    assert VALIDATOR.is_valid(loaded.value) is accepted
+
+
 def test_kind_decides():
     head = {"apiVersion": "yardarm.dev/v1alpha1", "metadata": {"name": "a"}}
 
