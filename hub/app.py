@@ -65,6 +65,7 @@ from hub.supply.pins import Pins
 from hub.supply.releases import Expanding
 from hub.suspicion import Suspicion
 from hub.sweeper import Sweeper
+from hub.turns import Turns
 from hub.view import View
 from hub.view.history import EventFilter
 from shared import __version__
@@ -348,7 +349,8 @@ class _Lead:
             file_bytes=settings.git.max_file_bytes,
         )
         access.configure(limits, settings.git.known_hosts, settings.state / "git-home")
-        self.publisher = Publisher(bus, hub.identity.signing_key, hub.metrics, clock, hub.view.assigned)
+        turns = Turns(clock)
+        self.publisher = Publisher(bus, hub.identity.signing_key, turns, hub.metrics, clock, hub.view.assigned)
         self.shelf = Shelf(bus, hub.view, clock)
         self.consents = Consents(Store(bus), self.publisher, self._again, clock)
         moves = Moves(self.publisher, hub.view, clock)
@@ -381,6 +383,7 @@ class _Lead:
             moves,
             self.consents.allows,
             self._again,
+            turns,
             hub.metrics,
             clock,
         )
@@ -426,6 +429,7 @@ class _Lead:
             hub.view_facts,
             self.shelf.fleet_changed,
             self.consents.allows,
+            turns,
             hub.metrics,
             clock,
         )

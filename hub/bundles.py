@@ -19,6 +19,7 @@ from hub.domain.variants import ContentKey, Inputs, Variant, Variants, policy_of
 from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderError
 from hub.render.parts import Supplies
+from hub.turns import Turns
 from shared import bundle, telemetry
 from shared.errors import DocumentError, Unavailable
 from shared.messages import encode
@@ -90,9 +91,12 @@ class _Known:
 class Bundles:
     """Remembers the bundles of every application as of its last evaluation."""
 
-    def __init__(self, store: Callable[[list[bundle.Pack]], Awaitable[None]], metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, store: Callable[[list[bundle.Pack]], Awaitable[None]], turns: Turns, metrics: Metrics, clock: Clock
+    ) -> None:
         """`store` keeps bundle bodies that are too large to travel in an assignment."""
         self._store = store
+        self._turns = turns
         self._metrics = metrics
         self._clock = clock
         self._known: dict[str, _Known] = {}
@@ -112,7 +116,8 @@ class Bundles:
         Raises:
             Unavailable: a worker was lost, or a body could not be stored; trying again may help.
         """
-        work = _Work(evaluation, self._known.get(evaluation.name, _Known()), self._store, self._metrics, self._clock)
+        known = self._known.get(evaluation.name, _Known())
+        work = _Work(evaluation, known, self._store, self._turns, self._metrics, self._clock)
         outcome = await work.outcome(clusters)
         self._known[evaluation.name] = work.fresh
         return outcome
@@ -126,10 +131,12 @@ class _Work:
         evaluation: Evaluation,
         known: _Known,
         store: Callable[[list[bundle.Pack]], Awaitable[None]],
+        turns: Turns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._evaluation = evaluation
+        self._turns = turns
         self._metrics = metrics
         self._policy = policy_of(evaluation.application, evaluation.fleet)
         self._variants = Variants(evaluation.application, evaluation.fleet)
@@ -138,7 +145,7 @@ class _Work:
         self._clock = clock
         self._contents: dict[str, ContentKey] = {}
         self._failed: dict[str, RenderError] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
         self._said: dict[str, tuple[Problem, ...]] = {}
         self._lost: Unavailable | None = None
         self._outcome = Outcome()
@@ -174,6 +181,7 @@ class _Work:
 
     async def _cluster(self, name: str) -> None:
         """Finds or makes the bundle of one cluster."""
+        await self._turns.turn()
         try:
             made = await self._variant(name)
             if made.undecided:
@@ -219,7 +227,7 @@ class _Work:
         """
         while True:
             turn = self._turn(made)
-            async with self._turns.setdefault(turn, asyncio.Lock()):
+            async with self._locks.setdefault(turn, asyncio.Lock()):
                 ready = self._ready(made)
                 if ready:
                     self._metrics.renders.labels("cached").inc()
@@ -257,6 +265,7 @@ class _Work:
 
     async def _bundle(self, made: Variant) -> str:
         rendered = await self._render(made)
+        await self._turns.turn()
         return self._remember(made, rendered.used, await self._compose(rendered), rendered.warnings)
 
     def _remember(self, made: Variant, used: tuple[str, ...], body: Body, warnings: tuple[Problem, ...]) -> str:

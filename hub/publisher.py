@@ -17,7 +17,8 @@ import msgspec
 
 from hub import streams
 from hub.domain import publishing
-from hub.domain.publishing import Again, Given, Order
+from hub.domain.publishing import Again, Given, Order, TooLong
+from hub.roots import Roots
 from shared import bundle, subjects
 from shared.errors import InvalidMessage, Unavailable, YardarmError
 from shared.messages import Assignment, Policy, Root, decode, encode
@@ -27,21 +28,15 @@ from shared.tasks import Backoff, Clock
 if TYPE_CHECKING:
     from hub.metrics import Metrics
     from hub.streams import Fence
+    from hub.turns import Turns
     from shared.bus import Bus
     from shared.signing import SigningKey
 
 log = logging.getLogger(__name__)
 
 
-ROOTS_SHARE = 0.2
-"""The part of the time that may go into lists of units: that of a cluster with thousands costs as much as it is long,
-and while thousands are published one after the other, each would be out of date before it is read."""
-ROOTS_DELAY = 5.0
-"""Seconds that a list may be behind at most."""
-
-
-LIST_BYTES = 1_000_000
-"""Of a cluster's list of units: a message of NATS has 1 MiB, its subject and headers included."""
+STRETCH = 16
+"""Assignments that are signed, or taken over, until others get on."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -78,11 +73,11 @@ class Publisher:
         self,
         bus: Bus,
         key: SigningKey,
+        turns: Turns,
         metrics: Metrics,
         clock: Clock,
         on_assigned: Callable[[Sequence[Assignment]], None],
     ) -> None:
-        self._roots: dict[str, bytes] = {}
         self._of_cluster: dict[str, dict[UnitKey, Given]] = {}
         self._of_application: dict[str, dict[UnitKey, Given]] = {}
         self._live: set[str] = set()
@@ -92,20 +87,19 @@ class Publisher:
         self._bus = bus
         self._writer = streams.Writer(bus, clock)
         self._key = key
+        self._turns = turns
+        self._roots = Roots(self._writer, key, turns, clock)
         self._metrics = metrics
         self._clock = clock
         self._on_assigned = on_assigned
         self._waiting: list[_Request] = []
         self._asked = asyncio.Event()
-        self._stale_roots: set[str] = set()
-        self._roots_under_way: set[str] = set()
-        self._roots_due = 0.0
         self._over: list[UnitKey] = []
 
     @property
     def idle(self) -> bool:
         """Whether everything that was asked for is written, roots included."""
-        return not (self._waiting or self._stale_roots or self._roots_under_way or self._over)
+        return not (self._waiting or self._roots.pending or self._over)
 
     def of_application(self, name: str) -> Mapping[UnitKey, Given]:
         """What the units of an application were told last, those included that were told to let it go."""
@@ -133,6 +127,10 @@ class Publisher:
             if old.partition("/")[2] != name and not given.removed
         }
 
+    def too_long(self) -> tuple[TooLong, ...]:
+        """The clusters that have more units than their lists can name."""
+        return self._roots.too_long()
+
     def leaving(self) -> list[tuple[UnitKey, int]]:
         """The units that were told to let everything go, with the generation of that."""
         every = (pair for units in self._of_cluster.values() for pair in units.items())
@@ -147,8 +145,7 @@ class Publisher:
 
     def distrust_root(self, cluster: str) -> None:
         """The list of this cluster's units in the stream is not ours: it is written again."""
-        self._roots.pop(cluster, None)
-        self._stale_roots.add(cluster)
+        self._roots.distrust(cluster)
         self._asked.set()
 
     async def load(self, fence: Fence) -> None:
@@ -162,13 +159,13 @@ class Publisher:
                     self._remember(assignment)
                     found.append(assignment)
                 elif key == "_root":
-                    self._roots[subjects.cluster_of(subject)] = _unsigned(decode(data, Root))
+                    self._roots.read(subjects.cluster_of(subject), decode(data, Root))
             except InvalidMessage as error:
                 log.error("a stored message cannot be read", extra={"subject": subject, "error": str(error)})
         self._on_assigned(found)
-        self._stale_roots.update(self._of_cluster)
-        await self._write_roots(fence)
-        self._roots_due = 0.0
+        self._roots.stale(self._of_cluster)
+        await self._roots.write(self._of, fence)
+        self._roots.due = 0.0
 
     async def store(self, packs: Iterable[bundle.Pack]) -> None:
         """Stores bundle bodies; those known to be there cost nothing."""
@@ -234,8 +231,8 @@ class Publisher:
             requests, self._waiting = self._waiting, []
             try:
                 await self._serve([request for request in requests if not request.done.done()], fence)
-                if self._clock.monotonic() >= self._roots_due:
-                    await self._write_roots(fence)
+                if self._clock.monotonic() >= self._roots.due:
+                    await self._roots.write(self._of, fence)
                     await self._sweep()
                 backoff.reset()
             except Unavailable as error:
@@ -251,7 +248,7 @@ class Publisher:
 
     async def _wait(self) -> None:
         """Until something is asked for, or the lists that were put off are due."""
-        delay = self._roots_due - self._clock.monotonic() if self._stale_roots or self._over else None
+        delay = self._roots.due - self._clock.monotonic() if self._roots.pending or self._over else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._asked.wait()
@@ -259,25 +256,31 @@ class Publisher:
 
     async def _serve(self, requests: Sequence[_Request], fence: Fence) -> None:
         made: list[list[Assignment]] = []
+        messages: list[tuple[str, bytes]] = []
         for request in requests:
-            made.append(list(self._assignments(request)))
-            await asyncio.sleep(0)  # there may be hundreds to sign, and others have to get on
-        everything = [item for items in made for item in items]
-        if not everything:
-            for request in requests:
-                request.succeed([])
-            return
-        messages = [(subjects.desired(item.unit), encode(item)) for item in everything]
-        start = self._clock.monotonic()
-        await self._writer.batch(messages, fence)
-        self._metrics.publish_seconds.observe(self._clock.monotonic() - start)
-        self._metrics.published_bytes.inc(sum(len(data) for _, data in messages))
-        for item in everything:
+            items = []
+            for number, item in enumerate(self._assignments(request)):
+                if number % STRETCH == 0:
+                    await self._turns.turn()
+                items.append(item)
+                messages.append((subjects.desired(item.unit), encode(item)))
+            made.append(items)
+        if messages:
+            start = self._clock.monotonic()
+            await self._writer.batch(messages, fence)
+            self._metrics.publish_seconds.observe(self._clock.monotonic() - start)
+            self._metrics.published_bytes.inc(sum(len(data) for _, data in messages))
+        for request, items in zip(requests, made, strict=True):
+            for start_at in range(0, len(items), STRETCH):
+                await self._turns.turn()
+                self._stored_now(items[start_at : start_at + STRETCH])
+            request.succeed(items)
+
+    def _stored_now(self, items: Sequence[Assignment]) -> None:
+        for item in items:
             self._metrics.published.labels("remove" if item.removed else "assign").inc()
             self._remember(item)
-        self._on_assigned(everything)
-        for request, items in zip(requests, made, strict=True):
-            request.succeed(items)
+        self._on_assigned(items)
 
     def forget(self, unit: UnitKey, generation: int) -> None:
         """The agent has removed what this unit had: nothing needs to be said about it any more."""
@@ -286,7 +289,7 @@ class Publisher:
             return
         del self._of_application[unit.application][unit]
         del self._of_cluster[unit.cluster][unit]
-        self._stale_roots.add(unit.cluster)
+        self._roots.stale((unit.cluster,))
         self._over.append(unit)
         self._asked.set()
 
@@ -298,6 +301,9 @@ class Publisher:
                 await streams.purge(self._bus, streams.DESIRED.name, subjects.desired(unit))
                 await streams.purge(self._bus, streams.REPORTS.name, subjects.report(unit))
             self._over.pop()
+
+    def _of(self, cluster: str) -> Mapping[UnitKey, Given]:
+        return self._of_cluster.get(cluster, {})
 
     def _given(self, unit: UnitKey) -> Given | None:
         return self._of_cluster.get(unit.cluster, {}).get(unit)
@@ -325,7 +331,7 @@ class Publisher:
     def _remember(self, assignment: Assignment) -> None:
         given = Given.of(assignment)
         self._know(assignment.unit, given)
-        self._stale_roots.add(assignment.cluster)
+        self._roots.stale((assignment.cluster,))
         self._stored.update(given.packs)
 
     def _know(self, unit: UnitKey, given: Given) -> None:
@@ -335,40 +341,3 @@ class Publisher:
             self._live.add(unit.application)
         elif all(each.removed for each in self._of_application[unit.application].values()):
             self._live.discard(unit.application)
-
-    async def _write_roots(self, fence: Fence) -> None:
-        start = self._clock.monotonic()
-        self._roots_under_way, self._stale_roots = self._stale_roots, set()
-        messages, contents = [], {}
-        try:
-            for cluster in sorted(self._roots_under_way):
-                units = self._of_cluster.get(cluster, {})
-                root = bundle.packed_list(publishing.root(cluster, units))
-                content = encode(root)
-                if self._roots.get(cluster) != content:
-                    contents[cluster] = content
-                    message = encode(self._key.sign(root))
-                    if len(message) <= LIST_BYTES:
-                        messages.append((subjects.desired_root(cluster), message))
-                    else:
-                        # It must not hold up the lists of other clusters, in one write with which it would fail.
-                        log.error(
-                            "a cluster has more units than its list can name: an agent that starts again, or misses a "
-                            "notice, does not learn of changes; spread the applications over more clusters",
-                            extra={"cluster": cluster, "units": len(units), "bytes": len(message)},
-                        )
-                await asyncio.sleep(0)  # lists may be long, and others have to get on
-            if messages:
-                await self._writer.batch(messages, fence)
-                self._roots.update(contents)
-        except BaseException:
-            self._stale_roots |= self._roots_under_way
-            raise
-        finally:
-            self._roots_under_way = set()
-        now = self._clock.monotonic()
-        self._roots_due = now + min(ROOTS_DELAY, (now - start) * (1 / ROOTS_SHARE - 1))
-
-
-def _unsigned(root: Root) -> bytes:
-    return encode(msgspec.structs.replace(root, key="", signature=b""))

@@ -28,6 +28,8 @@ HOUR = 3600 * 10**9
 
 BATCH_MESSAGES = 1000
 """The server's limit for an atomic batch."""
+STRETCH = 100
+"""Messages of a batch that are sent until others get on."""
 BATCH_BYTES = 8 * 1024 * 1024
 """What one batch may hold in the client's buffer and the server's staging area."""
 BLOBS_IN_FLIGHT = 64
@@ -317,6 +319,8 @@ class Writer:
                 headers["Nats-Batch-Commit"] = "1"
             if number not in (0, last):
                 await self._bus.publish(subject, data, headers)
+                if number % STRETCH == 0:
+                    await asyncio.sleep(0)
                 continue
             answer = await self._bus.request(subject, data, headers=headers, timeout=WRITE_TIMEOUT)
             if answer.data:  # the first message of a longer batch is answered with nothing when all is well

@@ -14,7 +14,7 @@ import msgspec
 
 from shared.bundle import body_digest
 from shared.messages import Assignment, PackRef, Policy, Root, RootEntry
-from shared.model import ObjectRef, UnitKey
+from shared.model import ObjectRef, Place, Problem, UnitKey
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -161,6 +161,26 @@ def root(cluster: str, units: Mapping[UnitKey, Given]) -> Root:
         for unit, given in sorted(units.items(), key=_within_cluster)
     )
     return Root(v=1, cluster=cluster, generation=max((e.generation for e in entries), default=0), units=entries)
+
+
+class TooLong(msgspec.Struct, frozen=True):
+    """The list of a cluster's units does not fit into a message. `size` and `limit` in bytes."""
+
+    cluster: str
+    units: int
+    size: int
+    limit: int
+
+    def problem(self, place: Place | None) -> Problem:
+        """The same as a finding; `place` is where the cluster is written."""
+        return Problem(
+            "error",
+            f"cluster {self.cluster} has {self.units:,} units: the list of them is {self.size:,} bytes long, and no "
+            f"more than {self.limit:,} can be sent; its agent still hears of each change, but one that starts again, "
+            "or was away, does not learn of what it missed",
+            place,
+            "place fewer applications on this cluster, or make one application of several",
+        )
 
 
 def _within_cluster(item: tuple[UnitKey, Given]) -> tuple[str, str]:

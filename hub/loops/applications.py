@@ -18,7 +18,7 @@ from hub.carrier import Aim, Carrier
 from hub.domain import budget, publishing
 from hub.domain.placement import place
 from hub.domain.plans import Proposal
-from hub.domain.publishing import Body, Claim, Claims, Given
+from hub.domain.publishing import Body, Claim, Claims, Given, TooLong
 from hub.domain.records import ApplicationInfo, PathTimes, Pending, Revision
 from hub.domain.runs import Rollout, Target
 from hub.domain.selectors import Candidate
@@ -26,6 +26,7 @@ from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Cause, Publisher
 from hub.streams import Fenced
+from hub.turns import Turns
 from shared.errors import Unavailable, YardarmError
 from shared.model import ObjectRef, Place, Problem, UnitKey
 from shared.tasks import Backoff, Clock, Lanes
@@ -81,6 +82,7 @@ class Applications:
         moves: Moves,
         allows: Allows,
         again: Callable[[str], None],
+        turns: Turns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -95,7 +97,8 @@ class Applications:
         self._shelf = shelf
         self._clock = clock
         self._claims = Claims()
-        self._bundles = Bundles(publisher.store, metrics, clock)
+        self._turns = turns
+        self._bundles = Bundles(publisher.store, turns, metrics, clock)
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}
@@ -147,6 +150,10 @@ class Applications:
     def heirs(self) -> dict[str, str]:
         """Application → the one that takes its place on some cluster."""
         return self._publisher.heirs() | self._moves.heirs
+
+    def too_long(self) -> tuple[TooLong, ...]:
+        """The clusters that have more units than their lists can name."""
+        return self._publisher.too_long()
 
     def packs(self) -> set[str]:
         """The digests of packs that may be assigned without being stored again."""
@@ -251,6 +258,7 @@ class Applications:
         Frozen ones keep what they have: those that are paused, those no longer in the fleet (only a person removes a
         cluster), and those for which something could not be worked out.
         """
+        await self._turns.turn()
         name, application = evaluation.name, evaluation.application
         mine = self._publisher.of_application(name)
         have = {unit.cluster for unit, given in mine.items() if not given.removed}
@@ -263,6 +271,7 @@ class Applications:
         )
         if not have:
             await self._after_those_who_were_here()
+        await self._turns.turn()
         self._settle(evaluation, outcome)
         times = evaluation.times
         if outcome.rendered:
@@ -275,6 +284,7 @@ class Applications:
         self._hold(name, outcome.bodies | self._held(name, frozen))
         self._carrier.aim(name, Aim(evaluation, bodies, frozenset(frozen)))
         revision = await self._roll_out(evaluation, outcome, frozen, bodies, times)
+        await self._turns.turn()
         place_of = evaluation.fleet.place("Application", name, "spec.placement")
         outcome.problems += [_waiting(each, place_of, name) for each in pending]
         rollout = self._rollouts.newest(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from hub.domain.blending import Part, candidates
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel, build_fleet, fleet_of, touched, with_clusters
 from hub.domain.items import lookups_of
+from hub.domain.publishing import TooLong
 from hub.domain.reading import FleetDocument
 from hub.domain.records import (
     ApplicationInfo,
@@ -42,6 +43,7 @@ from hub.supply.git import Warehouse, recognised_at
 from hub.supply.listings import Lister
 from hub.supply.pinned import Key, Supplies, key_of
 from hub.supply.pins import FLEET, Moment, Origin, Pins
+from hub.turns import Turns
 from shared.errors import YardarmError
 from shared.model import Place, Problem
 from shared.tasks import Clock
@@ -51,7 +53,9 @@ log = logging.getLogger(__name__)
 SOURCES_INTERVAL = 2.0
 """Seconds between looks at whether sources have failed."""
 BATCH = 250
-"""Applications that are looked at in one go: others get on in between, and the first are rendered meanwhile."""
+"""Applications whose content is looked at in one go: the first are rendered meanwhile."""
+STRETCH = 10
+"""Applications whose documents are looked at until others get on."""
 
 
 class Downstream(Protocol):
@@ -71,6 +75,9 @@ class Downstream(Protocol):
 
     def heirs(self) -> dict[str, str]:
         """Application → the one that takes its place on some cluster."""
+
+    def too_long(self) -> Iterable[TooLong]:
+        """The clusters that have more units than their lists can name."""
 
     @property
     def infos(self) -> Mapping[str, ApplicationInfo]:
@@ -125,6 +132,7 @@ class FleetLoop:
         facts: Callable[[], Facts],
         on_fleet: Callable[[Fleet], None],
         allows: Callable[[str, str, str], bool],
+        turns: Turns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -137,6 +145,7 @@ class FleetLoop:
         self._facts = facts
         self._on_fleet = on_fleet
         self._allows = allows
+        self._turns = turns
         self._pending: tuple[Pending, ...] = ()
         self._metrics = metrics
         self._clock = clock
@@ -257,7 +266,7 @@ class FleetLoop:
         capabilities = {cluster: (each.get("kubernetes"), each.get("apis")) for cluster, each in facts.items()}
 
         async def compare(batch: Sequence[Application], before: Mapping[str, str]) -> None:
-            described = [self._describe(application) for application in batch]
+            described = [self._describe(application) async for application in self._in_turns(batch)]
             await look.supplies.prepare(part for each in described for part in each.parts)
             for each in described:
                 name = each.application.name
@@ -268,6 +277,7 @@ class FleetLoop:
                 mark = (each.application, look.model.shape, name in look.model.blocked, contents, seen, old)
                 if self._prints.get(name) == mark:
                     continue
+                await self._turns.turn()
                 self._prints[name] = mark
                 self.evaluated += 1
                 evaluation = self._evaluation(look, each.application, facts)
@@ -275,20 +285,26 @@ class FleetLoop:
 
         if not self._lost(look):
             await compare(await self._stirred(look), {})
-        batches = list(_batches(tuple(look.model.applications.values())))
+        applications = tuple(look.model.applications.values())
         self._keys = set()
-        for batch in batches:
-            self._keys.update(key for application in batch for key in self._describe(application).keys)
-            await asyncio.sleep(0)
+        async for application in self._in_turns(applications):
+            self._keys.update(self._describe(application).keys)
         for key in self._keys:
             await look.moment.origin(key)
         renamed = self._renamed(look)
         before = {new: old for old, new in renamed.items()}
-        for batch in batches:
+        for batch in _batches(applications):
             await compare(batch, before)
         self._warehouse.keep(look.supplies)
         self._pins.keep(look.moment.repos)
         return renamed
+
+    async def _in_turns(self, applications: Sequence[Application]) -> AsyncIterator[Application]:
+        """The same, and others get on in between."""
+        for number, application in enumerate(applications):
+            if number % STRETCH == 0:
+                await self._turns.turn()
+            yield application
 
     async def _stirred(self, look: _Look) -> list[Application]:
         """Applications that something of has changed, as far as it can be told without a look at all of them.
@@ -421,6 +437,10 @@ class FleetLoop:
         clusters = tuple(_cluster_info(model, name) for name in model.clusters) if model is not None else ()
         refused = self._moment.problems() if self._moment is not None else ()
         sources = *self._pins.problems(), *refused, *self._warehouse.problems()
+        crowded = [
+            each.problem(model.place("Cluster", each.cluster) if model is not None else None)
+            for each in self._downstream.too_long()
+        ]
         counts: dict[str, int] = {}
         for info in clusters:
             for environment in info.environments:
@@ -433,7 +453,7 @@ class FleetLoop:
                 EnvironmentInfo(name, environment.spec.order, counts.get(name, 0))
                 for name, environment in (model.environments.items() if model is not None else ())
             ),
-            problems=(*more, *sources, *self._unread, *(model.problems if model is not None else ())),
+            problems=(*more, *sources, *crowded, *self._unread, *(model.problems if model is not None else ())),
             pending=self._pending,
             repositories=self._pins.repositories(),
         )

@@ -26,6 +26,7 @@ from hub.render.renderer import Renderer
 from hub.render.templates import Templates
 from hub.sources.memo import Memo
 from hub.supply.pinned import Supplies
+from hub.turns import Turns
 from hub.view import View
 from shared.tasks import Clock
 from tests.bench.figures import Figure
@@ -87,7 +88,7 @@ async def _make(folder: Path, pool: RenderPool, name: str, text: str) -> tuple[O
         traceparent="",
         times=PathTimes(),
     )
-    bundles = Bundles(_stored, Metrics(View(clock), "bench"), clock)
+    bundles = Bundles(_stored, Turns(clock), Metrics(View(clock), "bench"), clock)
     start = time.monotonic()
     outcome = await bundles.make(evaluation, tuple(fleet.clusters))
     seconds = time.monotonic() - start

@@ -14,6 +14,7 @@ from hub.metrics import Metrics
 from hub.publisher import Cause, Publisher
 from hub.store import Store
 from hub.streams import Fence
+from hub.turns import Turns
 from hub.view import View
 from shared import subjects
 from shared.messages import Assignment, decode
@@ -31,7 +32,8 @@ async def hub(tmp_path):
         await streams.ensure(bus)
         fence = Fence(await bus.publish_stored(subjects.EPOCH, b"me"))
         clock = Clock()
-        publisher = Publisher(bus, nats.identity.signing_key, Metrics(View(clock), "0"), clock, lambda _: None)
+        metrics = Metrics(View(clock), "0")
+        publisher = Publisher(bus, nats.identity.signing_key, Turns(clock), metrics, clock, lambda _: None)
         store = Store(bus)
         consents = Consents(store, publisher, lambda _: None, clock)
         loops = [group.create_task(run) for run in (publisher.run(fence), consents.run(), consents.sweep())]
@@ -86,7 +88,7 @@ async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
 
 async def test_a_list_too_long_for_any_message_holds_up_no_other(hub, monkeypatch, caplog):
     bus, _, publisher, _ = hub
-    monkeypatch.setattr("hub.publisher.LIST_BYTES", 1000)
+    monkeypatch.setattr("hub.roots.LIST_BYTES", 1000)
     cause = Cause("commit", "revision", "")
     many = [UnitKey("a-crowded", f"app-{n}", f"app-{n}") for n in range(20)]
 

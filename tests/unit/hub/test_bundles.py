@@ -18,6 +18,7 @@ from hub.domain.yamldoc import Document
 from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderedObject, RenderError
 from hub.render.parts import Reading
+from hub.turns import Turns
 from hub.view import View
 from shared.bundle import canonical_line
 from shared.errors import Unavailable
@@ -75,7 +76,7 @@ async def stored(_packs):
 
 def bundles():
     clock = Clock()
-    return Bundles(stored, Metrics(View(clock), "test"), clock)
+    return Bundles(stored, Turns(clock), Metrics(View(clock), "test"), clock)
 
 
 def evaluation(fleet, render, key="k"):
