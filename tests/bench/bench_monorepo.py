@@ -20,8 +20,10 @@ import aiohttp
 import orjson
 import yaml
 
-from shared import subjects
+from hub import streams
+from shared import bundle, subjects
 from shared.bus import Bus, Message
+from shared.messages import Root, decode
 from shared.model import UnitKey
 from tests.bench.child_hub import tick
 from tests.bench.figures import Figure, percentile
@@ -44,8 +46,11 @@ CURVE_LIMIT = 1.5
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Seconds, and how late the timer was: (p99, most); `idle` that of a loop that does nothing meanwhile."""
+class Measured:
+    """Seconds, and how late the timer was: (p99, most); `idle` that of a loop that does nothing meanwhile.
+
+    `lists` is the size of the longest list of a cluster's units as it travels, in bytes.
+    """
 
     floor: float
     load: float
@@ -57,10 +62,11 @@ class _Measured:
     late: tuple[float, float]
     idle: float
     memory: float
+    lists: int
 
 
 async def measure() -> list[Figure]:
-    found = {size: await _of(size) for size in SIZES}
+    found = {size: await measured(size) for size in SIZES}
     small, large = (found[size] for size in SIZES)
     few, many = SIZES
     return [
@@ -83,10 +89,11 @@ async def measure() -> list[Figure]:
     ]  # fmt: skip
 
 
-async def _of(size: int) -> _Measured:
+async def measured(size: int, clusters: int = CLUSTERS) -> Measured:
+    """A repository of `size` applications, each on every cluster."""
     with workspace("monorepo") as folder:
         repo, names = GitRepo(folder / "fleet"), [f"app-{number:04}" for number in range(size)]
-        repo.write("fleet/clusters.yaml", cluster_documents(f"c{number}" for number in range(CLUSTERS)))
+        repo.write("fleet/clusters.yaml", cluster_documents(f"c{number}" for number in range(clusters)))
         for name in names:
             repo.write(f"fleet/{name}.yaml", application_document(name, f"apps/{name}"))
             write_application(repo, name, f"apps/{name}")
@@ -111,10 +118,10 @@ async def _of(size: int) -> _Measured:
             await _late(bus)
             _taken(ticks)
             times = [await _commit(repo, bare, hub, bus, session, name) for name in names[-REPEATS:]]
-            late, idle = await _late(bus), _taken(ticks)
+            late, idle, lists = await _late(bus), _taken(ticks), await _lists(bus, size, clusters)
             one, all_done, fetch = (list(each) for each in zip(*times, strict=True))
             say(f"{size}: a commit takes {percentile(one, 0.5) * 1000:.0f} ms, at most {max(one) * 1000:.0f} ms")
-            return _Measured(floor, load, load_late, load_idle, one, fetch, all_done, late, idle, hub.program.rss)
+            return Measured(floor, load, load_late, load_idle, one, fetch, all_done, late, idle, hub.program.rss, lists)
 
 
 @contextlib.asynccontextmanager
@@ -144,6 +151,23 @@ async def _settled(bus: Bus, sha: str, seconds: float = 60) -> None:
         return counts["looked"] == sha and not counts["busy"]
 
     await until(done, seconds, f"commit {sha[:8]} worked off", step=0.005)
+
+
+async def _lists(bus: Bus, size: int, clusters: int) -> int:
+    """Bytes of the longest list of units.
+
+    Raises:
+        RuntimeError: a list does not name every application.
+    """
+    found = [
+        data
+        async for subject, data, _ in streams.last_per_subject(bus, streams.DESIRED.name, subjects.DESIRED_ALL)
+        if subjects.parse_desired(subject) == "_root"
+    ]
+    named = [len(bundle.listed(decode(data, Root))) for data in found]
+    if named != [size] * clusters:
+        raise RuntimeError(f"the lists of {clusters} clusters name {named} applications")
+    return max(map(len, found))
 
 
 async def _late(bus: Bus) -> tuple[float, float]:
