@@ -116,7 +116,7 @@ class Roots:
         # It must not hold up the lists of other clusters, in one write with which it would fail.
         found = TooLong(cluster, units, size, LIST_BYTES)
         if cluster not in self._too_long:
-            log.error(str(found.problem(None)), extra={"cluster": cluster, "units": units, "bytes": size})
+            log.error(found.problem(None).message, extra={"cluster": cluster, "units": units, "bytes": size})
         self._too_long[cluster] = found
         return False
 

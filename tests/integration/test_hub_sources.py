@@ -208,3 +208,38 @@ async def test_a_repository_is_let_go_when_its_application_moves_to_one_that_is_
         await live.seen(repo.commit("as it was meant"))
         await until(lambda: not any("typo" in problem for problem in live.problems()))
         assert [each.name for each in live.hub.view.fleet.repositories] == [str(repo.path)]
+
+
+async def test_a_cluster_with_more_units_than_its_list_can_name_is_a_finding_until_they_fit(
+    repo, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hub.roots.LIST_BYTES", 800)
+    for number in range(8):
+        repo.write(f"fleet/more-{number}.yaml", application(f"more-{number}", "  placement: {clusters: [dev-1]}\n"))
+        repo.write(f"apps/more-{number}/cm.yaml", configmap(f"more-{number}"))
+
+    def said():
+        return [problem for problem in live.problems() if "the list of them" in problem]
+
+    async with live_hub(settings(tmp_path / "state", str(repo.path))) as live:
+        await live.seen(repo.commit("too many"))
+        await until(said)
+        (found,) = said()
+        assert found.startswith("clusters.yaml:")
+        assert "error: cluster dev-1 has 9 units" in found
+        assert "800 can be sent" in found
+        assert "place fewer applications on this cluster" in found
+        shown = [
+            each for each in (await get(live, "problems"))["items"] if "cluster dev-1 has 9 units" in each["message"]
+        ]
+        assert [each["severity"] for each in shown] == ["error"]
+        assert (await get(live, "summary"))["problems"]["error"] == 1
+        stale = (await live.roots()).get("dev-1")
+        assert stale is None or len(stale.units) < 9
+
+        monkeypatch.setattr("hub.roots.LIST_BYTES", 100_000)
+        repo.write("apps/web/cm.yaml", configmap("web", "2"))
+        await live.seen(repo.commit("they fit"))
+        await until(lambda: not said())
+        assert len((await live.roots())["dev-1"].units) == 9
+        assert (await get(live, "summary"))["problems"]["error"] == 0

@@ -16,8 +16,8 @@ from hub.store import Store
 from hub.streams import Fence
 from hub.turns import Turns
 from hub.view import View
-from shared import subjects
-from shared.messages import Assignment, decode
+from shared import bundle, subjects
+from shared.messages import Assignment, Root, decode
 from shared.model import UnitKey
 from shared.tasks import Clock
 from tests.fakes.natshub import hub_nats
@@ -49,6 +49,18 @@ async def stored(bus):
             assignment = decode(data, Assignment)
             found[assignment.unit] = (assignment, sequence)
     return found
+
+
+async def listed(bus):
+    every = streams.last_per_subject(bus, streams.DESIRED.name, "desired.*._root")
+    roots = [decode(data, Root) async for _, data, _ in every]
+    return {root.cluster: {entry.application for entry in bundle.listed(root)} for root in roots}
+
+
+async def at_rest(publisher):
+    async with asyncio.timeout(30):
+        while not publisher.idle:
+            await asyncio.sleep(0.02)
 
 
 async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
@@ -88,19 +100,25 @@ async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
 
 async def test_a_list_too_long_for_any_message_holds_up_no_other(hub, monkeypatch, caplog):
     bus, _, publisher, _ = hub
-    monkeypatch.setattr("hub.roots.LIST_BYTES", 1000)
+    monkeypatch.setattr("hub.roots.LIST_BYTES", 1200)
     cause = Cause("commit", "revision", "")
     many = [UnitKey("a-crowded", f"app-{n}", f"app-{n}") for n in range(20)]
 
     await publisher.publish([Order(unit, EMPTY) for unit in [*many, UnitKey("z-quiet", "web", "web")]], cause)
 
-    async with asyncio.timeout(30):
-        while not publisher.idle:
-            await asyncio.sleep(0.02)
-    found = {
-        subject.split(".")[1]
-        async for subject, _, _ in streams.last_per_subject(bus, streams.DESIRED.name, "desired.*._root")
-    }
-    assert found == {"z-quiet"}
+    await at_rest(publisher)
+    assert (await listed(bus)).keys() == {"z-quiet"}
     assert len([record for record in caplog.records if getattr(record, "cluster", "") == "a-crowded"]) == 1
     assert len(await stored(bus)) == 21
+    (found,) = publisher.too_long()
+    assert (found.cluster, found.units, found.limit) == ("a-crowded", 20, 1200)
+    assert found.size > 1200
+
+    gone = await publisher.publish([Order(unit, None) for unit in many[6:]], cause)
+    await at_rest(publisher)
+    assert [each.units for each in publisher.too_long()] == [20]  # until they have left, they are on the list
+    for each in gone:
+        publisher.forget(each.unit, each.generation)
+    await at_rest(publisher)
+    assert publisher.too_long() == ()
+    assert (await listed(bus))["a-crowded"] == {unit.application for unit in many[:6]}
