@@ -83,6 +83,10 @@ def headline(summary: Item) -> str:
         counted(summary["applications"], "application"),
         counted(summary["units"]["total"], "unit") + (f": {by_state(states)}" if any(states.values()) else ""),
     ]
+    said = summary.get("problems") or {}
+    problems = [counted(said[severity], severity) for severity in ("error", "warning") if said.get(severity)]
+    if problems:
+        parts.append(f"{', '.join(problems)}: yardarm get problems")
     return " · ".join(parts)
 
 

@@ -101,6 +101,19 @@ def test_the_headline_counts_what_is_not_ready_first():
     assert by_state({"total": 3}) == ""
 
 
+@pytest.mark.parametrize(
+    ("problems", "end"),
+    [
+        ({"error": 1, "warning": 2}, "1 unit · 1 error, 2 warnings: yardarm get problems"),
+        ({"error": 0, "warning": 1}, "1 unit · 1 warning: yardarm get problems"),
+        ({"error": 0, "warning": 0}, "1 unit"),
+    ],
+)
+def test_the_headline_tells_of_findings(problems, end):
+    fleet = {"commit": "", "clusters": {"total": 1}, "applications": 1, "units": {"total": 1}, "problems": problems}
+    assert headline(fleet).endswith(end)
+
+
 def trace(**more):
     return {
         "application": "web",
