@@ -65,12 +65,12 @@ def start_of(rollout: Rollout, number: int, cluster: str) -> float:
     return started + jitter * draw / 2**32
 
 
-def soak_left(rollout: Rollout, number: int, now: float) -> float:
-    """Seconds that a stage, healthy as a whole, has to stay so."""
+def soaked_at(rollout: Rollout, number: int) -> float | None:
+    """Until when a stage, healthy as a whole, has to stay so; None where it does not have to."""
     stage, run = rollout.plan.stages[number], rollout.stages[number]
     if ungated(rollout) or stage.spec is None or run.healthy is None:
-        return 0.0
-    return max(0.0, run.healthy + stage.spec.soak - now)
+        return None
+    return run.healthy + stage.spec.soak
 
 
 def unmet(rollout: Rollout, number: int, now: float) -> tuple[Wait, ...]:
@@ -80,7 +80,7 @@ def unmet(rollout: Rollout, number: int, now: float) -> tuple[Wait, ...]:
         return ()
     found = []
     for check, standing in zip(stage.spec.checks, run.checks, strict=True):
-        if standing.since is None or now - standing.since < check.for_:
+        if standing.since is None or now < standing.since + check.for_:
             last = standing.last
             said = (last.detail or last.value) if last is not None else "it has not been measured yet"
             until = standing.since + check.for_ if standing.since is not None else None
@@ -99,18 +99,26 @@ def broken(rollout: Rollout, number: int, now: float) -> str:
     for check, standing in zip(stage.spec.checks, run.checks, strict=True):
         if standing.failed_since is not None and standing.last is not None:
             patience = max(check.for_, PATIENCE)
-            if now - standing.failed_since >= patience:
+            if now >= standing.failed_since + patience:
                 return f"check {check.title} has failed for {span(patience)}: {standing.last.detail}"
     return ""
 
 
 def unmeasured(rollout: Rollout, number: int, now: float) -> str:
-    """Why nobody can say whether the checks of a stage hold, once that has lasted as long as a cluster may take."""
-    run = rollout.stages[number]
-    if run.soaked is None or now - run.soaked < rollout.plan.strategy.deadline:
+    """Why nobody can say whether the checks of a stage hold; empty while they may still come to an end.
+
+    A check has its own time and as long again as a cluster may take. After that it is one that holds, or fails.
+    """
+    stage, run = rollout.plan.stages[number], rollout.stages[number]
+    if ungated(rollout) or run.waived or stage.spec is None or run.soaked is None:
         return ""
-    waits = unmet(rollout, number, now)
-    return f"its checks do not come to an end: {waits[0].reason}" if waits else ""
+    for check, standing in zip(stage.spec.checks, run.checks, strict=True):
+        said = standing.since is not None or standing.failed_since is not None
+        if not said and now >= run.soaked + check.for_ + rollout.plan.strategy.deadline:
+            last = standing.last
+            reason = last.detail if last is not None else "it has not been measured"
+            return f"check {check.title} does not come to an end: {reason}"
+    return ""
 
 
 def times(rollout: Rollout, number: int, now: float) -> Iterator[float | None]:
@@ -122,9 +130,9 @@ def times(rollout: Rollout, number: int, now: float) -> Iterator[float | None]:
         return
     if stage.spec.approve is not None and run.started is None:
         yield _approved(rollout, stage.spec.approve, stage.name, now).expires
-    if run.soaked is not None:
-        yield run.soaked + rollout.plan.strategy.deadline
     for check, standing in zip(stage.spec.checks, run.checks, strict=True):
+        if run.soaked is not None:
+            yield run.soaked + check.for_ + rollout.plan.strategy.deadline
         if standing.since is not None:
             yield standing.since + check.for_
         if standing.failed_since is not None:
@@ -137,8 +145,12 @@ def _approved(rollout: Rollout, approve: Approve, stage: str, now: float) -> App
 
 
 def since_first(waits: tuple[Wait, ...], run: StageRun, now: float) -> tuple[Wait, ...]:
-    """The waits, each since it was first seen."""
-    known = {wait.kind: wait.since for wait in run.waits}
+    """The waits, each since it was first seen; or its kind, as what is said of it changes with every approval."""
+    kinds = {wait.kind: wait.since for wait in run.waits}
+    known = {(wait.kind, wait.reason): wait.since for wait in run.waits}
     return tuple(
-        wait if wait.since else msgspec.structs.replace(wait, since=known.get(wait.kind) or now) for wait in waits
+        wait
+        if wait.since
+        else msgspec.structs.replace(wait, since=known.get((wait.kind, wait.reason)) or kinds.get(wait.kind) or now)
+        for wait in waits
     )

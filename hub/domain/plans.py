@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from hub.domain import slots
 from hub.domain.checks import Standing
 from hub.domain.records import Commit
 from hub.domain.runs import (
@@ -62,6 +63,8 @@ class Novelty(enum.Enum):
     """The same revision, with clusters that joined the fleet, or that left."""
     REJECTED = "rejected"
     """The revision that was rolled back or aborted."""
+    TAKEN_BACK = "taken back"
+    """What every cluster has: Git has taken back the revision that was rejected."""
     NEW = "new"
 
 
@@ -109,14 +112,18 @@ def novelty(plan: Plan, last: Rollout | None) -> Novelty:
     """What this plan is, seen from the last rollout of the application."""
     if last is None:
         return Novelty.NEW if _changing(plan) else Novelty.NOTHING
-    same = _same_content(plan, last)
-    if same and last.phase in REJECTED | {Phase.ROLLING_BACK} and not last.freed:
+    rejected = last.phase in REJECTED | {Phase.ROLLING_BACK} and not last.freed
+    still = _still_wanted(plan, last)
+    if rejected and still == {True}:
         return Novelty.REJECTED
+    same = _same_content(plan, last)
     if last.active:
         return Novelty.MEMBERS if same and plan.strategy == last.plan.strategy else Novelty.NEW
     if same and last.phase in (Phase.COMPLETED, Phase.FAILED):
         return Novelty.MEMBERS
-    return Novelty.NEW if _changing(plan) else Novelty.NOTHING
+    if _changing(plan):
+        return Novelty.NEW
+    return Novelty.TAKEN_BACK if rejected and False in still else Novelty.NOTHING
 
 
 def joiners(plan: Plan, last: Rollout) -> set[str]:
@@ -126,7 +133,7 @@ def joiners(plan: Plan, last: Rollout) -> set[str]:
 
 def fresh(plan: Plan, around: Around) -> Rollout:
     """The rollout as it begins."""
-    slots = {
+    given = {
         # It has the target since a rollout that did not come to its end: nothing is left but to see it healthy.
         name: Slot(SlotState.ASSIGNED, released=plan.at) if pinned.target == pinned.previous else Slot()
         for name, pinned in plan.clusters.items()
@@ -139,48 +146,59 @@ def fresh(plan: Plan, around: Around) -> Rollout:
         )
         for stage in plan.stages
     )
-    return Rollout(plan, Phase.PROGRESSING, stages, slots, around=around)
+    return Rollout(plan, Phase.PROGRESSING, stages, given, around=around)
 
 
-def extended(rollout: Rollout, plan: Plan) -> tuple[Rollout, tuple[str, ...]]:
-    """The rollout with the clusters that joined, and without those that left; which ones these are.
+def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rollout, tuple[str, ...]]:
+    """The rollout without the clusters that left, with those that came back, and, if `joining`, with those that joined.
 
     Who joins takes part in the stage that it would have been in. Where nothing is under way any more it has its
-    target at once.
+    target at once. Also returned: which clusters have to be brought in line, because they came, or because the plan
+    says that they have not been given what they should have.
     """
-    new = joiners(plan, rollout)
-    if not rollout.active:
-        pinned = {name: _settled(rollout, plan.clusters[name]) for name in sorted(new)}
-        clusters = {**rollout.plan.clusters, **pinned}
-        slots = dict(rollout.slots)
-        if rollout.phase in REJECTED:
-            slots |= {name: Slot() for name in new}
-        return _with(rollout, clusters, rollout.plan.stages, slots), tuple(sorted(new))
-    gone = {
+    new = joiners(plan, rollout) if joining else set()
+    gone = {name for name in rollout.plan.clusters if name not in plan.clusters and _gone(rollout, plan, name)}
+    returned = {name for name, slot in rollout.slots.items() if name in plan.clusters and slots.has_left(slot)}
+    if new or gone or returned:
+        after = dict(rollout.slots)
+        for name in gone:
+            after[name] = slots.without(rollout.slots.get(name, Slot(released=rollout.plan.at)))
+        for name in returned:
+            after[name] = slots.returned(rollout.slots[name])
+        rollout = _with_new(msgspec.structs.replace(rollout, slots=after), plan, new)
+    astray = {
         name
-        for name, slot in rollout.slots.items()
-        if name not in plan.clusters
-        and slot.state is not SlotState.SKIPPED
-        and rollout.plan.clusters[name].target.digest  # who has left as it should is done, not gone
+        for name, pinned in plan.clusters.items()
+        if name in rollout.plan.clusters and rollout.position(name) not in (None, pinned.previous)
     }
-    returned = {name for name in plan.clusters.keys() & rollout.slots.keys() if rollout.slots[name].reason == LEFT}
-    if not (new or gone or returned):
-        return rollout, ()
-    slots = dict(rollout.slots)
-    for name in gone:
-        slots[name] = Slot(SlotState.SKIPPED, released=slots[name].released, back=slots[name].back, reason=LEFT)
-    for name in returned:
-        before = slots[name]
-        state = SlotState.PENDING if before.released is None else SlotState.ASSIGNED
-        slots[name] = Slot(state, released=before.released, back=before.back)
-    taking_part = {name for name in new if plan.clusters[name].changes}
-    slots |= {name: Slot() for name in sorted(taking_part)}
-    clusters = rollout.plan.clusters | {name: plan.clusters[name] for name in sorted(new)}
-    stages = _joined(rollout.plan.stages, plan.stages, taking_part)
-    return _with(rollout, clusters, stages, slots), tuple(sorted(new | gone | returned))
+    return rollout, tuple(sorted(new | returned | astray))
 
 
-LEFT = "it is not among the application's clusters any more, or is paused"
+def _gone(rollout: Rollout, plan: Plan, name: str) -> bool:
+    """Whether a cluster that the new plan does not have has left, and not only done so as it should."""
+    slot = rollout.slots.get(name)
+    if slot is not None and slot.state is SlotState.SKIPPED:
+        return False
+    leaves = not rollout.plan.clusters[name].target.digest
+    return not leaves or name not in plan.others or (slot is not None and slot.released is None)
+
+
+def _with_new(rollout: Rollout, plan: Plan, new: set[str]) -> Rollout:
+    if not new:
+        return rollout
+    if rollout.active:
+        taking_part = {name for name in new if plan.clusters[name].changes}
+        pinned = {name: plan.clusters[name] for name in sorted(new)}
+        stages = _joined(rollout.plan.stages, plan.stages, taking_part)
+    else:
+        taking_part = new if rollout.phase in REJECTED else set()
+        pinned = {name: _settled(plan.clusters[name], held=bool(taking_part)) for name in sorted(new)}
+        stages = rollout.plan.stages
+    return msgspec.structs.replace(
+        rollout,
+        plan=msgspec.structs.replace(rollout.plan, clusters=rollout.plan.clusters | pinned, stages=stages),
+        slots=rollout.slots | {name: Slot() for name in sorted(taking_part)},
+    )
 
 
 def proven_revision(last: Rollout | None) -> str:
@@ -202,6 +220,13 @@ def _changing(plan: Plan) -> set[str]:
     return {name for name, pinned in plan.clusters.items() if pinned.changes}
 
 
+def _still_wanted(plan: Plan, last: Rollout) -> set[bool]:
+    """Whether clusters are to get what the last rollout was to give. Who joins or leaves is no sign of either."""
+    before = last.plan.clusters
+    both = [(each.target, before[name].target) for name, each in plan.clusters.items() if name in before]
+    return {now == then for now, then in both if now.digest or not then.digest}
+
+
 def _same_content(plan: Plan, last: Rollout) -> bool:
     """Whether every cluster that was there then gets the same; and no cluster comes that was there and had no part."""
     before = last.plan.clusters
@@ -211,8 +236,7 @@ def _same_content(plan: Plan, last: Rollout) -> bool:
     return bool(shared) and not (plan.clusters.keys() & set(last.plan.others))
 
 
-def _settled(rollout: Rollout, pinned: Pinned) -> Pinned:
-    held = rollout.phase in REJECTED
+def _settled(pinned: Pinned, *, held: bool) -> Pinned:
     return Pinned(pinned.target, pinned.previous, pinned.restore, held, pinned.environments)
 
 
@@ -231,10 +255,3 @@ def _joined(
         at_once = max(old.at_once, stage.at_once)
         stages[number] = PlannedStage(old.name, old.clusters + added, at_once, old.max_failures, old.spec)
     return tuple(stages)
-
-
-def _with(
-    rollout: Rollout, clusters: Mapping[str, Pinned], stages: tuple[PlannedStage, ...], slots: dict[str, Slot]
-) -> Rollout:
-    plan = msgspec.structs.replace(rollout.plan, clusters=dict(clusters), stages=stages)
-    return msgspec.structs.replace(rollout, plan=plan, slots=slots)

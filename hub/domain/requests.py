@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hub.domain.runs import REJECTED, Phase, Rollout, StagePhase, Target
+from hub.domain.runs import REJECTED, Phase, Rollout, SlotState, StagePhase, Target
 from shared.model import Value
 
 
@@ -26,9 +26,9 @@ class Verb(enum.StrEnum):
 
 
 class Asked(Value, frozen=True, omit_defaults=True):
-    """A person's request. `id` makes a repeated one harmless.
+    """A person's request. `id` makes a repeated one harmless, `rollout` one that comes when another has begun.
 
-    `stage` is for approvals; left out, the stage that waits. `clusters` are those to retry or skip; left out, all that
+    `rollout` is the id of the one that is meant; left out, whichever is the newest. `stage` is for approvals; left out, the stage that waits. `clusters` are those to retry or skip; left out, all that
     failed. `to` is what each cluster is to go back to, and `revision` its name; left out, what the last completed
     rollout gave.
     """
@@ -44,6 +44,7 @@ class Asked(Value, frozen=True, omit_defaults=True):
     clusters: tuple[str, ...] = ()
     to: dict[str, Target] = msgspec.field(default_factory=dict)
     revision: str = ""
+    rollout: str = ""
 
 
 _MUST_BE: dict[Verb, tuple[frozenset[Phase], str]] = {
@@ -54,11 +55,14 @@ _MUST_BE: dict[Verb, tuple[frozenset[Phase], str]] = {
     Verb.APPROVE: (frozenset({Phase.PROGRESSING, Phase.PAUSED}), "in progress"),
     Verb.RETRY: (frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.ROLLING_BACK}), "in progress"),
     Verb.SKIP: (frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.ROLLING_BACK}), "in progress"),
+    Verb.ROLLBACK: (frozenset(Phase) - {Phase.SUPERSEDED}, "the newest"),
 }
 
 
 def objection(rollout: Rollout, asked: Asked) -> str:
     """Why a request cannot be carried out now, empty when it can."""
+    if asked.rollout not in ("", rollout.id):
+        return f"{asked.rollout} was meant, and {rollout.plan.revision} has followed it since: look again"
     phases, words = _MUST_BE.get(asked.verb, (frozenset(Phase), ""))
     if rollout.phase not in phases:
         return f"the rollout is not {words}: it is {rollout.phase}" + (f" ({rollout.reason})" if rollout.reason else "")
@@ -68,8 +72,7 @@ def objection(rollout: Rollout, asked: Asked) -> str:
         case Verb.APPROVE:
             return _no_approval(rollout, asked.stage)
         case Verb.RETRY | Verb.SKIP:
-            unknown = sorted(set(asked.clusters) - rollout.slots.keys())
-            return f"{', '.join(unknown)}: not among the clusters of this rollout" if unknown else ""
+            return _no_such_clusters(rollout, asked)
         case Verb.ROLLBACK:
             return _no_way_back(rollout, asked)
         case Verb.RELEASE:
@@ -82,6 +85,14 @@ def awaited(rollout: Rollout) -> str:
         if run.phase in _NOT_STARTED and stage.spec is not None and stage.spec.approve is not None:
             return stage.name
     return ""
+
+
+def chosen(rollout: Rollout, asked: Asked) -> tuple[str, ...]:
+    """The clusters that a request to retry or skip is about and that it changes."""
+    names = asked.clusters or tuple(name for name, slot in rollout.slots.items() if slot.state is SlotState.FAILED)
+    if asked.verb is Verb.RETRY:
+        return tuple(name for name in names if rollout.slots[name].state is SlotState.FAILED)
+    return tuple(name for name in names if rollout.slots[name].state is not SlotState.SKIPPED)
 
 
 def restores(rollout: Rollout, to: Mapping[str, Target]) -> dict[str, Target]:
@@ -113,6 +124,17 @@ def _no_approval(rollout: Rollout, stage: str) -> str:
         return "" if awaited(rollout) else "no stage waits for an approval any more"
     number = [each.name for each in rollout.plan.stages].index(stage)
     return "" if rollout.stages[number].phase in _NOT_STARTED else f"stage {stage} has started already"
+
+
+def _no_such_clusters(rollout: Rollout, asked: Asked) -> str:
+    unknown = sorted(set(asked.clusters) - rollout.slots.keys())
+    if unknown:
+        return f"{', '.join(unknown)}: not among the clusters of this rollout"
+    if chosen(rollout, asked):
+        return ""
+    if not asked.clusters:
+        return "no cluster has failed"
+    return f"{', '.join(asked.clusters)}: {'skipped already' if asked.verb is Verb.SKIP else 'not failed'}"
 
 
 def _no_way_back(rollout: Rollout, asked: Asked) -> str:

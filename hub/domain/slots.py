@@ -13,6 +13,7 @@ moment while it starts is no failure."""
 
 IN_FLIGHT = frozenset({SlotState.ASSIGNED, SlotState.RESTORING})
 LEAVES_WHEN_SILENT = frozenset({SlotState.PENDING, SlotState.ASSIGNED, SlotState.HEALTHY, SlotState.RESTORING})
+LEFT = "it is not among the application's clusters any more, or is paused"
 
 
 def released(slot: Slot, now: float) -> Slot:
@@ -22,8 +23,26 @@ def released(slot: Slot, now: float) -> Slot:
 
 
 def sent_back(slot: Slot, now: float) -> Slot:
-    """The cluster is to have again what it had."""
+    """The cluster is to have again what it had. Nobody waits for one that is left out."""
+    if slot.state is SlotState.SKIPPED:
+        return msgspec.structs.replace(slot, back=now)
     return Slot(SlotState.RESTORING, released=slot.released, back=now, silent=slot.silent)
+
+
+def without(slot: Slot) -> Slot:
+    """The cluster has left the fleet or the application, or nothing may be given to it now."""
+    return Slot(SlotState.SKIPPED, released=slot.released, back=slot.back, reason=LEFT)
+
+
+def has_left(slot: Slot) -> bool:
+    """Whether it has, and has not come back."""
+    return slot.state is SlotState.SKIPPED and slot.reason == LEFT
+
+
+def returned(slot: Slot) -> Slot:
+    """It has come back: it goes on from where it was."""
+    state = SlotState.PENDING if slot.released is None and slot.back is None else _in_flight(slot)
+    return Slot(state, released=slot.released, back=slot.back)
 
 
 def retried(slot: Slot, now: float) -> Slot:
@@ -58,14 +77,14 @@ def observed(slot: Slot, expected: Target | None, sight: Sight, now: float) -> S
 def judged(slot: Slot, deadline: float, offline_after: float, now: float) -> Slot:
     """The slot after what time alone decides: silence, failing for long enough, and the deadline."""
     if slot.silent is not None:
-        if slot.state in LEAVES_WHEN_SILENT and now - slot.silent >= offline_after:
+        if slot.state in LEAVES_WHEN_SILENT and now >= slot.silent + offline_after:
             return msgspec.structs.replace(slot, state=SlotState.OFFLINE, reason="nothing is heard of its agent")
         return slot
     if slot.state not in IN_FLIGHT:
         return slot
-    if slot.failing is not None and now - slot.failing >= GRACE:
+    if slot.failing is not None and now >= slot.failing + GRACE:
         return msgspec.structs.replace(slot, state=SlotState.FAILED)
-    if slot.seen is not None and now - slot.seen >= deadline:
+    if slot.seen is not None and now >= slot.seen + deadline:
         reason = f"not healthy within {span(deadline)}" + (f": {slot.reason}" if slot.reason else "")
         return msgspec.structs.replace(slot, state=SlotState.FAILED, reason=reason)
     return slot
