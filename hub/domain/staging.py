@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from hub.domain.checking import Check, check_names
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, portion
 from hub.domain.principals import PERSON, ROLE
 from hub.domain.selectors import Selector
@@ -29,31 +30,6 @@ class StagePick(Model):
         """The same in numbers, where `total` clusters match."""
         count = portion(self.count, total)
         return Pick(count=max(count, 1) if isinstance(self.count, str) and total else count, spread=self.spread)
-
-
-class Check(Model):
-    """Something that must hold for a time before a stage is done. One of prometheus, http and job."""
-
-    prometheus: str = ""
-    query: str = ""
-    http: str = ""
-    job: str = ""
-    below: float | None = None
-    above: float | None = None
-    for_: Annotated[Duration, Field(alias="for")] = 0.0
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        return self.query or self.http or self.job
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Check:
-        if sum(bool(way) for way in (self.prometheus, self.http, self.job)) != 1:
-            raise ValueError("a check is one of prometheus, http and job")
-        if bool(self.prometheus) != bool(self.query):
-            raise ValueError("prometheus (the address) and query belong together")
-        return self
 
 
 USER = "user:"
@@ -85,6 +61,14 @@ class Approve(Model):
     not_author: bool = False
 
 
+def _distinct(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    names = check_names(checks)
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise ValueError(f"two checks are called {twice!r}: rename one")
+    return checks
+
+
 class Stage(Selector):
     """A step of a rollout: the clusters it selects that no earlier stage took.
 
@@ -99,7 +83,7 @@ class Stage(Selector):
     max_concurrent: CountOrPercent = "100%"
     max_failures: CountOrPercent = 0
     soak: Duration = 0.0
-    checks: tuple[Check, ...] = ()
+    checks: Annotated[tuple[Check, ...], AfterValidator(_distinct)] = ()
     approve: Approve | None = None
 
 
