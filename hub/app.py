@@ -54,9 +54,9 @@ from hub.shelf import Shelf
 from hub.sources import access, webhooks
 from hub.sources.access import Limits
 from hub.sources.charts.charts import Charts
-from hub.sources.charts.web import Web
 from hub.sources.mirror import Notice
 from hub.sources.poller import Pace
+from hub.sources.web import Web
 from hub.store import Store
 from hub.streams import Fence
 from hub.supply.charts import WatchedCharts

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from hub.domain.egress import Egress
 from hub.domain.reading import FleetDocument, Rejected, read_documents
-from hub.settings import ChartSettings, GitSettings, HubSettings, SignaturePolicy
+from hub.settings import ChartSettings, CheckSettings, GitSettings, HubSettings, SignaturePolicy
 from hub.sources import urls
 from hub.sources.accepting import Acceptance
 from hub.sources.access import Credentials
-from hub.sources.charts.web import ChartAccess
 from hub.sources.signatures.openpgp import read_certificates
 from hub.sources.signatures.policy import Policy, Signers
 from hub.sources.signatures.signers import read_signers
 from hub.sources.terms import Terms
+from hub.sources.web import HostAccess
 from shared.errors import DocumentError
 from shared.model import Place
 from shared.tasks import Clock
@@ -72,16 +72,31 @@ def credentials(settings: GitSettings) -> Callable[[str], Credentials]:
     return choose
 
 
-def chart_access(settings: ChartSettings) -> Callable[[str], ChartAccess]:
+def chart_access(settings: ChartSettings) -> Callable[[str], HostAccess]:
     """What to show for a chart repository's address: the entry whose host, or address prefix, fits best."""
 
-    def choose(address: str) -> ChartAccess:
+    def choose(address: str) -> HostAccess:
         # What a registry calls `registry.example.com/team/chart` is at `registry.example.com/v2/team/chart`.
         prefix = urls.best(settings.access, address.replace("/v2/", "/", 1))
         if prefix is None:
-            return ChartAccess()
+            return HostAccess()
         found = settings.access[prefix]
-        return ChartAccess(found.username, found.token.get_secret_value(), found.plain_http)
+        return HostAccess(found.username, found.token.get_secret_value(), found.plain_http)
+
+    return choose
+
+
+def check_access(settings: CheckSettings) -> Callable[[str], HostAccess]:
+    """What to show for an address that a check asks: the entry whose host, or address prefix, fits best."""
+
+    def choose(address: str) -> HostAccess:
+        # A host alone would be no address of a repository, which is what prefixes are compared with.
+        prefix = urls.best(settings.access, address.partition("?")[0].rstrip("/") + "/-")
+        if prefix is None:
+            return HostAccess()
+        found = settings.access[prefix]
+        headers = {name: value.get_secret_value() for name, value in found.headers.items()}
+        return HostAccess(found.username, found.token.get_secret_value(), found.plain_http, headers)
 
     return choose
 

@@ -122,7 +122,7 @@ class GitSettings(Section):
 
 
 class EgressSettings(Section):
-    """Where the hub may connect to because a document names it: Git servers, chart repositories, registries.
+    """Where the hub may connect to because a document names it: for Git, charts and checks.
 
     Rules are host names, `*.domain`, addresses or networks, each with or without `:port`. `deny` comes first, then
     `allow`, then the default: everything but loopback, link-local, multicast and cloud metadata addresses.
@@ -161,6 +161,29 @@ class ChartSettings(Section):
     access: dict[str, ChartAccess] = {}
     """Credentials by host (`charts.example.com`) or by address prefix (`charts.example.com/team/`); the longest that
     fits is used."""
+
+
+class CheckAccess(Section):
+    """What one server that checks ask is shown, and how it is reached."""
+
+    username: str = ""
+    """Default empty: the token is sent as it is, as a bearer token."""
+    token: SecretStr = SecretStr("")
+    """A token or password. Default empty: anonymous."""
+    headers: dict[str, SecretStr] = {}
+    """More headers that it is shown, such as `X-Scope-OrgID`. Default none."""
+    plain_http: bool = False
+    """Reached without TLS, secrets included: for a server in the same cluster. Default no."""
+
+
+class CheckSettings(Section):
+    """How the checks of rollouts are measured."""
+
+    timeout: float = Field(default=10.0, gt=0, le=60)
+    """Seconds for one measurement, redirects included. Default 10: a query that takes longer is none for a gate."""
+    access: dict[str, CheckAccess] = {}
+    """Credentials by host (`prometheus.example.com`) or by address prefix (`metrics.example.com/team/`); the longest
+    that fits is used. Documents in Git carry none."""
 
 
 class RenderSettings(Section):
@@ -305,6 +328,7 @@ class HubSettings(BaseSettings):
     nats: NatsSettings = NatsSettings()
     git: GitSettings = GitSettings()
     charts: ChartSettings = ChartSettings()
+    checks: CheckSettings = CheckSettings()
     egress: EgressSettings = EgressSettings()
     render: RenderSettings = RenderSettings()
     rollouts: RolloutSettings = RolloutSettings()
@@ -391,7 +415,7 @@ def _close(name: str) -> str:
     """What was probably meant."""
     sections = (
         HubSettings, NatsSettings, GitSettings, RepositoryAccess, SignaturePolicy, ChartSettings, ChartAccess,
-        EgressSettings, RenderSettings, TelemetrySettings, ApiToken,
+        CheckSettings, CheckAccess, EgressSettings, RenderSettings, TelemetrySettings, ApiToken,
     )  # fmt: skip
     known = [field for section in sections for field in section.model_fields]
     close = difflib.get_close_matches(name, known, 1)

@@ -14,9 +14,9 @@ from hub.render.templates import Templates
 from hub.render.worker import perform
 from hub.settings import load
 from hub.sources.charts.charts import Charts
-from hub.sources.charts.web import Web
 from hub.sources.memo import Memo
 from hub.sources.poller import Pace
+from hub.sources.web import Web
 from hub.supply.local import Looker
 from hub.supply.pinned import Supplies, key_of
 from hub.supply.recognised import recognised

@@ -14,6 +14,7 @@ from hub.domain.rendering import RepositoryPath
 
 _EXAMPLE = Subject("app", "ns", "stage", ("a", "b"), "revision", "commit")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_OK = 200
 _INTERVAL = 15.0
 _SHORTEST = 1.0
 """Seconds between two measurements: a check is to look at a server, not to load it."""
@@ -66,6 +67,11 @@ class Check(Model):
     def kind(self) -> Literal["prometheus", "http", "job"]:
         """Which of the three it is."""
         return "prometheus" if self.prometheus else "http" if self.http else "job"
+
+    @property
+    def expected(self) -> int:
+        """The status that the answer to an HTTP check must have."""
+        return self.status or _OK
 
     @model_validator(mode="after")
     def _one_of(self) -> Check:

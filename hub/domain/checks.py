@@ -20,7 +20,8 @@ from shared.model import Value
 _QUOTED = 300
 """Characters of somebody else's text that are shown."""
 _MISSED = 3
-"""Intervals without a measurement after which nobody can say what was in between."""
+_PATIENT = 60.0
+"""Intervals, and at the least seconds, without a measurement after which nobody can say what was in between."""
 
 
 class Measurement(Value, frozen=True):
@@ -75,7 +76,7 @@ def held(previous: Standing, measurement: Measurement, now: float, gap: float = 
 
 def patience(check: Check) -> float:
     """Seconds that may pass between two measurements of a check before its holding begins anew."""
-    return _MISSED * check.interval
+    return max(_MISSED * check.interval, _PATIENT)
 
 
 def fulfilled(check: Check, standing: Standing) -> bool:
@@ -85,9 +86,8 @@ def fulfilled(check: Check, standing: Standing) -> bool:
 
 def judge_http(check: Check, status: int, body: bytes, at: float) -> Measurement:
     """What an answer to an HTTP check means. `body` matters where the check says what it contains."""
-    wanted = check.status or 200
-    if status != wanted:
-        return Measurement(ok=False, value=str(status), detail=f"answers {status}, not {wanted}", at=at)
+    if status != check.expected:
+        return Measurement(ok=False, value=str(status), detail=f"answers {status}, not {check.expected}", at=at)
     if check.contains and check.contains not in body.decode(errors="replace"):
         # The answer itself is not shown: it may hold what is not for everybody who may see a rollout.
         return Measurement(ok=False, value=str(status), detail=f"the answer does not contain {check.contains!r}", at=at)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hub.metrics import Metrics
-from hub.settings import ApiToken, ChartAccess, HubSettings, RepositoryAccess, SignaturePolicy
+from hub.settings import ApiToken, ChartAccess, CheckAccess, HubSettings, RepositoryAccess, SignaturePolicy
 from hub.view import View
 from tests.architecture.test_deploy import hub_variables, options
 
@@ -50,6 +50,7 @@ def test_every_setting_of_the_hub_is_documented_and_no_other():
         "git.signatures.<host>": SignaturePolicy,
         "charts.access.<host>": ChartAccess,
         "tokens.<n>": ApiToken,
+        "checks.access.<host>": CheckAccess,
     }
     inside = {f"{name}.{field}" for name, model in entries.items() for field in model.model_fields}
 

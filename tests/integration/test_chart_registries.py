@@ -12,8 +12,8 @@ from aiohttp import web
 from hub.domain.charts import Wanted
 from hub.domain.egress import Denied, Egress
 from hub.sources.charts.charts import Charts
-from hub.sources.charts.web import ChartAccess, Web, WebLimits
 from hub.sources.poller import Pace
+from hub.sources.web import HostAccess, Web, WebLimits
 from shared.errors import DocumentError, Unavailable
 from shared.tasks import Clock
 from tests.fakes.chartservers import OciRegistry, digest, hang, packed
@@ -28,8 +28,8 @@ async def serving(registry: OciRegistry, folder, username="", token="", **limits
     async with listening(registry.app()) as origin:
         host = urlsplit(origin).netloc
 
-        def shown(url: str) -> ChartAccess:
-            return ChartAccess(username, token, plain_http=True) if urlsplit(url).netloc == host else ChartAccess()
+        def shown(url: str) -> HostAccess:
+            return HostAccess(username, token, plain_http=True) if urlsplit(url).netloc == host else HostAccess()
 
         web_ = Web(Egress(["127.0.0.1"]), shown, WebLimits(**limits))
         made = Charts(folder, web_, Pace(), lambda: None, Clock())

@@ -13,8 +13,8 @@ from aiohttp import web
 from hub.domain.charts import Wanted
 from hub.domain.egress import Denied, Egress
 from hub.sources.charts.charts import Charts
-from hub.sources.charts.web import ChartAccess, Web, WebLimits
 from hub.sources.poller import Pace
+from hub.sources.web import HostAccess, Web, WebLimits
 from shared.errors import DocumentError, Unavailable
 from shared.tasks import Clock
 from tests.fakes.chartservers import ChartRepository, digest, hang, packed, trickle
@@ -33,12 +33,12 @@ async def repository() -> AsyncIterator[ChartRepository]:
 
 @asynccontextmanager
 async def charts(
-    folder, access: dict[str, ChartAccess] | None = None, egress: Egress | None = None, limits: WebLimits | None = None
+    folder, access: dict[str, HostAccess] | None = None, egress: Egress | None = None, limits: WebLimits | None = None
 ) -> AsyncIterator[Charts]:
     """Charts that may reach loopback unless told otherwise."""
 
-    def shown(url: str) -> ChartAccess:
-        return (access or {}).get(urlsplit(url).netloc, ChartAccess())
+    def shown(url: str) -> HostAccess:
+        return (access or {}).get(urlsplit(url).netloc, HostAccess())
 
     made = Charts(folder, Web(egress or Egress(["127.0.0.1"]), shown, limits), Pace(), lambda: None, Clock())
     try:
@@ -110,7 +110,7 @@ async def test_archives_may_be_elsewhere_and_are_asked_without_the_secrets_of_th
         repository = ChartRepository(username="me", password="s3cret", base=f"{other}/charts/")
         elsewhere.archives["podinfo-1.0.0.tgz"] = repository.put("podinfo", "1.0.0")
         async with listening(repository.app()) as origin:
-            access = {urlsplit(origin).netloc: ChartAccess("me", "s3cret", plain_http=True)}
+            access = {urlsplit(origin).netloc: HostAccess("me", "s3cret", plain_http=True)}
             async with charts(tmp_path, access) as made:
                 await made.archive(await made.resolve(Wanted(f"{origin}/charts", "podinfo")))
     assert repository.authorizations[0].startswith("Basic ")
@@ -126,7 +126,7 @@ async def test_secrets_do_not_travel_in_the_clear_unless_told_so_nor_to_where_a_
         async with listening(repository.app()) as origin:
             place = urlsplit(origin).netloc
             for plain, count in ((False, 0), (True, 1)):
-                access = {place: ChartAccess("me", "s3cret", plain_http=plain)}
+                access = {place: HostAccess("me", "s3cret", plain_http=plain)}
                 async with charts(tmp_path / str(plain), access) as made:
                     await made.resolve(Wanted(f"{origin}/charts", "podinfo"))
                 assert sum(bool(each) for each in repository.authorizations) == count

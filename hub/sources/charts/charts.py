@@ -17,8 +17,8 @@ from hub.sources.charts.registry import Registry
 from hub.sources.charts.repository import HttpRepository
 from hub.sources.charts.single import SingleArchive, is_archive
 from hub.sources.charts.watched import ChartSource, Resolutions, WatchedSource
-from hub.sources.charts.web import Web
 from hub.sources.poller import Pace, Poller
+from hub.sources.web import Web
 from shared.errors import DocumentError
 from shared.tasks import Clock
 

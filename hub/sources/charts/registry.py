@@ -15,9 +15,10 @@ import orjson
 from hub.domain import semver
 from hub.domain.charts import ResolvedChart, Wanted, is_digest
 from hub.sources.charts import challenge
+from hub.sources.charts.answers import check
 from hub.sources.charts.index import none_fits
 from hub.sources.charts.repository import ARCHIVE_BYTES
-from hub.sources.charts.web import Answer, Web, check
+from hub.sources.web import Answer, Web
 from shared.errors import DocumentError, Unavailable
 from shared.tasks import Clock
 

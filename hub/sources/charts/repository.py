@@ -6,9 +6,10 @@ import asyncio
 import functools
 
 from hub.domain.charts import ResolvedChart, Wanted
+from hub.sources.charts.answers import check
 from hub.sources.charts.cache import Cache, IndexHead, KeptIndex, digest_of
 from hub.sources.charts.index import FILE, Release, choose, releases, resolved
-from hub.sources.charts.web import Web, check
+from hub.sources.web import Web
 from shared.errors import Unavailable
 
 INDEX_BYTES = 64 * 1024**2

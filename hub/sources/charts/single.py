@@ -6,10 +6,11 @@ import asyncio
 import re
 
 from hub.domain.charts import ResolvedChart, Wanted
+from hub.sources.charts.answers import check
 from hub.sources.charts.cache import Cache, IndexHead, KeptIndex, digest_of
 from hub.sources.charts.index import Release, choose
 from hub.sources.charts.repository import ARCHIVE_BYTES, conditions
-from hub.sources.charts.web import Web, check
+from hub.sources.web import Web
 from shared.errors import Unavailable
 
 _ADDRESS = re.compile(r"[^?]*/(?P<name>[^/?]+?)(?:-(?P<version>v?\d+\.\d+\.\d+[^/?]*))?\.tgz(\?.*)?")

@@ -230,10 +230,14 @@ def test_a_measurement_that_failed_to_be_made_is_no_failure():
 
 
 def test_time_that_nobody_looked_at_does_not_count():
-    gap = patience(check(http="http://a", interval="10s"))
+    gap = patience(check(http="http://a", interval="30s"))
 
-    assert standing((True, 0), (True, 30), gap=gap).since == 0
-    assert standing((True, 0), (True, 31), gap=gap).since == 31
+    assert standing((True, 0), (True, 90), gap=gap).since == 0
+    assert standing((True, 0), (True, 91), gap=gap).since == 91
+
+
+def test_a_slow_server_is_no_interruption():
+    assert patience(check(http="http://a", interval="1s")) == 60
 
 
 def test_a_clock_that_is_put_back_begins_anew():

@@ -1,4 +1,4 @@
-"""Requests to chart repositories and registries: bounded in time and size, within the policy, with the right secrets.
+"""Requests to servers that documents name: bounded in time and size, within the policy, with the right secrets.
 
 Secrets are looked up by the host that is asked, at each redirect anew, so that none is shown to another host; and they
 are sent over plain http only where an operator says that this is how the host is reached.
@@ -22,17 +22,18 @@ from shared.errors import DocumentError, Unavailable
 
 _REDIRECTS = 5
 _MOVED = (301, 302, 303, 307, 308)
-_LATER = (408, 425, 429)
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ChartAccess:
+class HostAccess:
     """What one host is shown, and how it is reached. With a `token` and no `username` the token is sent as it is."""
 
     username: str = ""
     token: str = field(default="", repr=False)
     plain_http: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """More that it is shown, as secret as the token."""
 
     @property
     def basic(self) -> str:
@@ -68,17 +69,28 @@ class Answer:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request, wherever redirects take it. `limit` 0: the body does not matter; `final`: a status not to follow."""
+
+    limit: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorization: str | None = None
+    form: Mapping[str, str] | None = None
+    final: int = 0
+
+
 class Web:
     """Use it in one event loop, and `close` it."""
 
-    def __init__(self, egress: Egress, access: Callable[[str], ChartAccess], limits: WebLimits | None = None) -> None:
+    def __init__(self, egress: Egress, access: Callable[[str], HostAccess], limits: WebLimits | None = None) -> None:
         """`access` gives what to show for an address."""
         self._egress = egress
         self._access = access
         self._limits = limits or WebLimits()
         self._session: aiohttp.ClientSession | None = None
 
-    def access(self, url: str) -> ChartAccess:
+    def access(self, url: str) -> HostAccess:
         """What the host of an address is shown."""
         return self._access(url)
 
@@ -102,41 +114,63 @@ class Web:
             DocumentError: too large, or redirected in a way that is not followed.
             Unavailable: no answer, or not in time.
         """
-        limit = limit or self._limits.document_bytes
+        return await self._bounded(url, _Asked(limit or self._limits.document_bytes, headers or {}, authorization))
+
+    async def post(self, url: str, form: Mapping[str, str]) -> Answer:
+        """The answer to a form, which goes again wherever a redirect leads. Raises as `get`."""
+        return await self._bounded(url, _Asked(self._limits.document_bytes, form=form))
+
+    async def probe(self, url: str, expected: int, *, body: bool) -> Answer:
+        """The answer, whose status may be `expected` even where that is a redirect; with its body only if it matters.
+
+        Raises as `get`.
+        """
+        return await self._bounded(url, _Asked(self._limits.document_bytes if body else 0, final=expected))
+
+    async def _bounded(self, url: str, asked: _Asked) -> Answer:
         try:
             async with asyncio.timeout(self._limits.total):
-                return await self._follow(URL(url), limit, dict(headers or {}), authorization)
+                return await self._follow(URL(url), asked)
         except TimeoutError:
-            raise Unavailable(f"{_shown(url)} did not answer within {self._limits.total:g} s") from None
+            raise Unavailable(f"{shown_url(url)} did not answer within {self._limits.total:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
-            raise Unavailable(f"{_shown(url)} cannot be read: {redact(str(error)) or type(error).__name__}") from None
+            raise Unavailable(
+                f"{shown_url(url)} cannot be read: {redact(str(error)) or type(error).__name__}"
+            ) from None
 
-    async def _follow(self, url: URL, limit: int, headers: dict[str, str], authorization: str | None) -> Answer:
+    async def _follow(self, url: URL, asked: _Asked) -> Answer:
         first = url
         for _ in range(_REDIRECTS):
-            own = authorization is not None and url.origin() == first.origin()
-            shown = authorization if own else self._authorization(url)
-            sent = {**headers, "Authorization": shown} if shown else headers
-            answer = await self._ask(url, limit, sent)
-            if answer.status not in _MOVED or "Location" not in answer.headers:
+            own = asked.authorization is not None and url.origin() == first.origin()
+            shown = {"Authorization": asked.authorization or ""} if own else self._secrets(url)
+            answer = await self._ask(url, asked, {name: value for name, value in shown.items() if value})
+            if answer.status not in _MOVED or answer.status == asked.final or "Location" not in answer.headers:
                 return answer
             target = url.join(URL(answer.headers["Location"]))
             if target.scheme not in ("http", "https") or not target.host:
-                raise DocumentError(f"{_shown(str(url))} redirects to {_shown(str(target))}, which is not the web")
+                raise DocumentError(
+                    f"{shown_url(str(url))} redirects to {shown_url(str(target))}, which is not the web"
+                )
             if url.scheme == "https" and target.scheme == "http":
-                raise DocumentError(f"{_shown(str(url))} redirects from https to http: {_shown(str(target))}")
+                raise DocumentError(f"{shown_url(str(url))} redirects from https to http: {shown_url(str(target))}")
             url = target
-        raise DocumentError(f"{_shown(str(first))} redirects more than {_REDIRECTS} times")
+        raise DocumentError(f"{shown_url(str(first))} redirects more than {_REDIRECTS} times")
 
-    def _authorization(self, url: URL) -> str:
+    def _secrets(self, url: URL) -> dict[str, str]:
         access = self._access(str(url))
-        return access.authorization if url.scheme == "https" or access.plain_http else ""
+        if url.scheme != "https" and not access.plain_http:
+            return {}
+        return {**access.headers, "Authorization": access.authorization}
 
-    async def _ask(self, url: URL, limit: int, headers: dict[str, str]) -> Answer:
+    async def _ask(self, url: URL, asked: _Asked, shown: Mapping[str, str]) -> Answer:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect)
-        headers = {"Accept-Encoding": "identity", **headers}
-        async with self._client().get(url, headers=headers, allow_redirects=False, timeout=timeout) as response:
-            body = b"" if response.status in _MOVED else await _read(response, limit)
+        headers = {"Accept-Encoding": "identity", **asked.headers, **shown}
+        method = "GET" if asked.form is None else "POST"
+        async with self._client().request(
+            method, url, data=asked.form, headers=headers, allow_redirects=False, timeout=timeout
+        ) as response:
+            matters = asked.limit and (response.status not in _MOVED or response.status == asked.final)
+            body = await _read(response, asked.limit) if matters else b""
             return Answer(response.status, response.headers, body, str(url))
 
     def _client(self) -> aiohttp.ClientSession:
@@ -146,28 +180,8 @@ class Web:
         return self._session
 
 
-def check(answer: Answer, what: str) -> Answer:
-    """The answer when it is a good one.
-
-    Raises:
-        DocumentError: the server says that there is no such thing, or that these credentials may not have it.
-        Unavailable: the server cannot answer now.
-    """
-    status, place = answer.status, _shown(answer.url)
-    if status < 400:
-        return answer
-    if status >= 500 or status in _LATER:
-        after = answer.headers.get("Retry-After", "")
-        raise Unavailable(f"{place} answers {status}", retry_after=float(after) if after.isdigit() else None)
-    if status in (401, 403):
-        raise DocumentError(
-            f"{what} may not be read: {place} answers {status}", hint="an operator sets credentials: charts.access"
-        )
-    raise DocumentError(f"there is no {what}: {place} answers {status}")
-
-
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    too_large = DocumentError(f"{_shown(str(response.url))} is larger than {limit / 1024**2:g} MiB")
+    too_large = DocumentError(f"{shown_url(str(response.url))} is larger than {limit / 1024**2:g} MiB")
     if (response.content_length or 0) > limit:
         raise too_large
     asked = "gzip" in response.request_info.headers.get("Accept-Encoding", "")
@@ -181,6 +195,6 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body)
 
 
-def _shown(url: str) -> str:
-    """Without what may be secret: redirects to storage carry signatures in their query."""
+def shown_url(url: str) -> str:
+    """An address without what may be secret: redirects to storage carry signatures in their query."""
     return redact(url.partition("?")[0])
