@@ -17,6 +17,7 @@ import msgspec
 
 from hub import streams
 from hub.domain import publishing
+from hub.domain.jobchecks import is_check
 from hub.domain.publishing import Again, Given, Order, TooLong
 from hub.roots import Roots
 from shared import bundle, subjects
@@ -106,16 +107,25 @@ class Publisher:
         return dict(self._of_application.get(name, {}))
 
     def applications(self) -> set[str]:
-        """The applications that some unit was told of."""
-        return {name for name, units in self._of_application.items() if units}
+        """The applications that some unit was told of. Checks are none."""
+        return {name for name, units in self._of_application.items() if units and not is_check(name)}
 
     def given(self, unit: UnitKey) -> Given | None:
         """What a unit was told last, None if nothing that still counts."""
         return self._given(unit)
 
     def live(self) -> set[str]:
-        """The applications that some unit has and was not told to let go."""
+        """The applications that some unit has and was not told to let go. Checks are none."""
         return set(self._live)
+
+    def checks(self) -> dict[UnitKey, Given]:
+        """What the units of checks by a Job were told last, those included that were told to let it go."""
+        return {
+            unit: given
+            for name, units in self._of_application.items()
+            if is_check(name)
+            for unit, given in units.items()
+        }
 
     def heirs(self) -> dict[str, str]:
         """Application → the one that takes its place on some cluster."""
@@ -337,6 +347,8 @@ class Publisher:
     def _know(self, unit: UnitKey, given: Given) -> None:
         self._of_application.setdefault(unit.application, {})[unit] = given
         self._of_cluster.setdefault(unit.cluster, {})[unit] = given
+        if is_check(unit.application):
+            return
         if not given.removed:
             self._live.add(unit.application)
         elif all(each.removed for each in self._of_application[unit.application].values()):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.domain.documents import DEFAULT_PROJECT, Application
+from hub.domain.jobchecks import PREFIX, is_check
 from hub.domain.selectors import Selector, matches
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import child_path
@@ -114,6 +115,9 @@ class _Checks:
     def application(self, name: str, application: Application) -> Iterator[Problem]:
         """One application; circles are looked for over all of them."""
         fleet, spec = self._fleet, application.spec
+        if is_check(name):
+            message = f"names that begin with {PREFIX} are those of checks by a Job"
+            yield self._problem("Application", name, "metadata.name", message, "choose another name")
         yield from self._selector("Application", name, spec.placement, "spec.placement")
         for number, override in enumerate(spec.overrides):
             yield from self._selector("Application", name, override.when, f"spec.overrides[{number}].when")
