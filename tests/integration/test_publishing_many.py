@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from hub import streams
+from hub.domain.jobchecks import JobRun, check_unit
 from hub.domain.publishing import EMPTY, Order
 from hub.domain.records import Consent
 from hub.loops.consents import Consents, record
@@ -122,3 +123,18 @@ async def test_a_list_too_long_for_any_message_holds_up_no_other(hub, monkeypatc
     await at_rest(publisher)
     assert publisher.too_long() == ()
     assert (await listed(bus))["a-crowded"] == {unit.application for unit in many[:6]}
+
+
+async def test_checks_are_no_applications_that_nobody_describes(hub):
+    _, _, publisher, _ = hub
+    check = check_unit(JobRun("shop", "canary", 1, "smoke.yaml", "run"), "c1", "shop")
+    await publisher.publish([Order(UnitKey("c1", "shop", "shop"), EMPTY), Order(check, EMPTY)], Cause("c", "r", ""))
+
+    assert (publisher.applications(), publisher.live()) == ({"shop"}, {"shop"})
+    assert set(publisher.checks()) == {check}
+
+    await publisher.publish([Order(check, None)], Cause("c", "r", ""))
+    assert publisher.checks()[check].removed
+    publisher.forget(check, publisher.checks()[check].generation)
+    assert publisher.checks() == {}
+    assert publisher.live() == {"shop"}

@@ -2,12 +2,13 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hub.domain.checking import Check
+from hub.domain.checking import Check, check_names
 from hub.domain.checks import Measurement, Standing, fulfilled, held, judge_http, judge_prometheus, patience
 from hub.domain.documents import API_VERSION
 from hub.domain.placeholders import Subject, checked, fill
@@ -60,6 +61,16 @@ def written(text):
 )
 def test_checks_as_people_write_them(text):
     assert written(text) == []
+
+
+def test_the_example_of_the_documentation_is_valid():
+    page = (Path(__file__).parents[3] / "docs/ROLLOUTS.md").read_text()
+    example = page.split("```yaml\n", 1)[1].split("```", 1)[0]
+
+    (found,) = read_documents(f"apiVersion: {API_VERSION}\n{example}", file="ROLLOUTS.md")
+    checks = found.resource.spec.stages[0].checks
+    assert check_names(checks) == ("errors", "http-2", "job-3")
+    assert 'code=~"5..$"' in fill(checks[0].query, SUBJECT)
 
 
 @pytest.mark.parametrize(
