@@ -47,8 +47,7 @@ def _server(text: str) -> str:
 class Check(Model):
     """Something that must hold for the time `for` before a stage is done. One of prometheus, http and job.
 
-    Left out, `status` is 200 and `name` is made of kind and number. A job is the path of its manifest in the
-    application's repository.
+    A job is the path of its manifest in the application's repository.
     """
 
     name: Name | None = None
@@ -67,6 +66,11 @@ class Check(Model):
     def kind(self) -> Literal["prometheus", "http", "job"]:
         """Which of the three it is."""
         return "prometheus" if self.prometheus else "http" if self.http else "job"
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.name or self.query or self.http or self.job or ""
 
     @property
     def expected(self) -> int:
@@ -106,8 +110,3 @@ class Check(Model):
             raise ValueError("for and interval are for checks that are measured again and again: a Job runs once")
         if self.job == ".":
             raise ValueError("job is the path of a file: the manifest of the Job")
-
-
-def check_names(checks: tuple[Check, ...]) -> tuple[str, ...]:
-    """What each check of a stage is called."""
-    return tuple(check.name or f"{check.kind}-{number}" for number, check in enumerate(checks, 1))

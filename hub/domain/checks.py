@@ -24,7 +24,7 @@ _PATIENT = 60.0
 """Intervals, and at the least seconds, without a measurement after which nobody can say what was in between."""
 
 
-class Measurement(Value, frozen=True):
+class Measurement(Value, frozen=True, omit_defaults=True):
     """One look. `ok` None: it could not be measured, `detail` says why. `at` is in unix seconds.
 
     `value` is what was measured, fit for a table; with several series, that of the one nearest to its limit or
@@ -37,11 +37,11 @@ class Measurement(Value, frozen=True):
     at: float
 
 
-class Standing(Value, frozen=True):
+class Standing(Value, frozen=True, omit_defaults=True):
     """How a check has fared. Times are those of measurements, in unix seconds.
 
-    `since` is the first of the unbroken line of good ones that `last` ends, `failed_since` the first bad one after
-    which none was good. At most one of the two is set.
+    `since` is the first of the unbroken line of good ones that `last` ends, `failed_since` the first of the line of bad
+    ones; None where `last` is of another kind.
     """
 
     since: float | None = None
@@ -58,7 +58,7 @@ def held(previous: Standing, measurement: Measurement, now: float, gap: float = 
         previous: before it.
         measurement: newer than the last, or it is left out.
         now: no measurement is from later than this, whatever the clock that took it says.
-        gap: seconds between two good measurements beyond which the time in between does not count: `patience`.
+        gap: seconds between two measurements beyond which the time in between does not count: `patience`.
     """
     if previous.last is not None and previous.last.at > now:
         previous = Standing()
@@ -67,21 +67,27 @@ def held(previous: Standing, measurement: Measurement, now: float, gap: float = 
         return previous
     measurement = msgspec.structs.replace(measurement, at=at)
     if measurement.ok is None:
-        return Standing(None, previous.failed_since, measurement)
-    if not measurement.ok:
-        return Standing(None, at if previous.failed_since is None else previous.failed_since, measurement)
-    unbroken = previous.since is not None and last is not None and at - last.at <= gap
-    return Standing(previous.since if unbroken else at, None, measurement)
+        return Standing(last=measurement)
+    near = last is not None and at - last.at <= gap
+    begun = previous.since if measurement.ok else previous.failed_since
+    first = begun if near and begun is not None else at
+    return Standing(since=first, last=measurement) if measurement.ok else Standing(failed_since=first, last=measurement)
 
 
 def patience(check: Check) -> float:
-    """Seconds that may pass between two measurements of a check before its holding begins anew."""
+    """Seconds that may pass between two measurements of a check before what they say is no unbroken line."""
     return max(_MISSED * check.interval, _PATIENT)
 
 
+def lasted(standing: Standing) -> float:
+    """Seconds from the first to the last of an unbroken line of equal measurements: since then nobody has looked."""
+    first = standing.since if standing.since is not None else standing.failed_since
+    return standing.last.at - first if standing.last is not None and first is not None else 0.0
+
+
 def fulfilled(check: Check, standing: Standing) -> bool:
-    """Whether a check has held for its time: from the first to the last of its good measurements, not until now."""
-    return standing.since is not None and standing.last is not None and standing.last.at - standing.since >= check.for_
+    """Whether a check has held for its time."""
+    return standing.since is not None and lasted(standing) >= check.for_
 
 
 def judge_http(check: Check, status: int, body: bytes, at: float) -> Measurement:

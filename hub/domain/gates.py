@@ -13,6 +13,7 @@ import msgspec
 
 from hub.domain import approvals
 from hub.domain.approvals import Approved
+from hub.domain.checks import fulfilled, lasted
 from hub.domain.runs import Pinned, Rollout, StageRun, Wait
 from hub.domain.staging import Approve
 from hub.domain.status import span
@@ -73,14 +74,14 @@ def soaked_at(rollout: Rollout, number: int) -> float | None:
     return run.healthy + stage.spec.soak
 
 
-def unmet(rollout: Rollout, number: int, now: float) -> tuple[Wait, ...]:
+def unmet(rollout: Rollout, number: int) -> tuple[Wait, ...]:
     """The checks of a stage that have not held for their time yet."""
     stage, run = rollout.plan.stages[number], rollout.stages[number]
     if ungated(rollout) or run.waived or stage.spec is None:
         return ()
     found = []
     for check, standing in zip(stage.spec.checks, run.checks, strict=True):
-        if standing.since is None or now < standing.since + check.for_:
+        if not fulfilled(check, standing):
             last = standing.last
             said = (last.detail or last.value) if last is not None else "it has not been measured yet"
             until = standing.since + check.for_ if standing.since is not None else None
@@ -88,10 +89,11 @@ def unmet(rollout: Rollout, number: int, now: float) -> tuple[Wait, ...]:
     return tuple(found)
 
 
-def broken(rollout: Rollout, number: int, now: float) -> str:
+def broken(rollout: Rollout, number: int) -> str:
     """Why the checks of a stage have failed, empty while they may still hold.
 
-    A check fails its stage when it has failed, without interruption, for as long as it would have to hold.
+    A check fails its stage when it has failed, without interruption, for as long as it would have to hold. A Job that
+    has failed will not do better.
     """
     stage, run = rollout.plan.stages[number], rollout.stages[number]
     if ungated(rollout) or run.waived or stage.spec is None:
@@ -99,7 +101,9 @@ def broken(rollout: Rollout, number: int, now: float) -> str:
     for check, standing in zip(stage.spec.checks, run.checks, strict=True):
         if standing.failed_since is not None and standing.last is not None:
             patience = max(check.for_, PATIENCE)
-            if now >= standing.failed_since + patience:
+            if check.kind == "job":
+                return f"check {check.title} has failed: {standing.last.detail}"
+            if lasted(standing) >= patience:
                 return f"check {check.title} has failed for {span(patience)}: {standing.last.detail}"
     return ""
 
@@ -130,13 +134,9 @@ def times(rollout: Rollout, number: int, now: float) -> Iterator[float | None]:
         return
     if stage.spec.approve is not None and run.started is None:
         yield _approved(rollout, stage.spec.approve, stage.name, now).expires
-    for check, standing in zip(stage.spec.checks, run.checks, strict=True):
+    for check in stage.spec.checks:
         if run.soaked is not None:
             yield run.soaked + check.for_ + rollout.plan.strategy.deadline
-        if standing.since is not None:
-            yield standing.since + check.for_
-        if standing.failed_since is not None:
-            yield standing.failed_since + max(check.for_, PATIENCE)
 
 
 def _approved(rollout: Rollout, approve: Approve, stage: str, now: float) -> Approved:

@@ -263,9 +263,10 @@ class _Machine(Draft):
         if not self.rollout.active or number != self.rollout.current or self.rollout.stages[number].healthy is None:
             return
         run = self.rollout.stages[number]
-        if event.check < len(run.checks):
-            standings = list(run.checks)
-            standings[event.check] = checks.held(standings[event.check], event.measurement, self.now)
+        spec = self.rollout.plan.stages[number].spec
+        if spec is not None and event.check < len(run.checks):
+            standings, gap = list(run.checks), checks.patience(spec.checks[event.check])
+            standings[event.check] = checks.held(standings[event.check], event.measurement, self.now, gap)
             self.stage(number, checks=tuple(standings))
 
     # How it goes on.
@@ -373,7 +374,7 @@ class _Machine(Draft):
     def _check(self, number: int) -> None:
         if self._unsettled(number):
             return
-        waits = gates.unmet(self.rollout, number, self.now)
+        waits = gates.unmet(self.rollout, number)
         unclear = gates.unmeasured(self.rollout, number, self.now)
         if not waits:
             self._enter_stage(number, StagePhase.DONE, done=self.now, waits=())
@@ -390,7 +391,7 @@ class _Machine(Draft):
         """Whether a stage that was healthy as a whole is so no more, or has failed."""
         if self._too_many_failed(number) or self._regress(number):
             return True
-        broken = gates.broken(self.rollout, number, self.now)
+        broken = gates.broken(self.rollout, number)
         return bool(broken) and self._trouble(number, broken)
 
     def _regress(self, number: int) -> bool:
@@ -431,7 +432,7 @@ class _Machine(Draft):
         run = self.rollout.stages[number]
         if self.rollout.by or run.phase is not StagePhase.FAILED:
             return
-        unmet = run.healthy is not None and bool(gates.unmet(self.rollout, number, self.now))
+        unmet = run.healthy is not None and bool(gates.unmet(self.rollout, number))
         if self.counts(number).get(SlotState.FAILED, 0) <= run.allowed and not unmet:
             self._enter(Phase.PROGRESSING, "what had failed is healthy")
 

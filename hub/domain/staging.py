@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from hub.domain.checking import Check, check_names
+from hub.domain.checking import Check
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, portion
 from hub.domain.principals import PERSON, ROLE
 from hub.domain.selectors import Selector
@@ -62,10 +62,10 @@ class Approve(Model):
 
 
 def _distinct(checks: tuple[Check, ...]) -> tuple[Check, ...]:
-    names = check_names(checks)
-    twice = next((name for name in names if names.count(name) > 1), "")
+    titles = [check.title for check in checks]
+    twice = next((title for title in titles if titles.count(title) > 1), "")
     if twice:
-        raise ValueError(f"two checks are called {twice!r}: rename one")
+        raise ValueError(f"two checks are called {twice!r}: give one of them another name")
     return checks
 
 

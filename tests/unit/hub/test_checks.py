@@ -1,5 +1,6 @@
 """Checks: what may be written, what an answer means, and since when a check has held."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hub.domain.checking import Check, check_names
-from hub.domain.checks import Measurement, Standing, fulfilled, held, judge_http, judge_prometheus, patience
+from hub.domain.checking import Check
+from hub.domain.checks import Measurement, Standing, fulfilled, held, judge_http, judge_prometheus, lasted, patience
 from hub.domain.documents import API_VERSION
 from hub.domain.placeholders import Subject, checked, fill
 from hub.domain.reading import FleetDocument, read_documents
@@ -64,12 +65,16 @@ def test_checks_as_people_write_them(text):
 
 
 def test_the_example_of_the_documentation_is_valid():
-    page = (Path(__file__).parents[3] / "docs/ROLLOUTS.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/ROLLOUTS.md").read_text().split("## Checks", 1)[1]
     example = page.split("```yaml\n", 1)[1].split("```", 1)[0]
 
     (found,) = read_documents(f"apiVersion: {API_VERSION}\n{example}", file="ROLLOUTS.md")
     checks = found.resource.spec.stages[0].checks
-    assert check_names(checks) == ("errors", "http-2", "job-3")
+    assert [check.title for check in checks] == [
+        "errors",
+        "https://${application}.example.com/ready",
+        "checks/smoke.yaml",
+    ]
     assert 'code=~"5..$"' in fill(checks[0].query, SUBJECT)
 
 
@@ -98,7 +103,7 @@ def test_the_example_of_the_documentation_is_valid():
         ("- {job: .}", "the path of a file"),
         ("- {http: 'http://a', headers: {Authorization: x}}", "headers"),
         ("- {name: a, http: 'http://a'}\n        - {name: a, http: 'http://b'}", "two checks are called 'a'"),
-        ("- {name: http-2, http: 'http://a'}\n        - {http: 'http://b'}", "two checks are called 'http-2'"),
+        ("- {http: 'http://a'}\n        - {http: 'http://a', contains: b}", "two checks are called 'http://a'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(text, message):
@@ -234,10 +239,18 @@ def test_what_is_not_good_interrupts(interruption):
     assert not fulfilled(five, found)
 
 
-def test_a_measurement_that_failed_to_be_made_is_no_failure():
-    assert standing((True, 0), (None, 10)) == Standing(None, None, looked(None, 10))
-    assert standing((False, 0), (None, 10), (False, 20)).failed_since == 0
-    assert standing((False, 0), (None, 10), (True, 20)) == Standing(20, None, looked(True, 20))
+def test_a_measurement_that_failed_to_be_made_is_neither_good_nor_bad():
+    assert standing((True, 0), (None, 10)) == Standing(last=looked(None, 10))
+    assert standing((False, 0), (None, 10)) == Standing(last=looked(None, 10))
+    assert standing((False, 0), (None, 10), (False, 20)).failed_since == 20
+    assert standing((False, 0), (True, 20)) == Standing(20, None, looked(True, 20))
+
+
+def test_what_lasts_is_from_the_first_to_the_last_measurement():
+    assert lasted(Standing()) == 0
+    assert lasted(standing((True, 10), (True, 40))) == 30
+    assert lasted(standing((True, 10), (False, 40), (False, 60))) == 20
+    assert lasted(standing((True, 10), (None, 40))) == 0
 
 
 def test_time_that_nobody_looked_at_does_not_count():
@@ -274,14 +287,12 @@ def test_late_and_repeated_measurements_change_nothing(looks):
 
 
 @given(LOOKS)
-def test_since_begins_the_line_of_good_measurements_that_the_last_one_ends(looks):
+def test_a_line_begins_with_the_first_of_the_equal_measurements_that_the_last_one_ends(looks):
     taken = [(ok, at) for number, (ok, at) in enumerate(looks) if all(at > before for _, before in looks[:number])]
     result = standing(*taken)
 
-    line = []
-    for ok, at in reversed(taken):
-        if ok is not True:
-            break
-        line.append(at)
-    assert result.since == (line[-1] if line else None)
-    assert result.since is None or result.failed_since is None
+    last = taken[-1][0] if taken else None
+    line = list(itertools.takewhile(lambda look: look[0] is last, reversed(taken)))
+    assert result.since == (line[-1][1] if last is True else None)
+    assert result.failed_since == (line[-1][1] if last is False else None)
+    assert lasted(result) == (line[0][1] - line[-1][1] if last is not None else 0)
