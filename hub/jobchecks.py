@@ -24,6 +24,7 @@ from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderedObject, RenderError
 from hub.render.parts import PlainFiles, Supplies
 from hub.render.select import CHART, KUSTOMIZATIONS
+from hub.turns import Turns
 from shared.bundle import Pack, canonical_line
 from shared.errors import DocumentError
 from shared.manifests import ref_of
@@ -41,7 +42,7 @@ async def job_bundles(
     Raises:
         Unavailable: a source or a worker was lost; trying again may help.
     """
-    made = Bundles(_refuse_large, metrics, clock)
+    made = Bundles(_refuse_large, Turns(clock), metrics, clock)
     application = _application(evaluation.application, run)
     checking = dataclasses.replace(evaluation, application=application, render=_one_job(evaluation.render, run))
     outcome = await made.make(checking, clusters)

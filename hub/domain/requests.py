@@ -28,9 +28,9 @@ class Verb(enum.StrEnum):
 class Asked(Value, frozen=True, omit_defaults=True):
     """A person's request. `id` makes a repeated one harmless, `rollout` one that comes when another has begun.
 
-    `rollout` is the id of the one that is meant; left out, whichever is the newest. `stage` is for approvals; left out, the stage that waits. `clusters` are those to retry or skip; left out, all that
-    failed. `to` is what each cluster is to go back to, and `revision` its name; left out, what the last completed
-    rollout gave.
+    `rollout` is the id of the one that is meant; left out, whichever is the newest. `stage` is for approvals; left out,
+    the stage that waits. `clusters` are those to retry or skip; left out, all that failed. `to` is what each cluster is
+    to go back to, and `revision` its name; left out, what the last completed rollout gave.
     """
 
     id: str

@@ -47,7 +47,7 @@ def following(
 
 
 def late(rollout: Rollout) -> tuple[str, ...]:
-    """The clusters of stages that are done which have not been given the revision: they were offline, or have joined."""
+    """Clusters of stages that are done which have not been given the revision: they were offline, or have joined."""
     if rollout.phase is not Phase.PROGRESSING and rollout.phase not in PROVEN:
         return ()
     slots = rollout.slots
