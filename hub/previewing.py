@@ -192,7 +192,9 @@ def about(application: Application, model: FleetModel) -> About:
     """What an application's document says of how it is kept."""
     spec = application.spec
     settings = spec.model_dump(
-        mode="json", by_alias=True, include={"sync", "health", "depends_on", "rollout", "project"}
+        mode="json",
+        by_alias=True,
+        include={"sync", "health", "depends_on", "release_set", "rollout", "project"},
     )
     return About(policy_of(application, model), settings, spec.placement.on_leave)
 

@@ -159,7 +159,10 @@ def _inline_or_name(value: Any) -> str:
 
 
 class ApplicationSpec(Model):
-    """A source, a way to render it, where it goes, what differs there, and how it is kept."""
+    """A source, a way to render it, where it goes, what differs there, and how it is kept.
+
+    Applications with the same `release_set` move over the stages of their rollouts together.
+    """
 
     project: Name = DEFAULT_PROJECT
     source: Source = Source()
@@ -171,6 +174,7 @@ class ApplicationSpec(Model):
     sync: Sync = Sync()
     health: tuple[HealthRule, ...] = ()
     depends_on: tuple[Name, ...] = ()
+    release_set: Name | None = None
     rollout: (
         Annotated[Annotated[Name, Tag("name")] | Annotated[Strategy, Tag("inline")], Discriminator(_inline_or_name)]
         | None

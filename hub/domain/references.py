@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hub.domain import releases
 from hub.domain.documents import DEFAULT_PROJECT, Application
 from hub.domain.jobchecks import PREFIX, is_check
 from hub.domain.selectors import Selector, matches
@@ -27,18 +28,20 @@ GUESSES = 50
 class Checked:
     """What was found. `applications` holds what is wrong with each by itself, `circles` those that wait for each other.
 
-    `general` is about everything else. Only applications with something to say are in it.
+    `release_sets` is about members that do not fit together, `general` about everything else. Only applications with
+    something to say are in it.
     """
 
     general: tuple[Problem, ...] = ()
     applications: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     circles: tuple[Problem, ...] = ()
+    release_sets: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """All of it."""
         own = (problem for problems in self.applications.values() for problem in problems)
-        return (*self.general, *own, *self.circles)
+        return (*self.general, *own, *self.circles, *self.release_sets)
 
     @property
     def blocked(self) -> frozenset[str]:
@@ -52,7 +55,7 @@ def check(fleet: FleetModel) -> Checked:
     checks = _Checks(fleet)
     found = {name: tuple(checks.application(name, each)) for name, each in fleet.applications.items()}
     own = {name: problems for name, problems in found.items() if problems}
-    return Checked(tuple(checks.general()), own, tuple(_cycles(fleet)))
+    return Checked(tuple(checks.general()), own, tuple(_cycles(fleet)), tuple(checks.release_sets()))
 
 
 def check_again(fleet: FleetModel, before: FleetModel, changed: frozenset[str]) -> Checked:
@@ -76,7 +79,8 @@ def check_again(fleet: FleetModel, before: FleetModel, changed: frozenset[str]) 
     waits = any(_waits(fleet, name) != _waits(before, name) for name in again)
     # A circle is told where it is written, so a document that moved has to be looked at as well.
     circles = tuple(_cycles(fleet)) if waits or _in_circle(known, again) else known.circles
-    return Checked(general, own, circles)
+    in_sets = any(_in_set(fleet, name) or _in_set(before, name) for name in again)
+    return Checked(general, own, circles, tuple(checks.release_sets()) if in_sets else known.release_sets)
 
 
 def _waits(fleet: FleetModel, name: str) -> tuple[str, ...] | None:
@@ -85,6 +89,11 @@ def _waits(fleet: FleetModel, name: str) -> tuple[str, ...] | None:
     if application is None:
         return None
     return tuple(on for on in application.spec.depends_on if on in fleet.applications)
+
+
+def _in_set(fleet: FleetModel, name: str) -> bool:
+    application = fleet.applications.get(name)
+    return application is not None and application.spec.release_set is not None
 
 
 def _in_circle(known: Checked, names: set[str]) -> bool:
@@ -139,6 +148,33 @@ class _Checks:
         if spec.rollout is not None:
             message = "rollouts do not act yet: a change goes to all clusters of the application at once"
             yield self._problem("Application", name, "spec.rollout", message, warning=True)
+
+    def release_sets(self) -> Iterator[Problem]:
+        """Members that nothing moves with, that lack stages of others, or that have them in another order."""
+        fleet = self._fleet
+        sets = releases.members(fleet.applications)
+        alone = {name for name, members in sets.items() if len(members) == 1}
+        for name, members in sets.items():
+            stages = {member: _stages_of(fleet, member) for member in members}
+            if name in alone:
+                hint = self._closest("release set", name, sets.keys() - alone)
+                message = f"nothing else is in release set {name!r}"
+                yield self._problem("Application", members[0], "spec.releaseSet", message, hint, warning=True)
+            together = dict.fromkeys(stage for names in stages.values() for stage in names)
+            for member, own in stages.items():
+                lacking = [stage for stage in together if stage not in own]
+                if lacking:
+                    has = next(each for each in members if lacking[0] in stages[each])
+                    message = f"release set {name!r}: {has} has a stage {lacking[0]!r}, and {member} has none"
+                    hint = "stages wait for each other by name: let all members have the same strategy"
+                    yield self._problem("Application", member, "spec.releaseSet", message, hint, warning=True)
+            crossed = sorted(releases.order(stages.values()).contradictions())
+            if crossed:
+                message = (
+                    f"release set {name!r}: its members have the stages {' and '.join(crossed)} in different orders"
+                )
+                hint = "these do not wait for each other: let all members have the same strategy"
+                yield self._problem("Application", members[0], "spec.releaseSet", message, hint, warning=True)
 
     def _without_effect(self) -> Iterator[Problem]:
         """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
@@ -244,6 +280,11 @@ class _Checks:
             close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
             self._guesses[among, word] = f"did you mean {close[0]!r}?" if close else ""
         return self._guesses.get((among, word), "")
+
+
+def _stages_of(fleet: FleetModel, name: str) -> tuple[str, ...]:
+    strategy = fleet.strategy_of(fleet.applications[name])
+    return tuple(stage.name for stage in strategy.stages) if strategy is not None else ()
 
 
 def _cycles(fleet: FleetModel) -> Iterator[Problem]:
