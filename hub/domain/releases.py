@@ -11,16 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub.domain.documents import Application
+from hub.domain.plans import fresh
 from hub.domain.requests import Asked, Verb, objection, restores
-from hub.domain.runs import Phase, Rollout, SlotState, Wait
+from hub.domain.runs import Around, Phase, Plan, Rollout, SlotState, Wait
 
 EVERY = "*"
 """Every stage, as `Around.waits` has it."""
 SHOWN = 3
 """Members that a reason names; the others are counted."""
-
-Waits = dict[str, dict[str, tuple[Wait, ...]]]
-"""By application, then by stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +73,45 @@ def behind(rollouts: Mapping[str, Rollout]) -> frozenset[str]:
     return frozenset(name for name, each in active.items() if not each.queued)
 
 
-def waits(rollouts: Mapping[str, Rollout], unready: Mapping[str, str]) -> Waits:
-    """What the stages of each active member wait for because of the others (kind `release`).
+def with_own(plan: Plan, rollouts: Mapping[str, Rollout]) -> dict[str, Rollout]:
+    """The rollouts with that of the plan among them: as it is, or as it will begin."""
+    known = rollouts.get(plan.application)
+    own = known if known is not None and known.id == plan.id else fresh(plan, Around())
+    return {**rollouts, plan.application: own}
+
+
+def waits(plan: Plan, rollouts: Mapping[str, Rollout], unready: Mapping[str, str]) -> dict[str, tuple[Wait, ...]]:
+    """What the stages of a member wait for because of the others (kind `release`), by stage, for `Around.waits`.
 
     A stage starts when every member with an active rollout is done with all stages before it, and not before all
     members have been worked out. While a member is rolled back, the others start nothing.
 
     Args:
-        rollouts: the newest rollout of each member that has one, ended or not; one that is about to begin as it will
-            be (`plans.fresh`).
+        plan: of the member, under way or about to begin.
+        rollouts: the newest rollout of each member that has one, ended or not.
         unready: members that have not been worked out for the newest commit, each with why.
     """
-    late = behind(rollouts)
-    binding = _binding(rollouts)
-    undone = _undone(binding, order_of(rollouts))
-    rolling = sorted(name for name, each in rollouts.items() if each.phase is Phase.ROLLING_BACK)
-    queueing = sorted(name for name, each in binding.items() if each.queued)
-    found: Waits = {}
-    for name, rollout in rollouts.items():
-        if not rollout.active:
-            continue
-        general = [Wait("release", f"{other}: {why}") for other, why in sorted(unready.items()) if other != name]
-        general += _told(rolling, name, "being rolled back")
-        general += _told(queueing, name, "at something older, which has to end first") if name in late else []
-        own = {EVERY: tuple(general)}
-        for stage in rollout.plan.stages[rollout.current :] if name in binding else ():
-            own[stage.name] = tuple(wait for what, who in undone[stage.name] for wait in _told(who, name, what))
-        found[name] = {stage: held for stage, held in own.items() if held}
-    return {name: own for name, own in found.items() if own}
+    name = plan.application
+    everybody = with_own(plan, rollouts)
+    own, binding = everybody[name], _binding(everybody)
+    others = {other: each for other, each in sorted(everybody.items()) if other != name}
+    general = [Wait("release", f"{other}: {why}") for other, why in sorted(unready.items()) if other != name]
+    rolling = [other for other, each in others.items() if each.phase is Phase.ROLLING_BACK]
+    general += _told(rolling, "being rolled back")
+    if name in behind(everybody):
+        queueing = [other for other, each in others.items() if each.active and each.queued]
+        general += _told(queueing, "at something older, which has to end first")
+    found = {EVERY: tuple(general)}
+    joint = order_of(everybody)
+    for stage in own.plan.stages[own.current :] if name in binding else ():
+        held: dict[str, list[str]] = {}
+        for other in binding.keys() - {name}:
+            left = (each.name for each in binding[other].plan.stages[binding[other].current :])
+            first = next((each for each in left if joint.before(each, stage.name)), None)
+            if first is not None:
+                held.setdefault(first, []).append(other)
+        found[stage.name] = tuple(wait for each in sorted(held) for wait in _told(held[each], f"not done with {each}"))
+    return {stage: each for stage, each in found.items() if each}
 
 
 def follows(release_set: str, rollouts: Mapping[str, Rollout], now: float) -> dict[str, Asked]:
@@ -159,30 +168,12 @@ def _binding(rollouts: Mapping[str, Rollout]) -> dict[str, Rollout]:
     return {name: each for name, each in rollouts.items() if each.active and name not in late}
 
 
-def _undone(binding: Mapping[str, Rollout], joint: Order) -> dict[str, list[tuple[str, list[str]]]]:
-    """For each stage what members have to do before, in words, each with these members.
-
-    A member is listed with the first thing alone.
-    """
-    left = {name: [stage.name for stage in each.plan.stages[each.current :]] for name, each in sorted(binding.items())}
-    found: dict[str, list[tuple[str, list[str]]]] = {}
-    for stage in {stage for names in left.values() for stage in names}:
-        who: dict[str, list[str]] = {}
-        for name, names in left.items():
-            first = next((each for each in names if joint.before(each, stage)), None)
-            if first is not None:
-                who.setdefault(f"not done with {first}", []).append(name)
-        found[stage] = sorted(who.items())
-    return found
-
-
-def _told(names: Sequence[str], but: str, what: str) -> list[Wait]:
-    """One wait that names some of these members, `but` left out; none if there is nobody else."""
-    shown = [name for name in names[: SHOWN + 1] if name != but][:SHOWN]
+def _told(names: Sequence[str], what: str) -> list[Wait]:
+    """One wait that names some of these members; none if there are none."""
+    shown, more = sorted(names)[:SHOWN], len(names) - SHOWN
     if not shown:
         return []
-    more = len(names) - (but in names) - len(shown)
-    who = ", ".join(shown) + (f" and {more} more" if more else "")
+    who = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
     return [Wait("release", f"{who} {'is' if len(shown) == 1 else 'are'} {what}")]
 
 

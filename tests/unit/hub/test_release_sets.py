@@ -16,9 +16,10 @@ from tests.fakes.runs import OLD, run
 STAGES = {"canary": ("c-1",), "prod": ("p-1", "p-2")}
 
 
-def reasons(waits, application, stage):
-    own = waits.get(application, {})
-    return [wait.reason for wait in (*own.get("*", ()), *own.get(stage, ()))]
+def reasons(rollouts, application, stage, unready=None):
+    found = releases.waits(rollouts[application].plan, rollouts, unready or {})
+    assert {wait.kind for each in found.values() for wait in each} <= {"release"}
+    return [wait.reason for wait in (*found.get("*", ()), *found.get(stage, ()))]
 
 
 def of(*rollouts):
@@ -26,57 +27,63 @@ def of(*rollouts):
 
 
 def test_a_stage_waits_until_every_member_is_done_with_the_one_before():
-    found = releases.waits(of(run("api", STAGES), run("web", STAGES, done=1)), {})
+    found = of(run("api", STAGES), run("web", STAGES, done=1))
 
     assert reasons(found, "web", "prod") == ["api is not done with canary"]
     assert reasons(found, "api", "canary") == []
     assert reasons(found, "api", "prod") == []
-    assert {wait.kind for wait in found["web"]["prod"]} == {"release"}
+
+
+def test_what_is_about_to_begin_is_held_before_it_does():
+    found = of(run("api", STAGES), run("web", STAGES, done=2, commit="c0"))
+
+    waits = releases.waits(run("web", STAGES).plan, found, {})
+
+    assert [wait.reason for wait in waits["prod"]] == ["api is not done with canary"]
+    assert "canary" not in waits
 
 
 def test_who_has_ended_or_lacks_the_stage_holds_nobody():
     ended = run("api", STAGES, done=2)
     other = run("docs", {"all": ("c-1",)})
 
-    assert releases.waits(of(ended, other, run("web", STAGES, done=1)), {}) == {}
+    assert reasons(of(ended, other, run("web", STAGES, done=1)), "web", "prod") == []
 
 
 def test_a_member_without_the_first_stage_still_comes_after_it():
-    found = releases.waits(of(run("api", STAGES), run("web", {"prod": ("p-1",)})), {})
+    found = of(run("api", STAGES), run("web", {"prod": ("p-1",)}))
 
     assert reasons(found, "web", "prod") == ["api is not done with canary"]
 
 
 def test_nobody_starts_before_all_have_been_worked_out():
-    found = releases.waits(of(run("web", STAGES)), {"api": "it is being rendered", "web": "it is being rendered"})
+    unready = {"api": "it is being rendered", "web": "it is being rendered"}
 
-    assert reasons(found, "web", "canary") == ["api: it is being rendered"]
+    assert reasons(of(run("web", STAGES)), "web", "canary", unready) == ["api: it is being rendered"]
 
 
 def test_many_are_counted():
     many = [run(f"a{number}", STAGES) for number in range(9)]
 
-    found = releases.waits(of(*many), {})
-
-    assert reasons(found, "a0", "prod") == ["a1, a2, a3 and 5 more are not done with canary"]
+    assert reasons(of(*many), "a0", "prod") == ["a1, a2, a3 and 5 more are not done with canary"]
 
 
 def test_while_one_is_rolled_back_nobody_goes_on():
     back = run("api", STAGES, done=2, phase=Phase.ROLLING_BACK)
 
-    found = releases.waits(of(back, run("web", STAGES, commit="c2")), {})
+    found = of(back, run("web", STAGES, commit="c2"))
 
     assert reasons(found, "web", "canary") == ["api is being rolled back"]
-    assert "api" not in found
+    assert reasons(found, "api", "canary") == []
 
 
 def test_what_is_newer_waits_for_who_queues_it():
     older = run("api", STAGES, queued="c2-api")
 
-    found = releases.waits(of(older, run("web", STAGES, commit="c2", at=200.0)), {})
+    found = of(older, run("web", STAGES, commit="c2", at=200.0))
 
     assert reasons(found, "web", "canary") == ["api is at something older, which has to end first"]
-    assert "api" not in found
+    assert reasons(found, "api", "prod") == []
 
 
 NAMES = st.lists(st.sampled_from("abcde"), unique=True, min_size=1, max_size=4)
@@ -92,13 +99,10 @@ def test_somebody_can_always_go_on_whatever_the_orders_are(members):
     active = {name for name, each in sets.items() if each.active}
 
     while active:
-        found = releases.waits(sets, {})
-        free = [name for name in sorted(active) if not reasons(found, name, _next(sets[name]))]
+        free = [name for name in sorted(active) if not reasons(sets, name, _next(sets[name]))]
 
         assert free
-        name = free[0]
-        advanced = _advanced(sets[name])
-        sets[name] = advanced
+        sets[free[0]] = _advanced(sets[free[0]])
         active = {each for each, rollout in sets.items() if rollout.active}
 
 
