@@ -14,10 +14,13 @@ from hub.api.routes import (
     confirmations,
     fleet,
     history,
+    holds,
     hooks,
     operations,
     pages,
     previews,
+    rollouts,
+    steering,
     stream,
     units,
 )
@@ -45,9 +48,11 @@ def create_app(context: Context) -> FastAPI:
     app.state.audience = stream.Audience()
     app.state.keyring = keyring(context.token, context.tokens)
     api = APIRouter(prefix="/api/v1")
-    for module in (fleet, applications, units, confirmations, history, stream):
+    for module in (fleet, applications, rollouts, units, confirmations, history, stream):
         api.include_router(module.router, dependencies=[BY_METHOD])
     api.include_router(previews.router, dependencies=[require("viewer")])  # they cost work and change nothing
+    for module in (steering, holds):
+        api.include_router(module.router, dependencies=[require("viewer")])  # each asks for the role that it needs
     app.include_router(api)
     app.include_router(hooks.router, prefix="/api/v1")
     app.include_router(operations.router)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from hub.domain.requests import Asked
 from hub.domain.runs import Rollout
 from hub.domain.steps import Tell
@@ -20,35 +22,48 @@ def prefix(rollout: str) -> str:
 
 def happened(rollout: Rollout, tell: Tell, at: float) -> Event:
     """What the state machine tells; equal keys are one event."""
-    return _event(rollout, tell.key, at, tell.type, tell.severity, tell.message, tell.by)
+    identity = prefix(rollout.id) + tell.key
+    return _about(rollout, Event(identity, at, tell.type, tell.severity, tell.message, actor=tell.by))
 
 
 def asked(rollout: Rollout, request: Asked, effect: str) -> Event:
     """Somebody asked for something that can be done."""
-    why = f" ({request.reason})" if request.reason else ""
-    message = f"{request.verb} asked for: {effect}{why}"
-    return _event(rollout, f"asked-{request.id}", request.at, "rollout.asked", Severity.INFO, message, request.by)
+    identity, message = (
+        f"{prefix(rollout.id)}asked-{request.id}",
+        f"{request.verb} asked for: {_why(effect, request.reason)}",
+    )
+    return _about(rollout, Event(identity, request.at, "rollout.asked", Severity.INFO, message, actor=request.by))
 
 
 def refused(rollout: Rollout, request: Asked, why: str) -> Event:
     """Somebody asked for something that cannot, or may not, be done. Told once a minute, however often it is tried."""
-    minute = int(request.at // ONCE)
-    digest = hashlib.sha256(f"{request.verb}|{request.by}|{why}|{minute}".encode()).hexdigest()[:16]
+    identity = prefix(rollout.id) + _once(request.verb, request.by, why, request.at)
     message = f"{request.verb} refused: {why}"
-    return _event(rollout, f"refused-{digest}", request.at, "rollout.refused", Severity.WARNING, message, request.by)
+    return _about(rollout, Event(identity, request.at, "rollout.refused", Severity.WARNING, message, actor=request.by))
 
 
-def _event(rollout: Rollout, key: str, at: float, kind: str, severity: Severity, message: str, by: str) -> Event:
-    plan = rollout.plan
-    _, _, trace = plan.traceparent.partition("-")
+def of_application(application: str, what: str, by: str, effect: str, at: float) -> Event:
+    """Somebody has put a hold on an application, or released it, or had it looked at anew (`what`)."""
+    identity = f"application.{application}.{what}-{at:.3f}"
     return Event(
-        id=prefix(plan.id) + key,
-        at=at,
-        type=kind,
-        severity=severity,
-        message=message,
-        application=plan.application,
-        actor=by,
-        commit=plan.commit.sha,
-        trace=trace.partition("-")[0],
+        identity, at, f"application.{what}", Severity.INFO, f"{what}: {effect}", application=application, actor=by
     )
+
+
+def refused_of_application(application: str, what: str, by: str, why: str, at: float) -> Event:
+    """Somebody asked for such a thing, and it cannot, or may not, be done. Told once a minute."""
+    identity = f"application.{application}.{_once(what, by, why, at)}"
+    message = f"{what} refused: {why}"
+    return Event(identity, at, "application.refused", Severity.WARNING, message, application=application, actor=by)
+
+
+def _about(rollout: Rollout, event: Event) -> Event:
+    plan = rollout.plan
+    _, _, rest = plan.traceparent.partition("-")
+    return msgspec.structs.replace(
+        event, application=plan.application, commit=plan.commit.sha, trace=rest.partition("-")[0]
+    )
+
+
+def _once(what: str, by: str, why: str, at: float) -> str:
+    return f"refused-{hashlib.sha256(f'{what}|{by}|{why}|{int(at // ONCE)}'.encode()).hexdigest()[:16]}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, EnvironmentInfo, PathTimes, Revision
 from hub.domain.rollup import Tally
+from hub.domain.runs import Hold
 from hub.domain.status import Have, State
 from hub.view.core import View
 from hub.view.records import ClusterRecord, UnitRecord
@@ -92,6 +93,7 @@ def application_item(view: View, info: ApplicationInfo) -> Item:
         "commit": commit_item(info.commit),
         "revision": current.revision if current is not None else "",
         "trace": trace_id(current.traceparent) if current is not None else "",
+        "holds": [hold_item(hold) for hold in view.rollouts.holds(info.name)],
         "problems": [problem_item(problem) for problem in info.problems[:LISTED_PROBLEMS]],
         "problemCounts": {"error": errors, "warning": len(info.problems) - errors},
         "history": [revision_item(current)] if current is not None else [],
@@ -249,6 +251,17 @@ def problem_item(problem: Problem) -> Item:
 def commit_item(commit: Commit | None) -> Item | None:
     """A commit, None where there is none."""
     return to_json(commit) if commit is not None else None
+
+
+def hold_item(hold: Hold) -> Item:
+    """A hold, with all its fields."""
+    return {
+        "by": hold.by,
+        "at": hold.at,
+        "reason": hold.reason,
+        "cluster": hold.cluster,
+        "environment": hold.environment,
+    }
 
 
 def reason_items(tally: Tally) -> list[Item]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from itertools import islice, takewhile
 
 from hub.domain import approvals, progress
-from hub.domain.runs import REJECTED, Hold, Phase, Pinned, Rollout, SlotState, Wait
+from hub.domain.runs import REJECTED, Phase, Pinned, Rollout, SlotState, Wait
 from hub.domain.staging import Approve, Stage
 from hub.domain.telling import prefix
 from hub.view.core import View
 from hub.view.history import EventFilter
 from hub.view.index import BadCursor, read_cursor, write_cursor
-from hub.view.items import Item, commit_item, event_item
+from hub.view.items import Item, commit_item, event_item, hold_item
 from hub.view.rollouts import RolloutFilter
 from shared.messages import Event, to_json
 from shared.telemetry import trace_id
@@ -28,7 +28,18 @@ RECENT = 50
 
 
 def rollouts(view: View, wanted: RolloutFilter, limit: int, cursor: str | None = None) -> Page:
-    """Rollouts, newest first."""
+    """Rollouts as they are listed, newest first."""
+    found, following = _page(view, wanted, limit, cursor)
+    return [rollout_item(view, each) for each in found], following
+
+
+def history(view: View, application: str, limit: int, cursor: str | None = None) -> Page:
+    """The rollouts of an application, newest first, with how long they took."""
+    found, following = _page(view, RolloutFilter(application), limit, cursor)
+    return [past_item(view, each) for each in found], following
+
+
+def _page(view: View, wanted: RolloutFilter, limit: int, cursor: str | None) -> tuple[list[Rollout], str | None]:
     after = None
     if cursor:
         at, identity = read_cursor(cursor, float, str)
@@ -36,7 +47,7 @@ def rollouts(view: View, wanted: RolloutFilter, limit: int, cursor: str | None =
     found = list(islice(view.rollouts.select(wanted, after), limit + 1))
     last = found[limit - 1] if len(found) > limit else None
     following = write_cursor(-float(last.plan.at), last.id) if last is not None else None
-    return [rollout_item(view, each) for each in found[:limit]], following
+    return found[:limit], following
 
 
 def rollout_item(view: View, rollout: Rollout) -> Item:
@@ -75,19 +86,27 @@ def rollout_item(view: View, rollout: Rollout) -> Item:
     }
 
 
+def past_item(view: View, rollout: Rollout) -> Item:
+    """A rollout with how long it and its stages took; up to now while it goes on."""
+    until = _until(view, rollout)
+    item = rollout_item(view, rollout)
+    stages = [
+        told | {"durations": to_json(progress.durations(run, until))}
+        for told, run in zip(item["stages"], rollout.stages, strict=True)
+    ]
+    return item | {"stages": stages, "seconds": until - rollout.plan.at}
+
+
 def rollout_detail(view: View, rollout: Rollout) -> Item:
     """A rollout with everything there is to say of its stages, its clusters by state, and what happened to it."""
-    now = view.clock.now()
-    until = rollout.ended if rollout.ended is not None else now
-    item = rollout_item(view, rollout)
-    stages = [told | _stage_detail(rollout, number, until, now) for number, told in enumerate(item["stages"])]
+    item, now = past_item(view, rollout), view.clock.now()
+    stages = [told | _stage_detail(rollout, number, now) for number, told in enumerate(item["stages"])]
     return item | {
         "stages": stages,
         "states": _states(rollout),
         "onFailure": rollout.plan.strategy.on_failure,
         "onNewer": rollout.plan.strategy.on_newer,
         "deadline": rollout.plan.strategy.deadline,
-        "seconds": until - rollout.plan.at,
         "events": [event_item(each) for each in islice(_events(view, rollout), RECENT)],
     }
 
@@ -131,17 +150,6 @@ def cluster_item(rollout: Rollout, name: str, stage: str) -> Item:
     }
 
 
-def hold_item(hold: Hold) -> Item:
-    """A hold, with all its fields."""
-    return {
-        "by": hold.by,
-        "at": hold.at,
-        "reason": hold.reason,
-        "cluster": hold.cluster,
-        "environment": hold.environment,
-    }
-
-
 def _digests(pinned: Pinned) -> Item:
     """Bundles: what it had, what it gets, and what it goes back to; empty where there is nothing."""
     return {
@@ -149,6 +157,10 @@ def _digests(pinned: Pinned) -> Item:
         "to": pinned.target.digest,
         "backTo": pinned.restore.digest if pinned.restore is not None else "",
     }
+
+
+def _until(view: View, rollout: Rollout) -> float:
+    return rollout.ended if rollout.ended is not None else view.clock.now()
 
 
 def _pace(view: View, rollout: Rollout) -> float | None:
@@ -173,7 +185,7 @@ def _wait(wait: Wait) -> Item:
     return {"kind": wait.kind, "reason": wait.reason, "since": wait.since or None, "until": wait.until}
 
 
-def _stage_detail(rollout: Rollout, number: int, until: float, now: float) -> Item:
+def _stage_detail(rollout: Rollout, number: int, now: float) -> Item:
     planned, run = rollout.plan.stages[number], rollout.stages[number]
     spec = planned.spec
     return {
@@ -186,7 +198,6 @@ def _stage_detail(rollout: Rollout, number: int, until: float, now: float) -> It
         "healthyAt": run.healthy,
         "soakedAt": run.soaked,
         "doneAt": run.done,
-        "durations": to_json(progress.durations(run, until)),
         "soak": spec.soak if spec is not None else 0.0,
         "approval": _approval(rollout, spec.approve, planned.name, now) if spec and spec.approve else None,
         "checks": _checks(rollout, number, spec) if spec is not None else [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.api.models.common import Commit, Counts, PathTimes, Problem, ProblemCounts, Reason, Shape, Time
+from hub.api.models.common import Commit, Counts, Hold, PathTimes, Problem, ProblemCounts, Reason, Shape, Time
 from hub.domain.status import State
 
 
@@ -39,6 +39,7 @@ class Application(Shape):
     commit: Commit | None
     revision: str
     trace: str
+    holds: list[Hold]
     problems: list[Problem]
     problem_counts: ProblemCounts
     history: list[Revision]

@@ -112,3 +112,13 @@ class ObjectRef(Shape):
     kind: str
     namespace: str
     name: str
+
+
+class Hold(Shape):
+    """Nothing new goes to an application; with a cluster or environment, not there."""
+
+    by: str
+    at: Time
+    reason: str
+    cluster: str
+    environment: str

@@ -45,7 +45,7 @@ async def _room(request: Request) -> None:
 async def stream(
     request: Request, ctx: Ctx, last_event_id: Annotated[str, Header(max_length=100)] = ""
 ) -> AsyncIterator[ServerSentEvent]:
-    """Changes as they happen: unit, unit-removed, cluster, application, event, fleet, summary."""
+    """Changes as they happen: unit, unit-removed, cluster, application, rollout, event, fleet, summary."""
     boot: str = request.app.state.boot
     audience: Audience = request.app.state.audience
     audience.count += 1

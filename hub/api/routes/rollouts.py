@@ -1,0 +1,102 @@
+"""Rollouts: how far each is, what it waits for, and what happened to earlier ones."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from hub.api.answers import Ctx, Cursor, Limit, Name, json_answer, page, tagged
+from hub.api.context import Context
+from hub.api.models.common import Page
+from hub.api.models.rollouts import PastRollout, RolloutCluster, RolloutDetail
+from hub.api.models.rollouts import Rollout as RolloutShape
+from hub.api.problems import Refusal, unknown
+from hub.domain.runs import Phase, Rollout, SlotState
+from hub.view import progress
+from hub.view.rollouts import RolloutFilter
+
+router = APIRouter(prefix="/rollouts", tags=["rollouts"])
+
+
+@router.get("", responses={200: {"model": Page[RolloutShape]}})
+async def rollouts(  # noqa: PLR0913 - one parameter per filter
+    request: Request,
+    ctx: Ctx,
+    *,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    application: Name = "",
+    environment: Name = "",
+    phase: Phase | None = None,
+    active: bool | None = None,
+) -> Response:
+    """Rollouts, newest first: those under way, and the last twenty of each application.
+
+    `active=true` leaves out those that have ended; an environment is one of any cluster that takes part.
+    """
+    wanted = RolloutFilter(application, environment, phase, active)
+    return tagged(request, ctx.view, lambda: page(progress.rollouts(ctx.view, wanted, limit, cursor)))
+
+
+@router.get("/{application}", responses={200: {"model": RolloutDetail}})
+async def newest_rollout(ctx: Ctx, application: str) -> Response:
+    """The rollout of an application that is under way, or the last one, with everything there is to say of it."""
+    return json_answer(progress.rollout_detail(ctx.view, newest(ctx, application)))
+
+
+@router.get("/{application}/history", responses={200: {"model": Page[PastRollout]}})
+async def rollout_history(ctx: Ctx, application: str, limit: Limit = 20, cursor: Cursor = "") -> Response:
+    """The last rollouts of an application, newest first, with how long they and their stages took."""
+    newest(ctx, application)
+    return json_answer(page(progress.history(ctx.view, application, limit, cursor)))
+
+
+@router.get("/{application}/{identity}", responses={200: {"model": RolloutDetail}})
+async def one_rollout(ctx: Ctx, application: str, identity: str) -> Response:
+    """One rollout with everything there is to say of it."""
+    return json_answer(progress.rollout_detail(ctx.view, _one(ctx, application, identity)))
+
+
+@router.get("/{application}/{identity}/clusters", responses={200: {"model": Page[RolloutCluster]}})
+async def rollout_clusters(
+    ctx: Ctx,
+    application: str,
+    identity: str,
+    *,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    stage: Name = "",
+    state: SlotState | None = None,
+) -> Response:
+    """The clusters of a rollout, stage by stage, each with its state and why."""
+    rollout = _one(ctx, application, identity)
+    return json_answer(page(progress.clusters(rollout, limit, cursor, stage, state or "")))
+
+
+def newest(ctx: Context, application: str) -> Rollout:
+    """The rollout of an application that is under way, or the last one.
+
+    Raises:
+        Refusal: 404.
+    """
+    found = ctx.view.rollouts.newest(application)
+    if found is not None:
+        return found
+    if application in ctx.view.applications:
+        raise Refusal(404, f"{application} has had no rollout yet: nothing of it has changed on any cluster")
+    names = {*ctx.view.applications, *(each.application for each in ctx.view.rollouts.latest())}
+    raise unknown("application", application, names)
+
+
+def _one(ctx: Context, application: str, identity: str) -> Rollout:
+    """A rollout by its id.
+
+    Raises:
+        Refusal: 404.
+    """
+    newest(ctx, application)
+    found = ctx.view.rollouts.get(identity)
+    if found is None or found.application != application:
+        known = len(ctx.view.rollouts.of(application))
+        detail = f"{application} has no rollout {identity[:63]!r} among the last {known}: see its history"
+        raise Refusal(404, detail)
+    return found
