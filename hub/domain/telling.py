@@ -28,10 +28,8 @@ def happened(rollout: Rollout, tell: Tell, at: float) -> Event:
 
 def asked(rollout: Rollout, request: Asked, effect: str) -> Event:
     """Somebody asked for something that can be done."""
-    identity, message = (
-        f"{prefix(rollout.id)}asked-{request.id}",
-        f"{request.verb} asked for: {_why(effect, request.reason)}",
-    )
+    identity = f"{prefix(rollout.id)}asked-{request.id}"
+    message = f"{request.verb} asked for: {effect}" + (f" ({request.reason})" if request.reason else "")
     return _about(rollout, Event(identity, request.at, "rollout.asked", Severity.INFO, message, actor=request.by))
 
 
