@@ -89,11 +89,11 @@ def durations(run: StageRun, until: float) -> Durations:
 
 
 def pace(rollout: Rollout) -> float | None:
-    """Seconds from assigned to healthy of a cluster in the middle; None before the first one is."""
+    """Seconds from assigned (or sent back) to healthy of a cluster in the middle; None before the first one is."""
     times = sorted(
-        slot.healthy - slot.released
+        slot.healthy - start
         for slot in rollout.slots.values()
-        if slot.healthy is not None and slot.released is not None and slot.back is None
+        if slot.healthy is not None and (start := slot.released if slot.back is None else slot.back) is not None
     )
     return max(0.0, times[len(times) // 2]) if times else None
 

@@ -8,7 +8,6 @@ import msgspec
 
 from hub.domain.requests import Asked
 from hub.domain.runs import Rollout
-from hub.domain.steps import Tell
 from shared.messages import Event, Severity
 
 ONCE = 60.0
@@ -17,13 +16,7 @@ ONCE = 60.0
 
 def prefix(rollout: str) -> str:
     """What the ids of all events of one rollout, given by its id, begin with."""
-    return f"rollout.{rollout}."
-
-
-def happened(rollout: Rollout, tell: Tell, at: float) -> Event:
-    """What the state machine tells; equal keys are one event."""
-    identity = prefix(rollout.id) + tell.key
-    return _about(rollout, Event(identity, at, tell.type, tell.severity, tell.message, actor=tell.by))
+    return f"{rollout}-"
 
 
 def asked(rollout: Rollout, request: Asked, effect: str) -> Event:
