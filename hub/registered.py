@@ -14,8 +14,10 @@ from hub.sources.access import Credentials
 from hub.sources.signatures.openpgp import read_certificates
 from hub.sources.signatures.policy import Policy, Signers
 from hub.sources.signatures.signers import read_signers
+from hub.sources.signatures.signing import SigningKey
 from hub.sources.terms import Terms
 from hub.sources.web import HostAccess
+from hub.sources.writing import Author
 from shared.errors import DocumentError
 from shared.model import Place
 from shared.tasks import Clock
@@ -67,9 +69,21 @@ def credentials(settings: GitSettings) -> Callable[[str], Credentials]:
             token=found.token.get_secret_value(),
             ssh_key=found.ssh_key,
             ssh_passphrase=found.ssh_passphrase.get_secret_value(),
+            entry=f"git.access.{prefix}",
         )
 
     return choose
+
+
+def author(settings: GitSettings) -> Author:
+    """In whose name the hub commits.
+
+    Raises:
+        DocumentError: the signing key cannot be used.
+    """
+    name, _, mail = settings.author.rpartition(" <")
+    key = SigningKey.read(settings.signing_key) if settings.signing_key is not None else None
+    return Author(name.strip(), mail.removesuffix(">"), key)
 
 
 def chart_access(settings: ChartSettings) -> Callable[[str], HostAccess]:

@@ -59,7 +59,7 @@ class RepositoryAccess(Section):
     username: str = ""
     """For https. Default empty: `git` where there is a token, which every large host accepts."""
     token: SecretStr = SecretStr("")
-    """For https: an access token that can read. Default empty: anonymous."""
+    """For https: an access token that can read, and write where the hub is to. Default empty: anonymous."""
     ssh_key: Path | None = None
     """For ssh: a private key file. Default: none, so ssh addresses cannot be read."""
     ssh_passphrase: SecretStr = SecretStr("")
@@ -109,6 +109,10 @@ class GitSettings(Section):
     local: bool = False
     """Whether documents may name folders of the hub's own machine as repositories. Default no: whoever writes documents
     could then read them. The fleet repository, which is named here, may always be one."""
+    author: str = Field(default="Yardarm <yardarm@localhost>", pattern=r"^[^<>\n]*[^<>\s] <[^<>\s]*>$")
+    """In whose name the hub commits, where it writes: `Name <mail>`. Default nobody's mail address."""
+    signing_key: Path | None = None
+    """An OpenSSH private key file, without passphrase, that signs what the hub commits. Default: it is not signed."""
     known_hosts: Path | None = None
     """SSH host keys that are believed. Default: ~/.ssh/known_hosts. An unknown host is refused."""
     connect_timeout: float = Field(default=10.0, gt=0)

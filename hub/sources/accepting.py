@@ -66,6 +66,26 @@ class Acceptance:
             objects.remember(_name(ref), tip.name if signed.what == "tag" else tip.commit)
         return Accepted(tip.commit, signed)
 
+    def refusal(self, objects: Objects, ref: str, commit: str) -> str:
+        """Why a commit of a branch does not count, empty when it does, or when all do: see `hub.sources.writing`.
+
+        A signature vouches for all that is below it, so the hub's own may not stand on what nobody has vouched for.
+
+        Raises:
+            DocumentError: who may sign is not known.
+        """
+        policy = self._policy()
+        if policy.require != "enforce":
+            return ""
+        try:
+            signed = _of_commit(objects, commit, policy.signers)
+        except BadSignature as bad:
+            return _told(objects.commit(commit), ref, bad)
+        is_new = objects.remembered(_name(ref)) != commit
+        if is_new and signed.expires and signed.expires <= self._clock.now():
+            return _told(objects.commit(commit), ref, BadSignature(f"is by {signed.key}, which has expired"))
+        return ""
+
     def _instead(self, objects: Objects, ref: str, tip: Located, policy: Policy, bad: BadSignature) -> Accepted:
         told = _told(objects.commit(tip.commit), ref, bad)
         if policy.require == "warn":

@@ -21,12 +21,14 @@ class Credentials:
     """What may be shown to one repository's server.
 
     `token` (with `username`) serves http(s); `ssh_key` names a private key file, with `ssh_passphrase` when it has one.
+    `entry` is where an operator wrote them, for messages: `git.access.github.com`.
     """
 
     username: str = ""
     token: str = field(default="", repr=False)
     ssh_key: Path | None = None
     ssh_passphrase: str = field(default="", repr=False)
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,11 @@ REDIRECTS = "http.followRedirects"
 """libgit2 follows a redirect to another host, unless this is false in a repository's configuration."""
 
 
-def explain(location: urls.Location, error: Exception) -> Unavailable:
-    """What libgit2 said, as one sentence about this repository with what to do."""
+def explain(location: urls.Location, error: Exception, done: str = "read") -> Unavailable:
+    """What libgit2 said, as one sentence about this repository with what to do. `done` is what could not be done."""
     text = urls.redact(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
     hint = _hint(location, text.lower())
-    return Unavailable(f"{urls.redact(location.url)} cannot be read: {text}{f' ({hint})' if hint else ''}")
+    return Unavailable(f"{urls.redact(location.url)} cannot be {done}: {text}{f' ({hint})' if hint else ''}")
 
 
 _HINTS = (

@@ -27,6 +27,7 @@ from hub.sources.accepting import Acceptance, Accepted
 from hub.sources.access import Credentials, Limits
 from hub.sources.modules import Modules, Reach
 from hub.sources.objects import HEAD, OURS, CommitInfo, Damaged, Objects
+from hub.sources.pushing import Upstream
 from hub.sources.serial import SerialThread
 from shared.errors import Unavailable, YardarmError
 
@@ -181,6 +182,18 @@ class Mirror:
             await self._fetching.run(lambda: self._completed(modules, commit))
         await self._reading.run(self._forget)
 
+    async def write(self, call: Callable[[Upstream], T]) -> T:
+        """The result of `call`, which gets the repository as its remote has it now, to add to it.
+
+        Nothing that is read here changes by it: what was pushed comes with the next fetch.
+
+        Raises:
+            Unavailable: never fetched, or the remote cannot be reached.
+            DocumentError: it may not be written, or whatever `call` has to say.
+        """
+        async with self._fetch_lock:
+            return await self._fetching.run(lambda: self._write(call))
+
     async def commit_info(self, sha: str) -> CommitInfo:
         """Author, subject, time and parents of a commit."""
         return await self.read(lambda objects: objects.commit(sha))
@@ -241,6 +254,20 @@ class Mirror:
         except Unavailable as error:
             raise Unavailable(f"{self.name}: {error}") from None
         self._complete.add(commit)
+
+    def _write(self, call: Callable[[Upstream], T]) -> T:
+        repository = self._open()
+        if repository is None:
+            raise Unavailable(f"{self.name} has not been fetched yet")
+        self._check_egress()
+        try:
+            return call(
+                Upstream(repository, self.location, self._credentials, self.limits, self._stop, self._acceptance)
+            )
+        except access.Stopped:
+            raise Unavailable(f"{self.name}: the mirror was closed") from None
+        except (pygit2.GitError, OSError) as error:
+            raise access.explain(self.location, error, "written") from None
 
     def _number(self) -> int:
         """Which of the numbered repositories in the directory is in use: the newest; 0 when there is none."""

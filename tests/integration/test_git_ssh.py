@@ -2,75 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
-import shlex
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncssh
 import pygit2
 import pytest
 
-from hub.sources.access import Credentials, Limits, configure
+from hub.sources.access import Credentials
 from hub.sources.mirror import Mirror
+from hub.sources.writing import Author, Change, Writer
 from shared.errors import Unavailable
-from tests.fakes.gitrepo import ENVIRONMENT, GitRepo
+from shared.tasks import Clock
+from tests.fakes.gitrepo import GitRepo
+from tests.fakes.sshserver import Keys, ssh_server
 
 # asyncssh leaves a coroutine of a connection that the client dropped to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning")
-
-
-class Keys:
-    """A host key, a user key (ed25519, in OpenSSH's own format) and another user's, as files."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.host = asyncssh.generate_private_key("ssh-ed25519")
-        self.user = self._file("id_user")
-        self.other = self._file("id_other")
-        self.locked = self._file("id_locked", passphrase="pass word")
-        self.known = folder / "known_hosts"
-
-    def _file(self, name: str, passphrase: str | None = None) -> Path:
-        key = asyncssh.generate_private_key("ssh-ed25519")
-        path = self.folder / name
-        path.write_bytes(key.export_private_key(passphrase=passphrase, **({"rounds": 50} if passphrase else {})))
-        path.with_suffix(".pub").write_bytes(key.export_public_key())
-        path.chmod(0o600)
-        return path
-
-    def believe(self, port: int, key: asyncssh.SSHKey) -> None:
-        self.known.write_text(f"[127.0.0.1]:{port} {key.export_public_key().decode().strip()}\n")
-        configure(Limits(connect_timeout=10, server_timeout=10), self.known, self.folder / "home")
-
-
-async def _upload_pack(process: asyncssh.SSHServerProcess) -> None:
-    """Runs what Git asks for, and nothing else."""
-    words = shlex.split(process.command or "")
-    if len(words) != 2 or words[0] != "git-upload-pack":
-        process.stderr.write(b"only git-upload-pack\n")
-        process.exit(1)
-        return
-    child = await asyncio.create_subprocess_exec(
-        "git", "upload-pack", words[1], env=ENVIRONMENT, stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-    process.exit(await child.wait())
-
-
-@contextlib.asynccontextmanager
-async def ssh_server(keys: Keys, *allowed: Path) -> AsyncIterator[int]:
-    authorized = "".join(key.with_suffix(".pub").read_text() for key in allowed)
-    server = await asyncssh.listen(
-        "127.0.0.1", 0, server_host_keys=[keys.host], encoding=None, process_factory=_upload_pack,
-        authorized_client_keys=asyncssh.import_authorized_keys(authorized),
-    )  # fmt: skip
-    async with server:
-        yield server.get_port()
 
 
 @pytest.fixture
@@ -115,6 +63,22 @@ async def test_a_repository_is_read_and_followed_over_ssh(repo, keys, tmp_path):
             assert found == b"kind: Secret\n"
         finally:
             mirror.close()
+
+
+async def test_a_commit_is_pushed_over_ssh(repo, keys, tmp_path):
+    served = GitRepo(tmp_path / "served.git", bare=True)
+    repo.force_push(str(served.path))
+    async with ssh_server(keys, keys.user) as port:
+        keys.believe(port, keys.host)
+        url = f"ssh://git@127.0.0.1:{port}{served.path}"
+        mirror = Mirror(url, tmp_path / "m", Credentials(ssh_key=keys.user))
+        try:
+            await mirror.fetch()
+            writer = Writer(Author("Yardarm", "yardarm@example.com"), Clock())
+            written = await writer.write(mirror, lambda _base: Change("promote", {"pins.yaml": b"a: b\n"}))
+        finally:
+            mirror.close()
+    assert served.git("rev-parse", "main", "main^").split() == [written.commit, repo.head]
 
 
 async def test_a_key_with_a_passphrase_opens_with_it(repo, keys, tmp_path):

@@ -93,14 +93,27 @@ def verify(signed: SshSignature, payload: bytes) -> None:
     if signed.namespace != NAMESPACE:
         raise BadSignature(f"was made for {signed.namespace!r}, not for Git: it belongs to something else")
     digest = hashlib.new(signed.hash, payload).digest()
-    parts = (signed.namespace.encode(), signed.reserved, signed.hash.encode(), digest)
-    message = _MAGIC + b"".join(struct.pack(">I", len(part)) + part for part in parts)
     try:
-        _verify(signed, message)
+        _verify(signed, signed_message(signed.namespace.encode(), signed.reserved, signed.hash.encode(), digest))
     except _Invalid:
         raise BadSignature("does not fit its content: it was changed afterwards, or signed by somebody else") from None
     except (ValueError, UnsupportedAlgorithm, struct.error) as error:
         raise BadSignature(f"cannot be verified: {error}") from None
+
+
+def signed_message(namespace: bytes, reserved: bytes, algorithm: bytes, digest: bytes) -> bytes:
+    """What the key signs."""
+    return _MAGIC + strings(namespace, reserved, algorithm, digest)
+
+
+def enveloped(key: bytes, namespace: bytes, reserved: bytes, algorithm: bytes, signature: bytes) -> bytes:
+    """The signature with all that `parse` takes apart, before it is armoured."""
+    return _MAGIC + struct.pack(">I", _VERSION) + strings(key, namespace, reserved, algorithm, signature)
+
+
+def strings(*parts: bytes) -> bytes:
+    """Strings one after the other, as SSH writes them."""
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
 
 
 def _verify(signed: SshSignature, message: bytes) -> None:
@@ -133,7 +146,7 @@ def _touched(fields: bytes, bare: bytes, extra: bytes, message: bytes) -> tuple[
     if len(extra) != 5 or not extra[0] & _TOUCHED:
         raise ValueError("nobody touched the security key")
     message = hashlib.sha256(application).digest() + extra + hashlib.sha256(message).digest()
-    return b"".join(struct.pack(">I", len(part)) + part for part in own), message
+    return strings(*own), message
 
 
 def _verify_rsa(fields: bytes, made_with: bytes, value: bytes, message: bytes) -> None:
