@@ -9,6 +9,7 @@ from typing import Any
 from hub.domain.blending import override_origin
 from hub.domain.documents import Application, Override
 from hub.domain.fleet import Facts, FleetModel
+from hub.domain.pinning import PinOverride
 from hub.domain.placement import LEAVING, explain, place
 from hub.domain.rendering import Image
 from hub.domain.selectors import matches
@@ -151,13 +152,21 @@ def _missing(application: str, fleet: FleetModel) -> str:
 def _override(
     number: int, override: Override, application: Application, cluster: str, fleet: FleetModel, facts: Facts
 ) -> dict[str, Any]:
-    verdict = matches(override.when, fleet.candidate(cluster, facts.get(cluster)))
+    verdict, pin = matches(override.when, fleet.candidate(cluster, facts.get(cluster))), _pin(override)
+    where = (
+        ("Promotion", application.name, pin) if pin else ("Application", application.name, f"spec.overrides[{number}]")
+    )
     return {
         "number": number + 1,
         "applies": verdict.selected,
         "reasons": list(verdict.reasons),
-        "written": _written(fleet, "Application", application.name, f"spec.overrides[{number}]"),
+        "written": _written(fleet, *where),
     }
+
+
+def _pin(override: Override) -> str:
+    """The field that a pin is written at, in a Promotion; empty for what the application says itself."""
+    return f"spec.environments.{override.environment}" if isinstance(override, PinOverride) else ""
 
 
 def _set(made: Made, fleet: FleetModel) -> dict[str, Any]:
@@ -173,6 +182,9 @@ def _where(path: str, origin: str, application: Application, cluster: str, fleet
     for number in range(len(application.spec.overrides)):
         if origin == override_origin(application, number):
             # Images and the like are found by name: their places in lists are not told by their paths.
+            pin = _pin(application.spec.overrides[number])
+            if pin:
+                return "Promotion", application.name, pin
             inner = path if re.match(r"(values|variables)\.|(path|ref|version)$", path) else re.split(r"[.\[]", path)[0]
             return "Application", application.name, f"spec.overrides[{number}].{inner}"
     if origin == f"cluster {cluster}":

@@ -130,8 +130,7 @@ class Previewer:
             placement = place(application, model, self._facts, self._have(name))
             variants = Variants(application, model)
             units[name] = {cluster: await self._key(survey, variants, name, cluster) for cluster in placement.selected}
-            why = "blocked by an error" if name in model.blocked else "paused"
-            kept = {cluster: _KEPT.format(why) for cluster in placement.frozen}
+            kept = {cluster: _KEPT.format(_why(application, model, cluster)) for cluster in placement.frozen}
             if kept:
                 unmoved[name] = kept
         survey.state = State(
@@ -186,6 +185,15 @@ class Previewer:
             rendered.warnings,
             {each.ref.key: each.place for each in rendered.objects},
         )
+
+
+def _why(application: Application, model: FleetModel, cluster: str) -> str:
+    """Why a cluster is to keep what it has."""
+    if application.name in model.blocked:
+        return "blocked by an error"
+    if model.clusters[cluster].spec.paused:
+        return "paused"
+    return f"waiting to be promoted to {model.environment_of(cluster)}"
 
 
 def about(application: Application, model: FleetModel) -> About:

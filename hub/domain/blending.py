@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from hub.domain.documents import Application, Override
+from hub.domain.pinning import PinOverride
 from hub.domain.rendering import Image, Patch, Render, Replicas, Source
 from hub.domain.variables import names_in
 
@@ -73,6 +74,9 @@ def blend(application: Application, overrides: Sequence[Numbered] = ()) -> Blend
 
 def override_origin(application: Application, number: int) -> str:
     """What the override of this number, from 0, is called where the origins of values are told."""
+    override = application.spec.overrides[number]
+    if isinstance(override, PinOverride):
+        return f"promotion of {application.name} to {override.environment}"
     return f"override {number + 1} of {application.name}"
 
 

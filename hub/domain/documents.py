@@ -194,6 +194,28 @@ class ProjectSpec(Model):
     service_account: str = ""
 
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Pin(Model):
+    """What an environment has: a commit of the application's own first source, whole; of a chart, its version."""
+
+    commit: Annotated[str, Field(pattern=f"^({_COMMIT.pattern})?$")] = ""
+    version: str = ""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Pin:
+        if bool(self.commit) == bool(self.version):
+            raise ValueError("a pin is a commit or, for a chart, a version")
+        return self
+
+
+class PromotionSpec(Model):
+    """Pins by environment; in environments without one the source says what is meant."""
+
+    environments: dict[Name, Pin] = Field(default_factory=dict)
+
+
 class NotificationSpec(Model):
     """Which events go where. Empty lists mean all; `severity` is the least that is sent."""
 
@@ -256,6 +278,13 @@ class Project(_Resource):
     spec: ProjectSpec = ProjectSpec()
 
 
+class Promotion(_Resource):
+    """Which commit of the application of the same name each environment has. Written by people, or by the hub."""
+
+    kind: Literal["Promotion"]
+    spec: PromotionSpec
+
+
 class Notification(_Resource):
     """Tells people what happens."""
 
@@ -263,7 +292,7 @@ class Notification(_Resource):
     spec: NotificationSpec
 
 
-Resource = Cluster | Environment | Application | ApplicationSet | RolloutStrategy | Project | Notification
+Resource = Cluster | Environment | Application | ApplicationSet | RolloutStrategy | Promotion | Project | Notification
 
 KINDS: dict[str, type[Resource]] = {
     "Cluster": Cluster,
@@ -271,6 +300,7 @@ KINDS: dict[str, type[Resource]] = {
     "Application": Application,
     "ApplicationSet": ApplicationSet,
     "RolloutStrategy": RolloutStrategy,
+    "Promotion": Promotion,
     "Project": Project,
     "Notification": Notification,
 }

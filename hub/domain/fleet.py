@@ -26,17 +26,19 @@ from hub.domain.documents import (
     Environment,
     Notification,
     Project,
+    Promotion,
     RolloutStrategy,
 )
 from hub.domain.fields import Scalar
 from hub.domain.items import Surroundings
 from hub.domain.joining import Files, Joined, Key, by_file, join
 from hub.domain.listing import Listings
+from hub.domain.pinning import Pinned, awaiting, guests, pinned
 from hub.domain.reading import FleetDocument, Parsed, Rejected, parse_document
 from hub.domain.references import Checked
 from hub.domain.selectors import Candidate, matches
 from hub.domain.sets import Sets, expand_all, moved
-from hub.domain.staging import Strategy
+from hub.domain.staging import Promote, Strategy
 from hub.domain.yamldoc import Document
 from shared.errors import DocumentError
 from shared.model import Place, Problem
@@ -51,9 +53,10 @@ class FleetModel:
 
     `environments` are in order of promotion. `membership` names the environments of each cluster, first one first.
     `applications` are those with documents of their own and those that sets make; `sets` says which, and `listings`
-    what generators found in repositories. `shape` names everything that any application may depend on: clusters,
-    environments and projects. `blocked` are applications with an error, and those that their sets cannot make now: what
-    they have stays, nothing new is planned for them. `problems` is everything found;
+    what generators found in repositories. Those that a Promotion pins have their pins in them (`pinned`).
+    `shape` names everything that any application may depend on: clusters, environments, projects, and in which
+    environments strategies have an application wait. `blocked` are applications with an error, and those that their
+    sets cannot make now: what they have stays, nothing new is planned for them. `problems` is everything found;
     `reading_problems` are those of documents by themselves, `notes` what there is to say about reading none.
     """
 
@@ -72,6 +75,7 @@ class FleetModel:
     merging_problems: tuple[Problem, ...]
     checked: Checked
     sets: Sets = field(default_factory=Sets)
+    pinned: Mapping[str, Pinned] = field(default_factory=dict, repr=False)
     listings: Listings = field(default_factory=dict, repr=False)
     notes: tuple[Problem, ...] = ()
     blocked: frozenset[str] = frozenset()
@@ -103,6 +107,16 @@ class FleetModel:
             return rollout
         named = self.strategies.get(rollout)
         return named.spec if named is not None else None
+
+    def awaiting(self, application: Application) -> frozenset[str]:
+        """The environments whose clusters keep what they have until the application is promoted there."""
+        strategy = self.strategy_of(application)
+        return awaiting(application, strategy.promotion if strategy is not None else None)
+
+    def promotion_of(self, application: str) -> Promotion | None:
+        """The document that pins environments of an application."""
+        found = self.documents.get(("Promotion", application))
+        return found.resource if found is not None and isinstance(found.resource, Promotion) else None
 
     def place(self, kind: str, name: str, path: str = "") -> Place | None:
         """Where a document or one of its fields is written; of an application of a set, where the template is."""
@@ -206,18 +220,18 @@ def _assemble(
         listings = previous.listings if previous is not None else {}
     changed = _changed(joined, previous.joined) if previous is not None else frozenset()
     if previous is None or previous.registered != registered or any(kind not in _MAKING for kind, _ in changed):
-        model = _whole(joined, registered, listings, previous.sets if previous is not None else Sets())
+        model = _whole(joined, registered, listings, previous)
     elif joined is previous.joined and notes == previous.notes and listings == previous.listings:
         return previous
     else:
-        model = _next(joined, previous, listings, {name for kind, name in changed if kind == "Application"})
+        model = _next(joined, previous, listings, {name for kind, name in changed if kind != "ApplicationSet"})
     problems = (*model.reading_problems, *model.merging_problems, *model.checked.problems, *model.sets.problems, *notes)
     in_order = tuple(sorted(problems, key=_in_reading_order))
     return replace(model, notes=notes, problems=in_order, blocked=model.checked.blocked | model.sets.held)
 
 
-_MAKING = ("Application", "ApplicationSet")
-"""The kinds of documents that make applications, and nothing that all of them depend on."""
+_MAKING = ("Application", "ApplicationSet", "Promotion")
+"""The kinds of documents that make applications what they are, and nothing that all of them depend on."""
 
 
 def _changed(joined: Joined, before: Joined) -> frozenset[Key]:
@@ -228,7 +242,9 @@ def _changed(joined: Joined, before: Joined) -> frozenset[Key]:
     return frozenset({key for key, document in new.items() if old.get(key) is not document} | (old.keys() - new.keys()))
 
 
-def _whole(joined: Joined, registered: tuple[FleetDocument, ...], listings: Listings, before: Sets) -> FleetModel:
+def _whole(
+    joined: Joined, registered: tuple[FleetDocument, ...], listings: Listings, previous: FleetModel | None
+) -> FleetModel:
     def of(kind: type[T]) -> dict[str, T]:
         return {name: item.resource for (_, name), item in documents.items() if isinstance(item.resource, kind)}
 
@@ -236,29 +252,29 @@ def _whole(joined: Joined, registered: tuple[FleetDocument, ...], listings: List
     clusters, merging = _merged(of(Cluster), documents, registered)
     found = of(Environment)
     environments = {name: found[name] for name in sorted(found, key=lambda name: (found[name].spec.order, name))}
-    projects = of(Project)
+    projects, strategies = of(Project), of(RolloutStrategy)
     model = FleetModel(
         joined=joined,
         registered=registered,
         clusters=clusters,
         environments=environments,
         applications=of(Application),
-        strategies=of(RolloutStrategy),
+        strategies=strategies,
         projects=projects,
         notifications=of(Notification),
         membership={name: _environments_of(cluster, environments) for name, cluster in clusters.items()},
         variable_names=frozenset(_variable_names(clusters, environments)),
-        shape=_shape(clusters, environments, projects),
+        shape=_shape(clusters, environments, projects, _promotions(strategies)),
         reading_problems=tuple(sorted(joined.problems, key=_in_reading_order)),
         merging_problems=tuple(merging),
         checked=Checked(),
         listings=listings,
     )
-    sets = _expanded(model, before)
+    sets = _expanded(model, previous.sets if previous is not None else Sets())
     made = {name: each.application for name, each in sets.made.items()}
-    model = replace(
-        model, sets=sets, applications=_sorted({**model.applications, **made}) if made else model.applications
-    )
+    applications = _sorted({**model.applications, **made}) if made else dict(model.applications)
+    pins = _pinned(model, applications, applications, previous.pinned if previous is not None else {})
+    model = replace(model, sets=sets, applications=applications, pinned=pins)
     return replace(model, checked=references.check(model))
 
 
@@ -267,9 +283,7 @@ def _next(joined: Joined, previous: FleetModel, listings: Listings, changed: set
     applications = dict(previous.applications)
     for name in changed:
         document = joined.documents.get(("Application", name))
-        if document is None:
-            applications.pop(name, None)
-        elif isinstance(document.resource, Application):
+        if document is not None and isinstance(document.resource, Application):
             applications[name] = document.resource
     reading = tuple(sorted(joined.problems, key=_in_reading_order))
     model = replace(previous, joined=joined, listings=listings, reading_problems=reading)
@@ -283,8 +297,25 @@ def _next(joined: Joined, previous: FleetModel, listings: Listings, changed: set
             applications.pop(name, None)
     if applications.keys() != previous.applications.keys():
         applications = _sorted(applications)
-    model = replace(model, sets=sets, applications=applications)
+    pins = _pinned(model, applications, again, previous.pinned)
+    model = replace(model, sets=sets, applications=applications, pinned=pins)
     return replace(model, checked=references.check_again(model, previous, frozenset(again)))
+
+
+def _pinned(
+    model: FleetModel, applications: dict[str, Application], names: Iterable[str], before: Mapping[str, Pinned]
+) -> Mapping[str, Pinned]:
+    """Puts the pins into those of the applications that are named, which come without; the others have theirs."""
+    pins = {name: each for name, each in before.items() if name in applications}
+    others = guests(model.membership)
+    for name in names:
+        promotion, plain = model.promotion_of(name), applications.get(name)
+        if promotion is None or plain is None:
+            pins.pop(name, None)
+        else:
+            pins[name] = pinned(plain, promotion, others, before.get(name))
+            applications[name] = pins[name].application
+    return pins
 
 
 def _expanded(model: FleetModel, before: Sets) -> Sets:
@@ -301,7 +332,12 @@ def _sorted(applications: Mapping[str, Application]) -> dict[str, Application]:
     return dict(sorted(applications.items(), key=lambda item: item[0]))
 
 
-def _shape(*maps: Mapping[str, Cluster | Environment | Project]) -> str:
+def _promotions(strategies: Mapping[str, RolloutStrategy]) -> dict[str, Promote]:
+    """The strategies that say which environments wait."""
+    return {name: each.spec.promotion for name, each in strategies.items() if each.spec.promotion is not None}
+
+
+def _shape(*maps: Mapping[str, Cluster | Environment | Project | Promote]) -> str:
     documents = [{name: item.model_dump(mode="json") for name, item in each.items()} for each in maps]
     return hashlib.sha256(orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

@@ -25,8 +25,8 @@ LEAVING = "it has the application now, and will be asked to let it go"
 class Placement:
     """Every cluster of the fleet is selected or rejected, with what speaks for it or against it, sorted by name.
 
-    `frozen` are those of the selected that keep exactly what they have: they are paused, or the application has an
-    error. Nothing new is to be given to them.
+    `frozen` are those of the selected that keep exactly what they have: they are paused, the application has an error,
+    or it has not been promoted to their environment. Nothing new is to be given to them.
     """
 
     selected: Mapping[str, tuple[str, ...]]
@@ -53,7 +53,14 @@ def place(application: Application, fleet: FleetModel, facts: Facts, previous: C
         previous: the clusters that have the application now.
     """
     has = frozenset(previous)
-    claims = {name: _claim(application, fleet, name, facts.get(name), has_it=name in has) for name in fleet.clusters}
+    waiting = fleet.awaiting(application)
+    claims: dict[str, _Claim] = {}
+    for name in fleet.clusters:
+        claim = _claim(application, fleet, name, facts.get(name), has_it=name in has)
+        environment = fleet.environment_of(name)
+        if claim.wanted and not claim.frozen and environment in waiting:
+            claim = _unpromoted(environment, has_it=name in has)
+        claims[name] = claim
     pick = application.spec.placement.pick
     selected = {name: claim.reasons for name, claim in claims.items() if claim.wanted}
     rejected = {name: claim.reasons for name, claim in claims.items() if not claim.wanted}
@@ -106,6 +113,11 @@ def _claim(
         return _Claim(False, verdict.reasons)
     repelled = _repelled(placement, spec.taints, has_it=has_it)
     return _Claim(not repelled, repelled or verdict.reasons)
+
+
+def _unpromoted(environment: str, *, has_it: bool) -> _Claim:
+    kept = "what it has stays" if has_it else "nothing comes"
+    return _Claim(has_it, (f"the application has not been promoted to {environment} yet: {kept}",), frozen=True)
 
 
 def _repelled(placement: PlacementSpec, taints: tuple[Taint, ...], *, has_it: bool) -> tuple[str, ...]:

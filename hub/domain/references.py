@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hub.domain import releases
 from hub.domain.documents import DEFAULT_PROJECT, Application
 from hub.domain.jobchecks import PREFIX, is_check
+from hub.domain.pinning import fits, is_chart
 from hub.domain.selectors import Selector, matches
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import child_path
@@ -19,6 +20,7 @@ from shared.model import Problem
 
 if TYPE_CHECKING:
     from hub.domain.fleet import FleetModel
+    from hub.domain.reading import FleetDocument
 
 GUESSES = 50
 """How many wrong names of one check are compared with all that exist: the same slip in each of thousands is one."""
@@ -75,12 +77,17 @@ def check_again(fleet: FleetModel, before: FleetModel, changed: frozenset[str]) 
             own[name] = problems
         else:
             own.pop(name, None)
-    general = tuple(checks.general()) if names else known.general
+    pins_moved = _promotions(fleet) != _promotions(before)
+    general = tuple(checks.general()) if names or pins_moved else known.general
     waits = any(_waits(fleet, name) != _waits(before, name) for name in again)
     # A circle is told where it is written, so a document that moved has to be looked at as well.
     circles = tuple(_cycles(fleet)) if waits or _in_circle(known, again) else known.circles
     in_sets = any(_in_set(fleet, name) or _in_set(before, name) for name in again)
     return Checked(general, own, circles, tuple(checks.release_sets()) if in_sets else known.release_sets)
+
+
+def _promotions(fleet: FleetModel) -> dict[str, FleetDocument]:
+    return {name: document for (kind, name), document in fleet.documents.items() if kind == "Promotion"}
 
 
 def _waits(fleet: FleetModel, name: str) -> tuple[str, ...] | None:
@@ -119,6 +126,10 @@ class _Checks:
         for name, notification in fleet.notifications.items():
             yield from self._selector("Notification", name, notification.spec.when, "spec.when")
             yield from self._known("Notification", name, "spec.applications", notification.spec.applications)
+        for name in _promotions(fleet).keys() - fleet.applications.keys():
+            hint = self._closest("application", name, fleet.applications)
+            message = f"there is no application {name!r}, at least not yet: a Promotion is named after its application"
+            yield self._problem("Promotion", name, "metadata.name", message, hint, warning=True)
         yield from self._without_effect()
 
     def application(self, name: str, application: Application) -> Iterator[Problem]:
@@ -132,6 +143,7 @@ class _Checks:
             yield from self._selector("Application", name, override.when, f"spec.overrides[{number}].when")
         yield from self._known("Application", name, "spec.dependsOn", spec.depends_on)
         yield from self._health_rules(name, application)
+        yield from self._pins(name, application)
         if spec.project not in fleet.projects and spec.project != DEFAULT_PROJECT:
             hint = self._closest("project", spec.project, fleet.projects)
             yield self._problem("Application", name, "spec.project", f"there is no project {spec.project!r}", hint)
@@ -175,6 +187,20 @@ class _Checks:
                 )
                 hint = "these do not wait for each other: let all members have the same strategy"
                 yield self._problem("Application", members[0], "spec.releaseSet", message, hint, warning=True)
+
+    def _pins(self, name: str, application: Application) -> Iterator[Problem]:
+        """Pins that pin nothing."""
+        promotion = self._fleet.promotion_of(name)
+        for environment, pin in promotion.spec.environments.items() if promotion is not None else ():
+            at = f"spec.environments.{environment}"
+            if not fits(application, pin):
+                wanted = "is a chart: pin a version" if is_chart(application) else "is from Git: pin a commit"
+                place = self._fleet.place("Promotion", name, at)
+                yield Problem("error", f"the source of {name!r} {wanted}", place, application=name)
+            if environment not in self._fleet.environments:
+                hint = self._closest("environment", environment, self._fleet.environments)
+                message = f"there is no environment {environment!r}: nothing is pinned by this"
+                yield self._problem("Promotion", name, at, message, hint, warning=True)
 
     def _without_effect(self) -> Iterator[Problem]:
         """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
@@ -243,6 +269,9 @@ class _Checks:
 
     def _stages(self, kind: str, name: str, strategy: Strategy, at: str) -> Iterator[Problem]:
         seen: set[str] = set()
+        if strategy.promotion is not None:
+            order = Selector(environments=strategy.promotion.environments)
+            yield from self._selector(kind, name, order, f"{at}.promotion")
         for number, stage in enumerate(strategy.stages):
             here = f"{at}.stages[{number}]"
             yield from self._selector(kind, name, stage, here)

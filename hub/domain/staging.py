@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from hub.domain.checking import Check
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, portion
 from hub.domain.principals import PERSON, ROLE
+from hub.domain.rendering import RepositoryPath
 from hub.domain.selectors import Selector
 
 
@@ -93,6 +94,24 @@ class Offline(Model):
     after: Duration = 120.0
 
 
+class Promote(Model):
+    """Promotion that is written to Git: an environment gets a commit once the one before it is done with it.
+
+    The first of `environments` follows the source; what the others have is pinned in `<path>/<application>.yaml`, to
+    which the hub commits, or for which it makes a branch for review.
+    """
+
+    environments: Annotated[tuple[Name, ...], Field(min_length=2)]
+    write: Literal["commit", "branch"] = "commit"
+    path: RepositoryPath = "promotions"
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Promote:
+        if len(set(self.environments)) < len(self.environments):
+            raise ValueError("an environment stands twice in the order of promotion")
+        return self
+
+
 class Strategy(Model):
     """How a new revision moves over the clusters. `deadline` is per cluster, from assigned to healthy."""
 
@@ -101,3 +120,4 @@ class Strategy(Model):
     offline: Offline = Offline()
     on_failure: Literal["pause", "rollback", "continue"] = "pause"
     on_newer: Literal["supersede", "queue"] = "supersede"
+    promotion: Promote | None = None

@@ -209,6 +209,10 @@ class Objects:
         """Whether `old` is in the history of `new`."""
         return new == old or self._repository.descendant_of(new, old)
 
+    def newer(self, one: str, other: str) -> bool:
+        """Whether a commit came after another and has it in its history; false where either is not here."""
+        return one != other and self.has(one) and self.has(other) and self.descends(one, other)
+
     def related(self, one: str, other: str) -> bool:
         """Whether two commits have history in common."""
         return self._repository.merge_base(one, other) is not None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import stat
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from hub import registered
+from hub.domain.promotion import Due, document, pinned_in
+from hub.promoting import Ledger, promote
 from hub.settings import GitSettings, SignaturePolicy
 from hub.sources.access import Credentials
 from hub.sources.mirror import Mirror
@@ -269,3 +272,39 @@ def test_a_signing_key_with_a_passphrase_is_refused(tmp_path):
     keys = Keys(tmp_path / "keys")
     with pytest.raises(DocumentError, match="has a passphrase"):
         SigningKey.read(keys.locked)
+
+
+async def test_a_promotion_is_one_commit_and_says_what_it_is_about(remote, people, writer, tmp_path):
+    pin, where = Due("stage", people.head, "", "dev"), Ledger("web", PINS)
+    async with mirror_of(remote.path, tmp_path) as mirror:
+        first = await promote(writer, mirror, where, pin, "start", "r-1")
+        again = await promote(writer, mirror, where, pin, "start", "r-1")
+        assert (first.pushed, again.pushed) == (True, False)
+
+        later = Due("prod", people.head, "", "stage")
+        review = replace(where, review=True)
+        proposed = await promote(writer, mirror, review, later, "start", "r-1")
+        assert (proposed.branch, proposed.pushed) == (f"yardarm/promote-web-prod-{people.head[:7]}", True)
+        assert not (await promote(writer, mirror, review, later, "start", "r-1")).pushed
+    said = remote.git("log", "-1", "--format=%s%n%(trailers)", "main").splitlines()
+    assert said == [f"promote web to stage: {people.head[:7]} start", "Yardarm-Rollout: r-1"]
+    assert pinned_in(remote.git("show", f"main:{PINS}"), "web") == {"stage": people.head}
+    assert set(pinned_in(remote.git("show", f"{proposed.branch}:{PINS}"), "web") or ()) == {"stage", "prod"}
+
+
+async def test_only_what_came_later_is_newer(remote, people, tmp_path):
+    first, second = people.head, people.commit("second")
+    people.git("push", "--quiet", "origin", "main")
+    async with mirror_of(remote.path, tmp_path) as mirror:
+        asked = [(second, first), (first, second), (first, first), (second, "f" * 40), ("f" * 40, first)]
+        found = await mirror.read(lambda objects: [objects.newer(*each) for each in asked])
+    assert found == [True, False, False, False, False]
+
+
+async def test_what_a_person_has_pinned_meanwhile_stays(remote, people, writer, tmp_path):
+    people.write(PINS, document("web", {"stage": "f" * 40}))
+    people.commit("by hand")
+    people.git("push", "--quiet", "origin", "main")
+    async with mirror_of(remote.path, tmp_path) as mirror:
+        written = await promote(writer, mirror, Ledger("web", PINS), Due("stage", "e" * 40, "", "dev"), "x", "r-1")
+    assert (written.pushed, remote.git("rev-parse", "main")) == (False, people.head)
