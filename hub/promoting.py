@@ -5,6 +5,7 @@ What is to be pinned `hub.domain.promotion` says. Writing it twice changes nothi
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from hub.domain import promotion
@@ -15,6 +16,9 @@ from hub.sources.mirror import Mirror
 from hub.sources.writing import Base, Change, Writer, Written
 from shared.errors import DocumentError
 from shared.model import Place
+
+LOOK_BACK = 500
+"""Commits among which an earlier promotion by the same rollout is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ def file_of(fleet: FleetModel, application: str, promote: Promote, folder: str =
 async def promote(writer: Writer, mirror: Mirror, where: Ledger, pin: Due, subject: str, rollout: str) -> Written:
     """Has a pin in Git. Nothing is done where it is there already, or where somebody has pinned something else since.
 
+    Nor where this rollout has brought the environment there before: whoever took that back meant it.
+
     Args:
         writer: commits.
         mirror: of the fleet repository.
@@ -62,14 +68,21 @@ async def promote(writer: Writer, mirror: Mirror, where: Ledger, pin: Due, subje
     def making(base: Base) -> Change | None:
         text = _decoded(base.read(where.file), where.file)
         now = (promotion.pinned_in(text, where.application, where.file) or {}).get(pin.environment, "")
-        if now != pin.before:
+        said = promotion.message(where.application, pin, subject, rollout)
+        if now != pin.before or _is_told(base, said):
             return None
         made = promotion.changed(text, where.application, pin, where.file, chart=where.chart)
-        said = promotion.message(where.application, pin, subject, rollout)
         return Change(said, {where.file: made.encode()})
 
     branch = promotion.branch(where.application, pin) if where.review else ""
     return await writer.write(mirror, making, onto=where.ref, branch=branch)
+
+
+def _is_told(base: Base, said: str) -> bool:
+    """Whether a commit of the latest says the same; a merge may have added to it."""
+    wanted = set(said.split("\n")) - {""}
+    walk = itertools.islice(base.repository.walk(base.commit.id), LOOK_BACK)
+    return any(wanted <= {line.strip() for line in commit.message.split("\n")} for commit in walk)
 
 
 def _decoded(data: bytes | None, file: str) -> str:

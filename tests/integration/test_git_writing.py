@@ -292,6 +292,22 @@ async def test_a_promotion_is_one_commit_and_says_what_it_is_about(remote, peopl
     assert set(pinned_in(remote.git("show", f"{proposed.branch}:{PINS}"), "web") or ()) == {"stage", "prod"}
 
 
+async def test_what_was_taken_back_is_promoted_again_by_another_rollout_only(remote, people, writer, tmp_path):
+    first, second = people.head, people.commit("second")
+    people.git("push", "--quiet", "origin", "main")
+    where = Ledger("web", PINS)
+    async with mirror_of(remote.path, tmp_path) as mirror:
+        assert (await promote(writer, mirror, where, Due("stage", first, "", "dev"), "start", "r-1")).pushed
+        forward = Due("stage", second, first, "dev")
+        assert (await promote(writer, mirror, where, forward, "second", "r-2")).pushed
+        people.git("pull", "--quiet", "origin", "main")
+        people.git("revert", "--no-edit", "HEAD")
+        people.git("push", "--quiet", "origin", "main")
+
+        assert not (await promote(writer, mirror, where, forward, "second", "r-2")).pushed
+        assert (await promote(writer, mirror, where, forward, "second", "r-3")).pushed
+
+
 async def test_only_what_came_later_is_newer(remote, people, tmp_path):
     first, second = people.head, people.commit("second")
     people.git("push", "--quiet", "origin", "main")
