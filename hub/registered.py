@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hub.domain.egress import Egress
 from hub.domain.reading import FleetDocument, Rejected, read_documents
+from hub.domain.statuses import api_of, host_of, provider_of
 from hub.settings import ChartSettings, CheckSettings, GitSettings, HubSettings, SignaturePolicy
 from hub.sources import urls
 from hub.sources.accepting import Acceptance
@@ -18,6 +19,7 @@ from hub.sources.signatures.signing import SigningKey
 from hub.sources.terms import Terms
 from hub.sources.web import HostAccess
 from hub.sources.writing import Author
+from hub.statuses import Host
 from shared.errors import DocumentError
 from shared.model import Place
 from shared.tasks import Clock
@@ -71,6 +73,23 @@ def credentials(settings: GitSettings) -> Callable[[str], Credentials]:
             ssh_passphrase=found.ssh_passphrase.get_secret_value(),
             entry=f"git.access.{prefix}",
         )
+
+    return choose
+
+
+def status_hosts(settings: GitSettings) -> Callable[[str], Host | None]:
+    """How the host of a repository is told of rollouts, by the repository's address; None: it is not told."""
+
+    def choose(address: str) -> Host | None:
+        prefix = urls.best(settings.statuses, address)
+        if prefix is None:
+            return None
+        found, host = settings.statuses[prefix], host_of(prefix)
+        provider = found.provider or provider_of(host)
+        if provider is None:
+            return None
+        api = found.api or api_of(provider, host)
+        return Host(provider, api, found.token.get_secret_value(), f"git.statuses.{prefix}")
 
     return choose
 

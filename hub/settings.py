@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from hub.domain.egress import Rule
 from hub.domain.principals import OWNER, PERSON, ROLE, KnownToken, Principal
+from hub.domain.statuses import Provider, host_of, provider_of
 from shared.errors import DocumentError
 from shared.model import Place
 
@@ -92,6 +93,17 @@ class RolloutSettings(Section):
     for everything at once. Default 0: no limit. Rolling back is never slowed down."""
 
 
+class StatusAccess(Section):
+    """How one Git host is told of rollouts, as statuses of their commits."""
+
+    provider: Provider | None = None
+    """`github`, `gitlab`, `gitea` (and Forgejo) or `bitbucket`. Default: told by the host's name, where it is known."""
+    token: SecretStr = SecretStr("")
+    """An access token that may write commit statuses. Default empty: nothing is shown."""
+    api: str = Field(default="", pattern="^(https?://.+)?$")
+    """The address of its API, where it is not the usual one: `https://github.example.com/api/v3`. Default: that."""
+
+
 class GitSettings(Section):
     """How repositories are watched and read."""
 
@@ -103,6 +115,9 @@ class GitSettings(Section):
     signatures: dict[str, SignaturePolicy] = {}
     """Who must have signed commits, by host or address prefix as in `access`, or `*` for all repositories; the longest
     that fits is used. Default none: commits count as they are."""
+    statuses: dict[str, StatusAccess] = {}
+    """Which repositories get commit statuses, by host or address prefix as in `access`; the longest that fits is used.
+    Default none."""
     submodules: bool = False
     """Whether submodules are read. Default no: a repository then decides alone what is in it. If so, each is read from
     its own address with what `access` has for that, at the commit that is pinned."""
@@ -123,6 +138,14 @@ class GitSettings(Section):
     """Bytes one fetch may bring. Default 2 GiB: more is no configuration."""
     max_file_bytes: int = Field(default=8 * 1024**2, gt=0)
     """Bytes of a manifest that is still read. Default 8 MiB: Kubernetes itself takes 1.5 MiB an object."""
+
+    @field_validator("statuses")
+    @classmethod
+    def _providers(cls, entries: dict[str, StatusAccess]) -> dict[str, StatusAccess]:
+        for prefix, entry in entries.items():
+            if entry.provider is None and provider_of(host_of(prefix)) is None:
+                raise ValueError(f"which kind of host {prefix} is cannot be told by its name: set `provider`")
+        return entries
 
 
 class EgressSettings(Section):
@@ -299,6 +322,8 @@ class HubSettings(BaseSettings):
     """Address of the API and the console. Default loopback: reached from elsewhere only when somebody says so."""
     port: int = Field(default=8470, ge=0, le=65535)
     """Of the API and the console; 0 for a free one."""
+    url: str = Field(default="", pattern="^(https?://.+)?$")
+    """Where people reach the hub (`https://yardarm.example.com`), for links in commit statuses. Default: no links."""
     token: SecretStr = SecretStr("")
     """What API clients have to show, if they have no token of their own. It may do everything, in the name of `admin`.
     Default empty: one is made, and serves on loopback only."""
@@ -418,8 +443,9 @@ def _is_loopback(host: str) -> bool:
 def _close(name: str) -> str:
     """What was probably meant."""
     sections = (
-        HubSettings, NatsSettings, GitSettings, RepositoryAccess, SignaturePolicy, ChartSettings, ChartAccess,
-        CheckSettings, CheckAccess, EgressSettings, RenderSettings, TelemetrySettings, ApiToken,
+        HubSettings, NatsSettings, GitSettings, RepositoryAccess, SignaturePolicy, StatusAccess, ChartSettings,
+        ChartAccess, CheckSettings, CheckAccess, EgressSettings, RenderSettings, RolloutSettings, TelemetrySettings,
+        ApiToken,
     )  # fmt: skip
     known = [field for section in sections for field in section.model_fields]
     close = difflib.get_close_matches(name, known, 1)

@@ -96,6 +96,19 @@ def normalise(address: str) -> str:
         return ""
 
 
+def project(address: str) -> str:
+    """The path of a repository at its host, as it is written: `team/fleet`.
+
+    Raises:
+        DocumentError: it is no address.
+    """
+    location = parse(address)
+    found = _SCP.fullmatch(location.url)
+    return _trim(
+        found["path"] if found is not None and "://" not in location.url else urlsplit(location.url).path
+    ).strip("/")
+
+
 def best(prefixes: Iterable[str], address: str) -> str | None:
     """The one of `prefixes` that says most about a repository, None when none means it.
 

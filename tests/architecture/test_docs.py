@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from hub.metrics import Metrics
-from hub.settings import ApiToken, ChartAccess, CheckAccess, HubSettings, RepositoryAccess, SignaturePolicy
+from hub.settings import (
+    ApiToken,
+    ChartAccess,
+    CheckAccess,
+    HubSettings,
+    RepositoryAccess,
+    SignaturePolicy,
+    StatusAccess,
+)
 from hub.view import View
 from tests.architecture.test_deploy import hub_variables, options
 
@@ -48,6 +56,7 @@ def test_every_setting_of_the_hub_is_documented_and_no_other():
     entries = {
         "git.access.<host>": RepositoryAccess,
         "git.signatures.<host>": SignaturePolicy,
+        "git.statuses.<host>": StatusAccess,
         "charts.access.<host>": ChartAccess,
         "tokens.<n>": ApiToken,
         "checks.access.<host>": CheckAccess,
