@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import registered, shelf, streams
+from hub import ledger, registered, shelf, steering, streams
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.asking import Asker
@@ -26,7 +26,7 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
 from hub.domain.requests import Asked
-from hub.domain.runs import Around, Hold, Rollout
+from hub.domain.runs import Hold, Rollout
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.garbage import collect_seldom
@@ -57,12 +57,14 @@ from hub.sources.charts.charts import Charts
 from hub.sources.mirror import Notice
 from hub.sources.poller import Pace
 from hub.sources.web import Web
+from hub.steering import Steering
 from hub.store import Store
 from hub.streams import Fence
 from hub.supply.charts import WatchedCharts
 from hub.supply.git import Warehouse
 from hub.supply.pins import Pins
 from hub.supply.releases import Expanding
+from hub.surroundings import Surroundings
 from hub.suspicion import Suspicion
 from hub.sweeper import Sweeper
 from hub.turns import Turns
@@ -98,6 +100,7 @@ class Hub:
         self._leader: Leader | None = None
         self._lead: _Lead | None = None
         self._stored: dict[str, bytes] = {}
+        self._rollouts = ledger.Reader()
 
     async def run(self) -> None:
         """Runs everything until cancelled."""
@@ -209,13 +212,31 @@ class Hub:
         Who leads knows better than what it stored a moment ago. But it may have been deposed without knowing yet, so
         what comes is kept until that is certain.
         """
-        if key.startswith(f"{consents.PREFIX}."):
+        kind = key.partition(".")[0]
+        if kind == consents.PREFIX:
             if self._lead is not None:
                 self._lead.consents.heard(key, value)
+        elif kind == steering.REQUESTS:
+            if self._lead is not None:
+                self._lead.steering.heard(key, value)
+        elif kind == steering.HOLDS:
+            self.view.rollouts.held(*steering.holds_in(key, value))
+        elif kind == ledger.PREFIX:
+            self._rollout(key, value)
         elif self._lead is None:
             shelf.show(self.view, key, value)
         elif key.startswith(f"{shelf.PREFIX}."):
             self._stored[key] = value
+
+    def _rollout(self, key: str, value: bytes) -> None:
+        """How far a rollout is, as the leading hub has stored it; who leads knows better."""
+        rollout = self._rollouts.read(key, value)
+        if self._lead is not None:
+            return
+        if value == ledger.GONE:
+            self.view.rollouts.forget(key.split(".")[2])
+        elif rollout is not None:
+            self.view.rollouts.put(rollout)
 
     async def _serve(self) -> None:
         app = create_app(
@@ -263,9 +284,7 @@ class Hub:
 
     async def confirm(self, consents_given: Sequence[Consent]) -> None:
         """Stores what a person has agreed to, for whichever hub leads; the history tells who and why."""
-        if self._bus is None:
-            raise Unavailable("this hub has no connection to NATS yet")
-        await consents.record(Store(self._bus), consents_given)
+        await consents.record(self._store(), consents_given)
         for event in map(consents.event, consents_given):
             if self.view.event(event):
                 self._on_event(event)
@@ -282,21 +301,30 @@ class Hub:
             raise Unavailable("this hub is a follower: ask the one that leads")
         return await self._lead.branches.preview(before, after, applications, self._lead.asker.ask if live else None)
 
-    async def ask(self, application: str, asked: Asked) -> None:  # noqa: ARG002
-        """What a person wants done with a rollout."""
-        raise Unavailable(_NOT_YET)
+    async def ask(self, application: str, asked: Asked) -> None:
+        """Stores a request about a rollout, for whichever hub leads."""
+        await steering.ask(self._store(), application, asked)
 
-    async def hold(self, application: str, hold: Hold) -> None:  # noqa: ARG002
-        """A person's mark that nothing new goes there."""
-        raise Unavailable(_NOT_YET)
+    async def hold(self, application: str, hold: Hold) -> None:
+        """Stores a hold, for every hub."""
+        await steering.hold(self._store(), application, hold)
 
     async def release(self, application: str, by: str, reason: str, cluster: str, environment: str) -> int:  # noqa: ARG002
         """Lets go of a hold."""
-        raise Unavailable(_NOT_YET)
+        return await steering.release(self._store(), application, cluster, environment)
 
-    async def sync(self, application: str) -> str:  # noqa: ARG002
-        """Has an application looked at anew."""
-        raise Unavailable(_NOT_YET)
+    async def sync(self, application: str) -> str:
+        """Has an application looked at anew; only the leading hub looks."""
+        if self._lead is None:
+            raise Unavailable("this hub is a follower: ask the one that leads")
+        self.wake()
+        self._lead.fleet.again(application)
+        return f"its repositories are looked at now, and {application} is worked out anew"
+
+    def _store(self) -> Store:
+        if self._bus is None:
+            raise Unavailable("this hub has no connection to NATS yet")
+        return Store(self._bus)
 
     def role(self) -> str:
         """`leader` or `follower`."""
@@ -333,9 +361,6 @@ class Hub:
         return f"looking at {count} repositories" if count else "none of these repositories is used by the fleet"
 
 
-_NOT_YET = "rollouts are not carried out by this hub yet"
-
-
 class _Lead:
     """What runs only while this hub leads."""
 
@@ -364,15 +389,20 @@ class _Lead:
             Rate(settings.rollouts.rate, clock),
             clock,
         )
+        self.steering = Steering(Store(bus), self._asked, clock)
+        self.surroundings = Surroundings(
+            lambda: self.fleet.model, self._newest, hub.view.rollouts.holds, self._unready, clock
+        )
         self.rollouts = Rollouts(
             Ledger(Store(bus)),
             self.bodies,
             hub.view,
             self.carrier,
-            lambda _plan: Around(),
+            self.surroundings.around,
+            follows=self.surroundings.follows,
             tell=hub.tell,
             again=self._again,
-            done=lambda _name, _asked: None,
+            done=self.steering.done,
             clock=clock,
         )
         self.applications = Applications(
@@ -444,6 +474,7 @@ class _Lead:
             self.suspicion.doubt(event.cluster)
         self.applications.restore(await self.shelf.load())
         await self.rollouts.load()
+        await self.steering.load()
         self._hub.view.watcher = self.rollouts.noticed
         await self.consents.load()
         self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
@@ -453,6 +484,7 @@ class _Lead:
             group.create_task(self.suspicion.run())
             group.create_task(self.shelf.run())
             group.create_task(self.rollouts.run())
+            group.create_task(self.steering.run())
             group.create_task(self.applications.run())
             group.create_task(self.consents.run())
             group.create_task(self.consents.sweep())
@@ -471,6 +503,17 @@ class _Lead:
         """The clusters that have an application now."""
         given = self.publisher.of_application(application)
         return {unit.cluster for unit, each in given.items() if not each.removed}
+
+    def _asked(self, application: str, asked: Asked) -> None:
+        self.rollouts.ask(application, asked)
+
+    def _newest(self, application: str) -> Rollout | None:
+        return self.rollouts.newest(application)
+
+    def _unready(self, applications: Collection[str]) -> dict[str, str]:
+        """Those that have not been worked out for the newest commit."""
+        looking = self.fleet.looking
+        return {name: "is being worked out" for name in applications if looking or self.applications.busy(name)}
 
     def _history_of(self, application: str) -> tuple[Rollout, ...]:
         return self.rollouts.history(application)

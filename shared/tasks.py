@@ -71,6 +71,9 @@ class Mailbox(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._pending
+
     def put(self, key: K, value: V) -> None:
         """Never blocks."""
         if key in self._pending:
@@ -174,6 +177,9 @@ class Lanes(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._mailbox) + len(self._busy)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._mailbox or key in self._busy
 
     def put(self, key: K, value: V) -> None:
         """Never blocks."""

@@ -164,6 +164,10 @@ class Applications:
         """Applications that are being worked on."""
         return len(self._lanes)
 
+    def busy(self, name: str) -> bool:
+        """Whether it is being worked on."""
+        return name in self._lanes
+
     async def run(self) -> None:
         """Works until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -170,6 +170,11 @@ class FleetLoop:
         self.evaluated = 0
         """Applications handed on since the start."""
 
+    @property
+    def looking(self) -> bool:
+        """Whether there is a newer commit than the last look has come to the end of."""
+        return self._commit is not None and self._commit.sha != self.looked
+
     def poke(self) -> None:
         """Look again, soon."""
         self._poked.set()

@@ -89,22 +89,25 @@ class Rollouts:
         bodies: KeptBodies,
         view: View,
         hands: Hands,
-        around: Callable[[Plan], Around],
+        around: Callable[[Plan], Around | None],
         *,
+        follows: Callable[[], Mapping[str, Asked]],
         tell: Callable[[messages.Event], None],
         again: Callable[[str], None],
         done: Callable[[str, Asked], None],
         clock: Clock,
     ) -> None:
-        """`around` says what a plan has to heed now.
+        """Everything that it does not decide, and whom it tells.
 
-        `again` has an application evaluated anew; `done` hears of each request that has been taken in.
+        `around` says what a plan has to heed now, None while that is not known; `follows` what to ask of rollouts because
+        of others. `again` has an application evaluated anew; `done` hears of each request that has been taken in.
         """
         self._ledger = ledger
         self._bodies = bodies
         self._view = view
         self._hands = hands
         self._around = around
+        self._follows = follows
         self._tell = tell
         self._again = again
         self._done = done
@@ -127,7 +130,6 @@ class Rollouts:
             if rollouts[0].active:
                 inbox = self._inbox(name)
                 inbox.carry = True
-                inbox.events.append(Surrounded(self._around(rollouts[0].plan)))
                 inbox.seen.update(rollouts[0].slots)
                 self._ready.put(name, None)
 
@@ -238,8 +240,10 @@ class Rollouts:
             await self._clock.sleep(SURROUNDINGS)
             for rollout in self.active():
                 around = self._around(rollout.plan)
-                if around != rollout.around:
+                if around is not None and around != rollout.around:
                     self._put(rollout.application, Surrounded(around))
+            for name, asked in self._follows().items():
+                self._put(name, asked)
 
     async def _tidy(self) -> None:
         """Bundles that no rollout means any more are forgotten."""
@@ -318,7 +322,7 @@ class Rollouts:
         proposal = msgspec.structs.replace(item.proposal, given=self._hands.given(name))
         plan = planned(proposal, last, item.candidate, _identity(proposal, now), now)
         taking_part = [cluster for cluster, pinned in plan.clusters.items() if pinned.changes]
-        return Proposed(plan, self._around(plan), self._sights(plan, taking_part, None))
+        return Proposed(plan, self._around(plan) or Around(), self._sights(plan, taking_part, None))
 
     def _sights(self, plan: Plan, clusters: Iterable[str], rollout: Rollout | None) -> dict[str, Sight]:
         found = {}

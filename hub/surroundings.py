@@ -1,0 +1,77 @@
+"""What rollouts have to heed of the world around them, gathered: windows and freezes, holds, and other applications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hub.domain import releases
+from hub.domain.documents import Environment
+from hub.domain.fleet import FleetModel
+from hub.domain.requests import Asked
+from hub.domain.runs import Around, Closed, Hold, Plan, Rollout, Wait
+from hub.domain.windows import Opening, opening
+from shared.tasks import Clock
+
+
+class Surroundings:
+    """Asks others; remembers only until when an environment stays open or closed."""
+
+    def __init__(
+        self,
+        model: Callable[[], FleetModel | None],
+        newest: Callable[[str], Rollout | None],
+        holds: Callable[[str], tuple[Hold, ...]],
+        unready: Callable[[tuple[str, ...]], Mapping[str, str]],
+        clock: Clock,
+    ) -> None:
+        """`unready` says which applications have not been worked out for the newest commit, each with why."""
+        self._model = model
+        self._newest = newest
+        self._holds = holds
+        self._unready = unready
+        self._clock = clock
+        self._openings: dict[str, tuple[Environment, Opening]] = {}
+        self._sets: tuple[FleetModel, dict[str, tuple[str, ...]]] | None = None
+
+    def around(self, plan: Plan) -> Around | None:
+        """What a plan has to heed now; None while the fleet is not known."""
+        model = self._model()
+        if model is None:
+            return None
+        closed = {name: each for name, environment in model.environments.items() if (each := self._closed(environment))}
+        if closed:
+            concerned = {name for pinned in plan.clusters.values() for name in pinned.environments}
+            closed = {name: each for name, each in closed.items() if name in concerned}
+        return Around(closed, self._holds(plan.application), self._waits(plan, model))
+
+    def follows(self) -> dict[str, Asked]:
+        """What to ask of applications because of what became of others of their release sets."""
+        model = self._model()
+        found: dict[str, Asked] = {}
+        for name, members in self._members(model).items() if model is not None else ():
+            found |= releases.follows(name, self._rollouts(members), self._clock.now())
+        return found
+
+    def _closed(self, environment: Environment) -> Closed | None:
+        if not (environment.spec.windows or environment.spec.freezes):
+            return None
+        now = self._clock.now()
+        known = self._openings.get(environment.name)
+        if known is None or known[0] is not environment or (known[1].changes is not None and now >= known[1].changes):
+            known = self._openings[environment.name] = environment, opening(environment.spec, now, environment.name)
+        return None if known[1].open else Closed(known[1].reason, known[1].changes)
+
+    def _waits(self, plan: Plan, model: FleetModel) -> dict[str, tuple[Wait, ...]]:
+        application = model.applications.get(plan.application)
+        if application is None or not application.spec.release_set:
+            return {}
+        members = self._members(model)[application.spec.release_set]
+        return releases.waits(plan, self._rollouts(members), self._unready(members))
+
+    def _members(self, model: FleetModel) -> dict[str, tuple[str, ...]]:
+        if self._sets is None or self._sets[0] is not model:
+            self._sets = model, releases.members(model.applications)
+        return self._sets[1]
+
+    def _rollouts(self, members: tuple[str, ...]) -> dict[str, Rollout]:
+        return {name: rollout for name in members if (rollout := self._newest(name)) is not None}
