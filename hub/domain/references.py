@@ -157,9 +157,6 @@ class _Checks:
             message = "the placement selects no cluster"
             hint = f"`yardarm explain {name} --cluster NAME` says why not"
             yield self._problem("Application", name, "spec.placement", message, hint, warning=True)
-        if spec.rollout is not None:
-            message = "rollouts do not act yet: a change goes to all clusters of the application at once"
-            yield self._problem("Application", name, "spec.rollout", message, warning=True)
 
     def release_sets(self) -> Iterator[Problem]:
         """Members that nothing moves with, that lack stages of others, or that have them in another order."""
@@ -205,11 +202,6 @@ class _Checks:
     def _without_effect(self) -> Iterator[Problem]:
         """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
         fleet = self._fleet
-        for name, environment in fleet.environments.items():
-            for part in ("windows", "freezes"):
-                if getattr(environment.spec, part):
-                    message = f"{part} do not act yet: changes are published at any time"
-                    yield self._problem("Environment", name, f"spec.{part}", message, warning=True)
         for name, project in fleet.projects.items():
             for part in ("sources", "namespaces", "kinds"):
                 if getattr(project.spec, part):

@@ -341,8 +341,6 @@ def test_nothing_disappears_from_a_file_with_an_unclear_error(before, after):
 @pytest.mark.parametrize(
     ("kind", "spec", "said"),
     [
-        ("Application", "{rollout: {stages: []}}", "rollouts do not act yet"),
-        ("Environment", "{windows: [{allow: '0 22 * * 1-4', for: 4h}]}", "windows do not act yet"),
         ("Project", "{kinds: [ConfigMap]}", "kinds of a project are not enforced yet"),
         ("Notification", "{to: {slack: x}}", "notifications are not sent yet"),
     ],
