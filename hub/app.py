@@ -21,6 +21,7 @@ from hub.api.context import Context
 from hub.asking import Asker
 from hub.branches import Branches
 from hub.carrier import Carrier, Rate
+from hub.checks.measuring import Measuring
 from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
@@ -68,6 +69,7 @@ from hub.surroundings import Surroundings
 from hub.suspicion import Suspicion
 from hub.sweeper import Sweeper
 from hub.turns import Turns
+from hub.verifying import Verifying
 from hub.view import View
 from hub.view.history import EventFilter
 from shared import __version__
@@ -418,6 +420,17 @@ class _Lead:
             clock,
         )
         self.carrier.on_published = self.applications.published
+        egress = Egress(settings.egress.allow, settings.egress.deny)
+        self.verifying = Verifying(
+            self.rollouts.active,
+            self.carrier.evaluation,
+            Measuring(Web(egress, registered.check_access(settings.checks)), clock).measure,
+            self.rollouts.measured,
+            self.publisher,
+            hub.view,
+            hub.metrics,
+            clock,
+        )
         trust = Trust((hub.identity.signing_key.public,))
         self.suspicion = Suspicion(bus, self.publisher, trust, self._again, clock)
         self.sweeper = Sweeper(bus, self.publisher, self._packs, clock)
@@ -430,7 +443,7 @@ class _Lead:
             hub.metrics,
             clock,
         )
-        web = Web(Egress(settings.egress.allow, settings.egress.deny), registered.chart_access(settings.charts))
+        web = Web(egress, registered.chart_access(settings.charts))
         pace = Pace(interval=settings.charts.poll_interval)
         self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
         kept = KeptTemplates(Store(bus), secrets.token_hex(4))
@@ -484,6 +497,7 @@ class _Lead:
             group.create_task(self.suspicion.run())
             group.create_task(self.shelf.run())
             group.create_task(self.rollouts.run())
+            group.create_task(self.verifying.run())
             group.create_task(self.steering.run())
             group.create_task(self.applications.run())
             group.create_task(self.consents.run())

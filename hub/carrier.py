@@ -88,6 +88,11 @@ class Carrier:
         """What counts from now on."""
         self._aims[name] = aim
 
+    def evaluation(self, name: str) -> Evaluation | None:
+        """The newest evaluation of an application; None while it has not been worked out."""
+        aim = self._aims.get(name)
+        return aim.evaluation if aim is not None else None
+
     def forget(self, name: str) -> None:
         """The application is gone."""
         self._aims.pop(name, None)

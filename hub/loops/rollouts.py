@@ -100,7 +100,7 @@ class Rollouts:
         """Everything that it does not decide, and whom it tells.
 
         `around` says what a plan has to heed now, None while that is not known; `follows` what to ask of rollouts
-        because of others. `again` has an application evaluated anew; `done` hears of each request that has been taken in.
+        because of others. `again` has an application evaluated anew; `done` hears of each request that was taken in.
         """
         self._ledger = ledger
         self._bodies = bodies
