@@ -48,11 +48,11 @@ class Approved(Value, frozen=True):
         return not self.missing
 
 
-def verdict(approve: Approve, approvals: Iterable[Approval], author: str, now: float) -> Approved:
-    """What the approvals of a stage amount to. `author` is the commit's: a name, an address, or `Ann <ann@…>`."""
+def verdict(approve: Approve, approvals: Iterable[Approval], authors: tuple[str, ...], now: float) -> Approved:
+    """What the approvals of a stage amount to. `authors` are the commit's (`Commit.written_by`)."""
     newest: dict[str, Approval] = {}
     for each in sorted(approvals, key=lambda each: each.at):
-        if _counts(approve, each.principal, author) and not _expired(approve, each, now):
+        if _counts(approve, each.principal, authors) and not _expired(approve, each, now):
             newest[each.by] = each
     given = tuple(sorted(newest.values(), key=lambda each: (each.at, each.by)))
     lacking = approve.count - len(given)
@@ -61,15 +61,15 @@ def verdict(approve: Approve, approvals: Iterable[Approval], author: str, now: f
     return Approved(given, approve.count, missing, ends[max(0, -lacking)] if ends else None)
 
 
-def objection(approve: Approve, principal: Principal, author: str, already: Collection[Approval]) -> str:
+def objection(approve: Approve, principal: Principal, authors: tuple[str, ...], already: Collection[Approval]) -> str:
     """Why an approval of this person would not count; empty when it would.
 
-    `author` is the commit's, as for `verdict`; `already` are the approvals that count now (`Approved.given`).
+    `authors` are the commit's, as for `verdict`; `already` are the approvals that count now (`Approved.given`).
     """
     if not any(_is(principal, each) for each in approve.by):
         has = ", ".join(principal.roles) or "no role"
         return f"this is for {wanted(approve)} to approve; {principal.name} has {has}"
-    if not _counts(approve, principal, author):
+    if not _counts(approve, principal, authors):
         return f"{principal.name} wrote the commit, and whoever did may not approve it (notAuthor)"
     if any(each.by == principal.name for each in already):
         return f"{principal.name} has approved it already"
@@ -81,8 +81,8 @@ def wanted(approve: Approve) -> str:
     return " or ".join(approve.by) + (" (not the commit's author)" if approve.not_author else "")
 
 
-def _counts(approve: Approve, principal: Principal, author: str) -> bool:
-    if approve.not_author and principal.wrote(author):
+def _counts(approve: Approve, principal: Principal, authors: tuple[str, ...]) -> bool:
+    if approve.not_author and any(principal.wrote(each) for each in authors):
         return False
     return any(_is(principal, each) for each in approve.by)
 

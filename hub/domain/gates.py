@@ -141,7 +141,7 @@ def times(rollout: Rollout, number: int, now: float) -> Iterator[float | None]:
 
 def _approved(rollout: Rollout, approve: Approve, stage: str, now: float) -> Approved:
     given = [each for each in rollout.approvals if each.stage == stage]
-    return approvals.verdict(approve, given, rollout.plan.commit.author, now)
+    return approvals.verdict(approve, given, rollout.plan.commit.written_by, now)
 
 
 def since_first(waits: tuple[Wait, ...], run: StageRun, now: float) -> tuple[Wait, ...]:

@@ -50,7 +50,7 @@ class Principal(Value, frozen=True):
 
         Of an address, capital letters do not matter. Somebody whose commits bear the name of its token is it as well.
         """
-        name, _, email = author.partition("<")
+        name, _, email = author.rpartition("<")
         known = {each.casefold() for each in (*self.emails, self.name)}
         return any(part and part in known for part in (name.strip().casefold(), email.rstrip("> ").casefold()))
 

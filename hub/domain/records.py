@@ -33,6 +33,14 @@ class Commit(Value, frozen=True):
     author: str = ""
     at: float = 0.0
     signed: Signature | None = None
+    email: str = ""
+    """The author's."""
+
+    @property
+    def written_by(self) -> tuple[str, ...]:
+        """Whose it is: the author as Git writes it (`Ann <ann@example.com>`), whom anybody can name, and the signer."""
+        author = f"{self.author} <{self.email}>" if self.email else self.author
+        return (author, self.signed.by) if self.signed is not None else (author,)
 
 
 class ClusterInfo(Value, frozen=True):

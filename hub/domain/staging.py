@@ -53,7 +53,8 @@ Approver = Annotated[
 class Approve(Model):
     """Who must agree before a stage starts, and how many of them.
 
-    An approval counts for `expires` seconds, for ever with 0. With `not_author` that of the commit's author does not.
+    An approval counts for `expires` seconds, for ever with 0. With `not_author` that of whoever wrote or signed the
+    commit does not.
     """
 
     by: Annotated[tuple[Approver, ...], Field(min_length=1)]

@@ -71,6 +71,7 @@ class Pins:
             info.author,
             info.time,
             Signature(signed.by, signed.key, signed.method) if signed is not None else None,
+            info.email,
         )
         if problem is not None:
             problem = msgspec.structs.replace(problem, message=f"{watched.mirror.name}: {problem.message}")

@@ -206,7 +206,7 @@ def _stage_detail(rollout: Rollout, number: int, now: float) -> Item:
 
 def _approval(rollout: Rollout, approve: Approve, stage: str, now: float) -> Item:
     given = [each for each in rollout.approvals if each.stage == stage]
-    found = approvals.verdict(approve, given, rollout.plan.commit.author, now)
+    found = approvals.verdict(approve, given, rollout.plan.commit.written_by, now)
     return {
         "by": list(approve.by),
         "needed": found.needed,

@@ -57,8 +57,9 @@ async def test_a_commit_that_is_not_signed_changes_nothing_until_its_signer_is_l
     async with live_hub(given) as live:
         await live.seen(good)
         before = await live.sequences()
-        signature = (await get(live, "summary"))["head"]["signed"]
-        assert signature == {"by": "ada@example.com", "key": ada.fingerprint, "method": "ssh"}
+        head = (await get(live, "summary"))["head"]
+        assert (head["author"], head["email"]) == ("Ada", "ada@example.com")
+        assert head["signed"] == {"by": "ada@example.com", "key": ada.fingerprint, "method": "ssh"}
 
         repo.write("apps/web/cm.yaml", configmap("web", "sneaked in"))
         bad = signed(repo, eve, "sneaked in")

@@ -75,6 +75,7 @@ class Commit(Shape):
     author: str
     at: Time
     signed: Signature | None
+    email: str
 
 
 class PathTimes(Shape):
