@@ -95,7 +95,7 @@ def _approve(rollout: Rollout, asked: Asked) -> str:
 def _missing(rollout: Rollout, asked: Asked, stage: str, approve: Approve) -> str:
     given = [each for each in rollout.approvals if each.stage == stage]
     added = Approval(stage, asked.by, asked.roles, asked.at, asked.reason, asked.emails)
-    return approvals.verdict(approve, [*given, added], rollout.plan.commit.author, asked.at).missing
+    return approvals.verdict(approve, [*given, added], rollout.plan.commit.written_by, asked.at).missing
 
 
 def _retry(_: Rollout, asked: Asked) -> str:

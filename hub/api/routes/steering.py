@@ -84,7 +84,8 @@ def _may(caller: Principal, rollout: Rollout, asked: Asked) -> None:
     match asked.verb:
         case Verb.APPROVE:
             approve = _approve(rollout, asked.stage)
-            why = approvals.objection(approve, caller, rollout.plan.commit.author, ()) if approve is not None else ""
+            authors = rollout.plan.commit.written_by
+            why = approvals.objection(approve, caller, authors, ()) if approve is not None else ""
             if why:
                 raise Refusal(403, why)
         case Verb.BYPASS:
@@ -133,8 +134,8 @@ def _can(rollout: Rollout, asked: Asked) -> None:
     if approve is not None:
         caller = Principal(asked.by, asked.roles, asked.emails)
         given = [each for each in rollout.approvals if each.stage == asked.stage]
-        counting = approvals.verdict(approve, given, rollout.plan.commit.author, asked.at).given
-        why = approvals.objection(approve, caller, rollout.plan.commit.author, counting)
+        counting = approvals.verdict(approve, given, rollout.plan.commit.written_by, asked.at).given
+        why = approvals.objection(approve, caller, rollout.plan.commit.written_by, counting)
     if not why and asked.verb is Verb.RETRY:
         well = sorted(set(asked.clusters) - set(effects.failed(rollout)))
         why = f"{', '.join(well)}: not failed, so there is nothing to try again" if well else ""
