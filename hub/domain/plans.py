@@ -7,6 +7,7 @@ rollout that never came to its end has left behind is proven again.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -78,7 +79,7 @@ def planned(
         last: the last rollout of the application, whether it has ended or not.
         candidate: a cluster as selectors see it.
         identity: names the rollout.
-        now: when it would begin.
+        now: when it would begin. Rollouts follow each other in time even if the clock was put back.
     """
     strategy = proposal.strategy or AT_ONCE
     clusters = {}
@@ -100,7 +101,7 @@ def planned(
             PlannedStage(wave.name, wave.clusters, wave.at_once, wave.max_failures, wave.stage) for wave in stages
         ),
         clusters=clusters,
-        at=now,
+        at=now if last is None else max(now, math.nextafter(last.plan.at, math.inf)),
         others=tuple(sorted(set(proposal.fleet) - clusters.keys())),
         traceparent=proposal.traceparent,
         from_=proven_revision(last),

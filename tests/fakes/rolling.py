@@ -136,7 +136,8 @@ class Fleet:
 
     def propose(self) -> None:
         """Has the hub look at Git and at the fleet."""
-        plan = planned(self.proposal(), self.rollout, self.candidate, f"run-{next(self._numbers)}", self.now)
+        number = int(self.rollout.id.removeprefix("run-")) + 1 if self.rollout is not None else 1
+        plan = planned(self.proposal(), self.rollout, self.candidate, f"run-{number}", self.now)
         self.send(Proposed(plan, self.around))
 
     def candidate(self, name: str) -> Candidate:
