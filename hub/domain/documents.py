@@ -158,6 +158,22 @@ def _inline_or_name(value: Any) -> str:
     return "inline" if isinstance(value, dict | Strategy) else "name"
 
 
+class Elsewhere(Selector):
+    """An application that has to be healthy on the clusters selected, wherever who depends on it goes."""
+
+    application: Name
+
+
+def _name_or_elsewhere(value: Any) -> str:
+    return "elsewhere" if isinstance(value, dict | Elsewhere) else "name"
+
+
+Dependency = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[Elsewhere, Tag("elsewhere")], Discriminator(_name_or_elsewhere)
+]
+"""Another application: by name, on the same cluster."""
+
+
 class ApplicationSpec(Model):
     """A source, a way to render it, where it goes, what differs there, and how it is kept.
 
@@ -173,12 +189,27 @@ class ApplicationSpec(Model):
     overrides: tuple[Override, ...] = ()
     sync: Sync = Sync()
     health: tuple[HealthRule, ...] = ()
-    depends_on: tuple[Name, ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
     release_set: Name | None = None
     rollout: (
         Annotated[Annotated[Name, Tag("name")] | Annotated[Strategy, Tag("inline")], Discriminator(_inline_or_name)]
         | None
     ) = None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The applications that it depends on where both are on a cluster."""
+        return tuple(each for each in self.depends_on if isinstance(each, str))
+
+    @property
+    def elsewhere(self) -> tuple[Elsewhere, ...]:
+        """Those that it depends on on certain clusters."""
+        return tuple(each for each in self.depends_on if isinstance(each, Elsewhere))
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The names of all of them, in the order written."""
+        return tuple(each if isinstance(each, str) else each.application for each in self.depends_on)
 
 
 class ProjectSpec(Model):

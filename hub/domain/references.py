@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.domain import releases
+from hub.domain.circles import circles
 from hub.domain.documents import DEFAULT_PROJECT, Application
 from hub.domain.jobchecks import PREFIX, is_check
 from hub.domain.pinning import fits, is_chart
-from hub.domain.selectors import Selector, matches
+from hub.domain.selectors import Candidate, Selector, matches
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import child_path
 from shared import expressions
@@ -68,7 +68,9 @@ def check_again(fleet: FleetModel, before: FleetModel, changed: frozenset[str]) 
     if names:
         # Whoever waits for one of these names, and whoever has been told of names that come close.
         again |= known.applications.keys()
-        again |= {name for name, each in fleet.applications.items() if not names.isdisjoint(each.spec.depends_on)}
+        again |= {name for name, each in fleet.applications.items() if not names.isdisjoint(each.spec.dependencies)}
+    # Whoever waits for one of these on clusters to which it may not go any more.
+    again |= {name for name, each in fleet.applications.items() if _depends_elsewhere(each, changed)}
     own = dict(known.applications)
     for name in again:
         application = fleet.applications.get(name)
@@ -90,12 +92,17 @@ def _promotions(fleet: FleetModel) -> dict[str, FleetDocument]:
     return {name: document for (kind, name), document in fleet.documents.items() if kind == "Promotion"}
 
 
-def _waits(fleet: FleetModel, name: str) -> tuple[str, ...] | None:
-    """What an application waits for, as far as it exists; None when it does not itself."""
+def _waits(fleet: FleetModel, name: str) -> tuple[str | None, ...] | None:
+    """Its release set and what it waits for, as far as it exists; None when it does not itself."""
     application = fleet.applications.get(name)
     if application is None:
         return None
-    return tuple(on for on in application.spec.depends_on if on in fleet.applications)
+    spec = application.spec
+    return (spec.release_set, *(on for on in spec.dependencies if on in fleet.applications))
+
+
+def _depends_elsewhere(application: Application, names: frozenset[str]) -> bool:
+    return any(each.application in names for each in application.spec.elsewhere)
 
 
 def _in_set(fleet: FleetModel, name: str) -> bool:
@@ -141,7 +148,7 @@ class _Checks:
         yield from self._selector("Application", name, spec.placement, "spec.placement")
         for number, override in enumerate(spec.overrides):
             yield from self._selector("Application", name, override.when, f"spec.overrides[{number}].when")
-        yield from self._known("Application", name, "spec.dependsOn", spec.depends_on)
+        yield from self._dependencies(name, application)
         yield from self._health_rules(name, application)
         yield from self._pins(name, application)
         if spec.project not in fleet.projects and spec.project != DEFAULT_PROJECT:
@@ -157,6 +164,22 @@ class _Checks:
             message = "the placement selects no cluster"
             hint = f"`yardarm explain {name} --cluster NAME` says why not"
             yield self._problem("Application", name, "spec.placement", message, hint, warning=True)
+
+    def _dependencies(self, name: str, application: Application) -> Iterator[Problem]:
+        """What it waits for that nobody has, or that does not go where it waits for it."""
+        fleet = self._fleet
+        for number, entry in enumerate(application.spec.depends_on):
+            at = child_path("spec.dependsOn", number)
+            if isinstance(entry, str):
+                yield from self._exists("Application", name, at, entry)
+                continue
+            yield from self._exists("Application", name, f"{at}.application", entry.application)
+            yield from self._selector("Application", name, entry, at)
+            other = fleet.applications.get(entry.application)
+            if other is not None and fleet.clusters and not self._selects_any(other.spec.placement, entry):
+                message = f"{entry.application} goes to none of these clusters: {name} would wait for ever"
+                hint = f"`yardarm explain {entry.application}` lists where it goes"
+                yield self._problem("Application", name, at, message, hint, warning=True)
 
     def release_sets(self) -> Iterator[Problem]:
         """Members that nothing moves with, that lack stages of others, or that have them in another order."""
@@ -250,13 +273,14 @@ class _Checks:
                 yield self._problem("Application", name, f"{at}.kind", message, "join the two", warning=True)
             seen.add(rule.kind)
 
-    def _selects_any(self, selector: Selector) -> bool:
-        """Whether a cluster is selected, or could be once it reports the facts asked for."""
-        key = selector.model_dump_json()
+    def _selects_any(self, *selectors: Selector) -> bool:
+        """Whether a cluster is selected by all of them, or could be once it reports the facts asked for."""
+        key = "\n".join(each.model_dump_json() for each in selectors)
         known = self._selecting.get(key)
         if known is None:
-            verdicts = (matches(selector, self._fleet.candidate(name)) for name in self._fleet.clusters)
-            known = self._selecting[key] = any(verdict.selected or verdict.undecided for verdict in verdicts)
+            candidates = [self._fleet.candidate(name) for name in self._fleet.clusters]
+            known = any(all(_may_select(each, candidate) for each in selectors) for candidate in candidates)
+            self._selecting[key] = known
         return known
 
     def _stages(self, kind: str, name: str, strategy: Strategy, at: str) -> Iterator[Problem]:
@@ -290,10 +314,12 @@ class _Checks:
 
     def _known(self, kind: str, name: str, at: str, applications: Iterable[str]) -> Iterator[Problem]:
         for number, application in enumerate(applications):
-            if application not in self._fleet.applications:
-                hint = self._closest("application", application, self._fleet.applications)
-                message = f"there is no application {application!r}"
-                yield self._problem(kind, name, child_path(at, number), message, hint)
+            yield from self._exists(kind, name, child_path(at, number), application)
+
+    def _exists(self, kind: str, name: str, at: str, application: str) -> Iterator[Problem]:
+        if application not in self._fleet.applications:
+            hint = self._closest("application", application, self._fleet.applications)
+            yield self._problem(kind, name, at, f"there is no application {application!r}", hint)
 
     def _closest(self, among: str, word: str, known: Iterable[str]) -> str:
         """What was probably meant."""
@@ -308,27 +334,18 @@ def _stages_of(fleet: FleetModel, name: str) -> tuple[str, ...]:
     return tuple(stage.name for stage in strategy.stages) if strategy is not None else ()
 
 
+def _may_select(selector: Selector, candidate: Candidate) -> bool:
+    verdict = matches(selector, candidate)
+    return verdict.selected or verdict.undecided
+
+
 def _cycles(fleet: FleetModel) -> Iterator[Problem]:
     """Circles of applications that wait for each other; each of them is named at each of its members."""
-    edges = {
-        name: sorted(set(application.spec.depends_on) & fleet.applications.keys())
-        for name, application in fleet.applications.items()
-        if application.spec.depends_on
-    }
-    while (circle := _circle(edges)) is not None:
-        for number, name in enumerate(circle):
-            way = " → ".join([*circle[number:], *circle[:number], name])
-            message, hint = f"dependsOn goes in a circle: {way}", "remove one of these dependencies"
-            place = fleet.place("Application", name, "spec.dependsOn")
-            yield Problem("error", message, place, hint, name)
-            del edges[name]
-
-
-def _circle(edges: Mapping[str, list[str]]) -> list[str] | None:
-    """A circle in the graph, in the direction of its edges; None when there is none."""
-    try:
-        graphlib.TopologicalSorter(edges).prepare()
-    except graphlib.CycleError as error:
-        names: list[str] = error.args[1]
-        return names[:0:-1]
-    return None
+    for circle in circles(fleet.applications):
+        by_sets = not set(circle.way) <= fleet.applications.keys()
+        hint = "remove one of these dependencies"
+        for name in circle.members:
+            message = f"dependsOn goes in a circle: {circle.way_from(name)}"
+            if by_sets:
+                hint = "a release set moves as one: remove one of these dependencies, or make it one set"
+            yield Problem("error", message, fleet.place("Application", name, "spec.dependsOn"), hint, name)

@@ -49,7 +49,9 @@ def selector_hint(models: Collection[type[BaseModel]], rest: Sequence[str | int]
     if Term in models:
         return _in_term(rest, kind, given)
     if any(issubclass(each, Selector) for each in models):
-        return _in_selector(rest, kind, given)
+        # A list of what selects, like stages, or a name in place of one.
+        other = kind in ("tuple_type", "string_type") and not rest
+        return "" if other else _in_selector(rest, kind, given)
     if kind != "extra_forbidden" or not rest:
         return ""
     if EnvironmentSpec in models and rest[0] in _OF_TERMS:

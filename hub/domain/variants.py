@@ -164,7 +164,7 @@ def policy_of(application: Application, fleet: FleetModel) -> Policy:
         create_namespace=sync.create_namespace,
         adopt=sync.adopt,
         deletion=DeletionPolicy(str(sync.deletion.budget), sync.deletion.on_delete),
-        depends_on=application.spec.depends_on,
+        depends_on=application.spec.beside,
         health=tuple(HealthRule(rule.kind, rule.healthy, rule.failed) for rule in application.spec.health),
         service_account=project.spec.service_account if project is not None else "",
     )
