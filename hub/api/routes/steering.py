@@ -72,6 +72,7 @@ def _asked(ctx: Context, caller: Principal, rollout: Rollout, verb: Verb, body: 
         emails=caller.emails,
         stage=body.stage or (awaited(rollout) if verb is Verb.APPROVE else ""),
         clusters=tuple(dict.fromkeys(body.clusters)),
+        rollout=rollout.id,
     )
 
 
