@@ -15,6 +15,7 @@ from hub.metrics import Metrics
 from hub.view.index import write_cursor
 from shared.errors import DocumentError
 from tests.fakes.fleetview import sample
+from tests.fakes.rollingout import Rolling
 from tests.fakes.webserver import serving
 
 TOKEN = "a-test-token"
@@ -48,6 +49,21 @@ class Outside:
     def missing(self):
         return {}
 
+    async def ask(self, application, asked):
+        pass
+
+    async def hold(self, application, hold):
+        pass
+
+    async def release(self, application, by, reason, cluster, environment):
+        return 0
+
+    async def sync(self, application):
+        return "it is looked at"
+
+    def tell(self, event):
+        pass
+
     def busy(self):
         return False
 
@@ -71,14 +87,15 @@ def fill(operation, path, chance):
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_request_makes_the_hub_stumble(seed):
-    chance = random.Random(seed)
     view = sample()
+    view.rollouts.put(Rolling().commit("a" * 40))
     outside = Outside()
     app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0"))
     seen = set()
     async with serving(app) as origin, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         for path, methods in app.openapi()["paths"].items():
             for method, operation in methods.items():
+                chance = random.Random(f"{seed} {method} {path}")
                 for _ in range(1 if path.endswith("/stream") else ROUNDS):
                     target = fill(operation, path, chance)
                     body = chance.choice(STRANGE).encode() if method == "post" else None
