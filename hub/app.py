@@ -15,70 +15,35 @@ from typing import Any
 
 import uvicorn
 
-from hub import ledger, registered, shelf, steering, streams
+from hub import ledger, shelf, steering, streams
 from hub.api.app import create_app
 from hub.api.context import Context
-from hub.asking import Asker
-from hub.branches import Branches
-from hub.carrier import Carrier, Rate
-from hub.checks.measuring import Measuring
-from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
 from hub.domain.requests import Asked
-from hub.domain.runs import Hold, Rollout
+from hub.domain.runs import Hold
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.garbage import collect_seldom
 from hub.identity import Identity
-from hub.keeping import KeptTemplates
-from hub.kept import KeptBodies
 from hub.leader import Leader
-from hub.ledger import Ledger
+from hub.leading import Lead
 from hub.loops import consents
-from hub.loops.applications import Applications
-from hub.loops.consents import Consents
-from hub.loops.fleet import FleetLoop, FleetSource
-from hub.loops.reports import REJECTED, ReportsLoop
-from hub.loops.rollouts import Rollouts
+from hub.loops.reports import ReportsLoop
 from hub.metrics import Metrics
-from hub.moves import Moves
-from hub.publisher import Publisher
 from hub.render.pool import PoolLimits, RenderPool
-from hub.render.programs import Programs
-from hub.render.renderer import Renderer
-from hub.render.templates import Templates
-from hub.repositories import Repositories
 from hub.settings import HubSettings
-from hub.shelf import Shelf
-from hub.sources import access, webhooks
-from hub.sources.access import Limits
-from hub.sources.charts.charts import Charts
-from hub.sources.mirror import Notice
-from hub.sources.poller import Pace
-from hub.sources.web import Web
-from hub.steering import Steering
+from hub.sources import webhooks
 from hub.store import Store
 from hub.streams import Fence
-from hub.supply.charts import WatchedCharts
-from hub.supply.git import Warehouse
-from hub.supply.pins import Pins
-from hub.supply.releases import Expanding
-from hub.surroundings import Surroundings
-from hub.suspicion import Suspicion
-from hub.sweeper import Sweeper
-from hub.turns import Turns
-from hub.verifying import Verifying
 from hub.view import View
-from hub.view.history import EventFilter
 from shared import __version__
 from shared.bus import Bus
 from shared.credentials import Credentials
 from shared.errors import InvalidMessage, InvalidSignature, Unavailable
-from shared.messages import Event, Severity
+from shared.messages import Event
 from shared.model import UnitKey
-from shared.signing import Trust
 from shared.tasks import Clock, supervise
 
 log = logging.getLogger(__name__)
@@ -100,7 +65,7 @@ class Hub:
         self._reports: ReportsLoop | None = None
         self._bus: Bus | None = None
         self._leader: Leader | None = None
-        self._lead: _Lead | None = None
+        self._lead: Lead | None = None
         self._stored: dict[str, bytes] = {}
         self._rollouts = ledger.Reader()
 
@@ -170,12 +135,11 @@ class Hub:
             )
         )
         async with pool:
-            self._lead = _Lead(self, self._bus, pool)
+            self._lead = Lead(self, self._bus, pool)
             try:
                 await self._lead.run(fence)
             finally:
                 self._lead = None
-                self.view.watcher = None
                 self._show_stored()
 
     def tell(self, event: Event) -> None:
@@ -220,7 +184,7 @@ class Hub:
                 self._lead.consents.heard(key, value)
         elif kind == steering.REQUESTS:
             if self._lead is not None:
-                self._lead.steering.heard(key, value)
+                self._lead.rolling.steering.heard(key, value)
         elif kind == steering.HOLDS:
             self.view.rollouts.held(*steering.holds_in(key, value))
         elif kind == ledger.PREFIX:
@@ -361,188 +325,6 @@ class Hub:
             return "this hub is a follower: the leader polls"
         count = self._lead.repositories.deliver(delivery)
         return f"looking at {count} repositories" if count else "none of these repositories is used by the fleet"
-
-
-class _Lead:
-    """What runs only while this hub leads."""
-
-    def __init__(self, hub: Hub, bus: Bus, pool: RenderPool) -> None:
-        settings, clock = hub.settings, hub.clock
-        self._hub = hub
-        limits = Limits(
-            connect_timeout=settings.git.connect_timeout,
-            server_timeout=settings.git.server_timeout,
-            fetch_bytes=settings.git.max_fetch_bytes,
-            file_bytes=settings.git.max_file_bytes,
-        )
-        access.configure(limits, settings.git.known_hosts, settings.state / "git-home")
-        turns = Turns(clock)
-        self.publisher = Publisher(bus, hub.identity.signing_key, turns, hub.metrics, clock, hub.view.assigned)
-        self.shelf = Shelf(bus, hub.view, clock)
-        self.consents = Consents(Store(bus), self.publisher, self._again, clock)
-        moves = Moves(self.publisher, hub.view, clock)
-        self.bodies = KeptBodies(bus)
-        self.carrier = Carrier(
-            self.publisher,
-            self.bodies,
-            moves,
-            self.consents.allows,
-            self._history_of,
-            Rate(settings.rollouts.rate, clock),
-            clock,
-        )
-        self.steering = Steering(Store(bus), self._asked, clock)
-        self.surroundings = Surroundings(
-            lambda: self.fleet.model, self._newest, hub.view.rollouts.holds, self._unready, clock
-        )
-        self.rollouts = Rollouts(
-            Ledger(Store(bus)),
-            self.bodies,
-            hub.view,
-            self.carrier,
-            self.surroundings.around,
-            follows=self.surroundings.follows,
-            tell=hub.tell,
-            again=self._again,
-            done=self.steering.done,
-            clock=clock,
-        )
-        self.applications = Applications(
-            self.publisher,
-            self.carrier,
-            self.rollouts,
-            self.shelf,
-            moves,
-            self.consents.allows,
-            self._again,
-            turns,
-            hub.metrics,
-            clock,
-        )
-        self.carrier.on_published = self.applications.published
-        egress = Egress(settings.egress.allow, settings.egress.deny)
-        self.verifying = Verifying(
-            self.rollouts.active,
-            self.carrier.evaluation,
-            Measuring(Web(egress, registered.check_access(settings.checks)), clock).measure,
-            self.rollouts.measured,
-            self.publisher,
-            hub.view,
-            hub.metrics,
-            clock,
-        )
-        trust = Trust((hub.identity.signing_key.public,))
-        self.suspicion = Suspicion(bus, self.publisher, trust, self._again, clock)
-        self.sweeper = Sweeper(bus, self.publisher, self._packs, clock)
-        self.repositories = Repositories(
-            settings.state / "mirrors",
-            registered.terms(settings, clock),
-            limits,
-            Pace(interval=settings.git.poll_interval),
-            self._moved,
-            hub.metrics,
-            clock,
-        )
-        web = Web(egress, registered.chart_access(settings.charts))
-        pace = Pace(interval=settings.charts.poll_interval)
-        self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
-        kept = KeptTemplates(Store(bus), secrets.token_hex(4))
-        programs = Programs(settings.render.helm_binary, settings.render.kustomize_binary)
-        pins, warehouse = (
-            Pins(self.repositories, clock),
-            Warehouse(WatchedCharts(self.charts), settings.render.kustomize_remotes),
-        )
-        render = Expanding(Renderer(pool, Templates(pool, kept), hub.served_apis, programs).render).render
-        self.asker = Asker(bus, hub.identity.signing_key)
-        self.branches = Branches(
-            (settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
-            pins,
-            warehouse,
-            render,
-            hub.view_facts,
-            self._clusters_of,
-            lambda: registered.clusters(settings.clusters_file),
-        )
-        self.fleet = FleetLoop(
-            FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
-            pins,
-            warehouse,
-            render,
-            self.applications,
-            hub.view_facts,
-            self.shelf.fleet_changed,
-            self.consents.allows,
-            turns,
-            hub.metrics,
-            clock,
-        )
-
-    async def run(self, fence: Fence) -> None:
-        """Until cancelled or fenced."""
-        await self.publisher.load(fence)
-        for unit, generation in self.publisher.leaving():
-            if self._hub.view.is_gone(unit, generation):
-                self.publisher.forget(unit, generation)
-        for event in self._hub.view.events.newest(EventFilter(type=REJECTED)):
-            self.suspicion.doubt(event.cluster)
-        self.applications.restore(await self.shelf.load())
-        await self.rollouts.load()
-        await self.steering.load()
-        self._hub.view.watcher = self.rollouts.noticed
-        await self.consents.load()
-        self.fleet.register(registered.clusters(self._hub.settings.clusters_file))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.publisher.run(fence))
-            group.create_task(self.sweeper.run())
-            group.create_task(self.suspicion.run())
-            group.create_task(self.shelf.run())
-            group.create_task(self.rollouts.run())
-            group.create_task(self.verifying.run())
-            group.create_task(self.steering.run())
-            group.create_task(self.applications.run())
-            group.create_task(self.consents.run())
-            group.create_task(self.consents.sweep())
-            group.create_task(self.repositories.run())
-            group.create_task(self.charts.run())
-            group.create_task(self.fleet.run())
-
-    def _moved(self, notices: tuple[Notice, ...]) -> None:
-        now = self._hub.clock.now()
-        for notice in notices:
-            identity = f"{notice.kind}-{notice.ref}-{notice.old[:12]}-{notice.new[:12]}-{now:.0f}"
-            self._hub.tell(Event(identity, now, f"source.{notice.kind}", Severity.WARNING, notice.message))
-        self.fleet.poke()
-
-    def _clusters_of(self, application: str) -> set[str]:
-        """The clusters that have an application now."""
-        given = self.publisher.of_application(application)
-        return {unit.cluster for unit, each in given.items() if not each.removed}
-
-    def _asked(self, application: str, asked: Asked) -> None:
-        self.rollouts.ask(application, asked)
-
-    def _newest(self, application: str) -> Rollout | None:
-        return self.rollouts.newest(application)
-
-    def _unready(self, applications: Collection[str]) -> dict[str, str]:
-        """Those that have not been worked out for the newest commit."""
-        looking = self.fleet.looking
-        return {name: "is being worked out" for name in applications if looking or self.applications.busy(name)}
-
-    def _history_of(self, application: str) -> tuple[Rollout, ...]:
-        return self.rollouts.history(application)
-
-    def _packs(self) -> set[str]:
-        return self.applications.packs() | self.bodies.packs(self.rollouts.needed())
-
-    def _look_again(self) -> None:
-        self.fleet.poke()
-
-    def _again(self, application: str) -> None:
-        if not application:
-            self.fleet.poke()
-        elif not self.applications.remove_again(application):
-            self.fleet.again(application)
 
 
 class _Server(uvicorn.Server):

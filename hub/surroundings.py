@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from hub.domain import releases
+from hub.domain import dependencies, releases
 from hub.domain.documents import Environment
 from hub.domain.fleet import FleetModel
 from hub.domain.requests import Asked
@@ -21,14 +21,19 @@ class Surroundings:
         model: Callable[[], FleetModel | None],
         newest: Callable[[str], Rollout | None],
         holds: Callable[[str], tuple[Hold, ...]],
-        unready: Callable[[tuple[str, ...]], Mapping[str, str]],
+        unready: Callable[[Collection[str]], Mapping[str, str]],
+        stands: Callable[[str, str], bool],
         clock: Clock,
     ) -> None:
-        """`unready` says which applications have not been worked out for the newest commit, each with why."""
+        """`unready` says which applications have not been worked out for the newest commit, each with why.
+
+        `stands` says whether an application is healthy on a cluster with what its newest rollout is to bring there.
+        """
         self._model = model
         self._newest = newest
         self._holds = holds
         self._unready = unready
+        self._stands = stands
         self._clock = clock
         self._openings: dict[str, tuple[Environment, Opening]] = {}
         self._sets: tuple[FleetModel, dict[str, tuple[str, ...]]] | None = None
@@ -63,15 +68,25 @@ class Surroundings:
 
     def _waits(self, plan: Plan, model: FleetModel) -> dict[str, tuple[Wait, ...]]:
         application = model.applications.get(plan.application)
-        if application is None or not application.spec.release_set:
+        if application is None:
             return {}
-        members = self._members(model)[application.spec.release_set]
-        return releases.waits(plan, self._rollouts(members), self._unready(members))
+        found: dict[str, tuple[Wait, ...]] = {}
+        members: tuple[str, ...] = ()
+        if application.spec.release_set:
+            members = self._members(model)[application.spec.release_set]
+            found = releases.waits(plan, self._rollouts(members), self._unready(members))
+        if application.spec.depends_on:
+            needs = dependencies.needs(application.spec, map(model.candidate, model.clusters))
+            names = tuple(need.application for need in needs)
+            newest, unready = self._rollouts({*names, *members}), self._unready(names)
+            for stage, waits in dependencies.waits(plan, needs, newest, unready, self._stands, members).items():
+                found[stage] = (*found.get(stage, ()), *waits)
+        return found
 
     def _members(self, model: FleetModel) -> dict[str, tuple[str, ...]]:
         if self._sets is None or self._sets[0] is not model:
             self._sets = model, releases.members(model.applications)
         return self._sets[1]
 
-    def _rollouts(self, members: tuple[str, ...]) -> dict[str, Rollout]:
+    def _rollouts(self, members: Iterable[str]) -> dict[str, Rollout]:
         return {name: rollout for name in members if (rollout := self._newest(name)) is not None}
