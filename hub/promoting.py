@@ -22,7 +22,7 @@ LOOK_BACK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class PinFile:
     """Where the pins of an application are: a file of the fleet repository, on the branch that the fleet is read from.
 
     `ref` is empty for the default branch. With `review`, each pin gets a branch of its own. `chart`: pins are versions.
@@ -47,7 +47,7 @@ def file_of(fleet: FleetModel, application: str, promote: Promote, folder: str =
     return "/".join((*parts, f"{application}.yaml"))
 
 
-async def promote(writer: Writer, mirror: Mirror, where: Ledger, pin: Due, subject: str, rollout: str) -> Written:
+async def promote(writer: Writer, mirror: Mirror, where: PinFile, pin: Due, subject: str, rollout: str) -> Written:
     """Has a pin in Git. Nothing is done where it is there already, or where somebody has pinned something else since.
 
     Nor where this rollout has brought the environment there before: whoever took that back meant it.

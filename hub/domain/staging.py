@@ -114,11 +114,15 @@ class Promote(Model):
 
 
 class Strategy(Model):
-    """How a new revision moves over the clusters. `deadline` is per cluster, from assigned to healthy."""
+    """How a new revision moves over the clusters. `deadline` is per cluster, from assigned to healthy.
+
+    `revert` says whether Git gets a branch that takes back what was rolled back.
+    """
 
     stages: tuple[Stage, ...] = ()
     deadline: Duration = 600.0
     offline: Offline = Offline()
     on_failure: Literal["pause", "rollback", "continue"] = "pause"
+    revert: Literal["none", "branch"] = "none"
     on_newer: Literal["supersede", "queue"] = "supersede"
     promotion: Promote | None = None

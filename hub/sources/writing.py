@@ -41,10 +41,7 @@ class Base:
 
     def read(self, path: str) -> bytes | None:
         """A file, None when there is none."""
-        try:
-            found = self.commit.tree["/".join(clean(path))]
-        except KeyError:
-            return None
+        found = found_at(self.commit.tree, path)
         return found.data if isinstance(found, pygit2.Blob) else None
 
 
@@ -56,6 +53,9 @@ class Change:
     files: Mapping[str, bytes | None] = field(default_factory=dict)
     tree: str = ""
 
+
+Leaf = tuple[pygit2.Oid, int]
+"""An object and its mode in a tree."""
 
 Making = Callable[[Base], Change | None]
 """What to change of a commit; None when there is nothing to do."""
@@ -189,34 +189,52 @@ def _tree(repository: pygit2.Repository, tip: pygit2.Commit, change: Change) -> 
     """
     if change.tree:
         return pygit2.Oid(hex=change.tree)
-    root: pygit2.Tree | None = tip.tree
+    root = tip.tree
     for path, content in sorted(change.files.items()):
-        names = clean(path)
-        blob = repository.create_blob(content) if content is not None else None
-        made = _replaced(repository, root, names, blob, path)
-        root = repository[made].peel(pygit2.Tree) if made is not None else None
-    return root.id if root is not None else repository.TreeBuilder().write()
+        known = found_at(root, path)
+        if known is not None and known.filemode not in (FILE, EXECUTABLE):
+            raise DocumentError(f"{path} cannot be written: it is no plain file", Place(path))
+        mode = known.filemode if known is not None else FILE
+        leaf = (repository.create_blob(content), mode) if content is not None else None
+        root = with_path(repository, root, path, leaf)
+    return root.id
+
+
+def found_at(tree: pygit2.Tree, path: str) -> pygit2.Object | None:
+    """What is at a path, None when nothing is."""
+    try:
+        return tree["/".join(clean(path))]
+    except KeyError:
+        return None
+
+
+def with_path(repository: pygit2.Repository, tree: pygit2.Tree, path: str, leaf: Leaf | None) -> pygit2.Tree:
+    """The tree with something at a path, or without what is there; directories come and go with their content.
+
+    Raises:
+        DocumentError: the way there leads through something that is no directory.
+    """
+    made = _replaced(repository, tree, clean(path), leaf, path)
+    return repository[made if made is not None else repository.TreeBuilder().write()].peel(pygit2.Tree)
 
 
 def _replaced(
-    repository: pygit2.Repository, tree: pygit2.Tree | None, names: Sequence[str], blob: pygit2.Oid | None, path: str
+    repository: pygit2.Repository, tree: pygit2.Tree | None, names: Sequence[str], leaf: Leaf | None, path: str
 ) -> pygit2.Oid | None:
-    """The tree with a file put in or taken out; None when nothing is left in it."""
+    """See `with_path`; None when nothing is left in it."""
+    if not names:
+        raise DocumentError(f"{path!r} is no path of a file", Place(path))
     builder = repository.TreeBuilder(tree) if tree is not None else repository.TreeBuilder()
     name, below = names[0], names[1:]
     known = tree[name] if tree is not None and name in tree else None
-    made: pygit2.Oid | None
     if below:
         if known is not None and known.filemode != TREE:
             raise DocumentError(f"{path} cannot be written: {name} is not a directory", Place(path))
         inner = known.peel(pygit2.Tree) if known is not None else None
-        made, mode = _replaced(repository, inner, below, blob, path), TREE
-    else:
-        if known is not None and known.filemode not in (FILE, EXECUTABLE):
-            raise DocumentError(f"{path} cannot be written: it is no plain file", Place(path))
-        made, mode = blob, known.filemode if known is not None else FILE
-    if made is not None:
-        builder.insert(name, made, mode)
+        made = _replaced(repository, inner, below, leaf, path)
+        leaf = (made, TREE) if made is not None else None
+    if leaf is not None:
+        builder.insert(name, *leaf)
     elif known is not None:
         builder.remove(name)
     return builder.write() if len(builder) else None

@@ -11,7 +11,7 @@ import pytest
 
 from hub import registered
 from hub.domain.promotion import Due, document, pinned_in
-from hub.promoting import Ledger, promote
+from hub.promoting import PinFile, promote
 from hub.settings import GitSettings, SignaturePolicy
 from hub.sources.access import Credentials
 from hub.sources.mirror import Mirror
@@ -275,7 +275,7 @@ def test_a_signing_key_with_a_passphrase_is_refused(tmp_path):
 
 
 async def test_a_promotion_is_one_commit_and_says_what_it_is_about(remote, people, writer, tmp_path):
-    pin, where = Due("stage", people.head, "", "dev"), Ledger("web", PINS)
+    pin, where = Due("stage", people.head, "", "dev"), PinFile("web", PINS)
     async with mirror_of(remote.path, tmp_path) as mirror:
         first = await promote(writer, mirror, where, pin, "start", "r-1")
         again = await promote(writer, mirror, where, pin, "start", "r-1")
@@ -295,7 +295,7 @@ async def test_a_promotion_is_one_commit_and_says_what_it_is_about(remote, peopl
 async def test_what_was_taken_back_is_promoted_again_by_another_rollout_only(remote, people, writer, tmp_path):
     first, second = people.head, people.commit("second")
     people.git("push", "--quiet", "origin", "main")
-    where = Ledger("web", PINS)
+    where = PinFile("web", PINS)
     async with mirror_of(remote.path, tmp_path) as mirror:
         assert (await promote(writer, mirror, where, Due("stage", first, "", "dev"), "start", "r-1")).pushed
         forward = Due("stage", second, first, "dev")
@@ -322,5 +322,5 @@ async def test_what_a_person_has_pinned_meanwhile_stays(remote, people, writer, 
     people.commit("by hand")
     people.git("push", "--quiet", "origin", "main")
     async with mirror_of(remote.path, tmp_path) as mirror:
-        written = await promote(writer, mirror, Ledger("web", PINS), Due("stage", "e" * 40, "", "dev"), "x", "r-1")
+        written = await promote(writer, mirror, PinFile("web", PINS), Due("stage", "e" * 40, "", "dev"), "x", "r-1")
     assert (written.pushed, remote.git("rev-parse", "main")) == (False, people.head)
