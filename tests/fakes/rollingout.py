@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hub.domain.checks import Measurement
 from hub.domain.plans import Proposal, planned
 from hub.domain.records import Commit
 from hub.domain.requests import Asked, Verb
@@ -11,7 +12,7 @@ from hub.domain.rollout import step
 from hub.domain.runs import Around, Rollout, Sight, StagePhase, Target, Verdict
 from hub.domain.selectors import Candidate
 from hub.domain.staging import Strategy
-from hub.domain.steps import Observed, Proposed, Surrounded, Tick
+from hub.domain.steps import Measured, Observed, Proposed, Surrounded, Tick
 from tests.fakes.fleetview import START
 
 CLUSTERS = {"dev-1": "dev", "dev-2": "dev", "prod-1": "prod", "prod-2": "prod", "prod-3": "prod"}
@@ -66,6 +67,10 @@ class Rolling:
     def silent(self, *names: str) -> Rollout:
         """Nothing is heard of these clusters any more."""
         return self._take(Observed({name: Sight(self.newest.position(name), silent=self.now) for name in names}))
+
+    def measured(self, stage: str, check: int, ok: bool | None, detail: str = "") -> Rollout:
+        """One measurement of a check, now."""
+        return self._take(Measured(stage, check, Measurement(ok, "", detail, self.now)))
 
     def around(self, around: Around) -> Rollout:
         return self._take(Surrounded(around))
