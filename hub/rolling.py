@@ -19,7 +19,7 @@ from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.publisher import Publisher
 from hub.settings import HubSettings
-from hub.sources.web import Web
+from hub.sources.web import Web, WebLimits
 from hub.steering import Steering
 from hub.store import Store
 from hub.surroundings import Surroundings
@@ -70,10 +70,11 @@ class Rolling:
             clock=clock,
         )
         egress = Egress(settings.egress.allow, settings.egress.deny)
+        limited = WebLimits(total=settings.checks.timeout)
         self.verifying = Verifying(
             self.rollouts.active,
             self.carrier.evaluation,
-            Measuring(Web(egress, registered.check_access(settings.checks)), clock).measure,
+            Measuring(Web(egress, registered.check_access(settings.checks), limited), clock),
             self.rollouts.measured,
             publisher,
             view,

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from hub.bundles import Evaluation
-from hub.checks.prober import Measure, Probe, Prober
+from hub.checks.measuring import Measuring
+from hub.checks.prober import Probe, Prober
 from hub.domain.checks import Measurement
-from hub.domain.jobchecks import check_unit, job_result, joint_result
+from hub.domain.jobchecks import JobRun, check_unit, job_result, joint_result
 from hub.domain.publishing import Body, Order
 from hub.domain.runs import Rollout
 from hub.domain.steps import Measured
@@ -41,7 +42,7 @@ class Verifying:
         self,
         rollouts: Callable[[], Iterable[Rollout]],
         evaluation: Callable[[str], Evaluation | None],
-        measure: Measure,
+        measuring: Measuring,
         on_measured: Callable[[str, Measured], None],
         publisher: Publisher,
         view: View,
@@ -56,25 +57,26 @@ class Verifying:
         self._view = view
         self._metrics = metrics
         self._clock = clock
-        self._prober: Prober[Key] = Prober(measure, self._probed, clock)
+        self._measuring = measuring
+        self._prober: Prober[Key] = Prober(measuring.measure, self._probed, clock)
         self._wanted: dict[Key, Wanted] = {}
-        self._bodies: dict[Key, tuple[tuple[str, ...], Mapping[str, Body], str]] = {}
+        self._bodies: dict[Key, tuple[JobRun, tuple[str, ...], Mapping[str, Body], str]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._prober.run())
-            group.create_task(self._look())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._prober.run())
+                group.create_task(self._look())
+        finally:
+            await self._measuring.close()
 
     async def _look(self) -> None:
         while True:
             self._wanted = {each.key: each for each in wanted(self._rollouts())}
             over_http = {key: each for key, each in self._wanted.items() if each.check.kind != "job"}
             self._prober.keep({key: Probe(each.check, each.subject) for key, each in over_http.items()})
-            try:
-                await self._jobs([each for each in self._wanted.values() if each.check.kind == "job"])
-            except Unavailable as error:
-                log.warning("checks by Jobs have to wait", extra={"error": str(error)})
+            await self._jobs([each for each in self._wanted.values() if each.check.kind == "job"])
             await self._clock.sleep(INTERVAL)
 
     def _probed(self, key: Key, measurement: Measurement) -> None:
@@ -85,38 +87,43 @@ class Verifying:
             self._on_measured(about.rollout.application, Measured(about.stage, about.number, measurement))
 
     async def _jobs(self, checks: list[Wanted]) -> None:
-        units: set[UnitKey] = set()
         for each in checks:
-            bodies, trouble = await self._made(each)
-            orders, results = [], {}
-            for cluster, body in bodies.items():
-                unit = check_unit(each.run, cluster, each.namespace)
-                units.add(unit)
-                given = self._publisher.given(unit)
-                if given is None or given.removed or given.digest != body.digest:
-                    orders.append(Order(unit, body))
-                results[cluster] = self._result(unit)
-            plan = each.rollout.plan
-            await self._publisher.publish(
-                orders, Cause(plan.commit.sha, plan.revision, plan.traceparent, each.rollout.id)
-            )
-            now = self._clock.now()
-            result = Measurement(ok=None, value="", detail=trouble, at=now) if trouble else joint_result(results, now)
-            self._tell(each, result)
+            try:
+                await self._job(each)
+            except Unavailable as error:
+                log.warning("a check by a Job has to wait", extra={"check": each.check.title, "error": str(error)})
         self._bodies = {key: made for key, made in self._bodies.items() if key in self._wanted}
-        await self._remove(units)
+        try:
+            await self._remove(checks)
+        except Unavailable as error:
+            log.warning("Jobs of checks are removed later", extra={"error": str(error)})
+
+    async def _job(self, each: Wanted) -> None:
+        bodies, trouble = await self._made(each)
+        orders, results = [], {}
+        for cluster, body in bodies.items():
+            unit = check_unit(each.run, cluster, each.namespace)
+            given = self._publisher.given(unit)
+            if given is None or given.removed or given.digest != body.digest:
+                orders.append(Order(unit, body))
+            results[cluster] = self._result(unit)
+        plan = each.rollout.plan
+        await self._publisher.publish(orders, Cause(plan.commit.sha, plan.revision, plan.traceparent, plan.id))
+        now = self._clock.now()
+        result = Measurement(ok=None, value="", detail=trouble, at=now) if trouble else joint_result(results, now)
+        self._tell(each, result)
 
     async def _made(self, each: Wanted) -> tuple[Mapping[str, Body], str]:
         """The bundles of a check by cluster, and why there are none."""
         known = self._bodies.get(each.key)
-        if known is not None and known[0] == each.healthy:
-            return known[1], known[2]
+        if known is not None and known[:2] == (each.run, each.healthy):
+            return known[2:]
         evaluation = self._evaluation(each.rollout.application)
         if evaluation is None or evaluation.commit.sha != each.rollout.plan.commit.sha:
             return {}, "its commit is not the one that the hub has worked out"
         outcome = await job_bundles(evaluation, each.run, each.healthy, self._metrics, self._clock)
         trouble = outcome.problems[0].message if outcome.kept and outcome.problems else ""
-        self._bodies[each.key] = each.healthy, outcome.bodies, trouble
+        self._bodies[each.key] = each.run, each.healthy, outcome.bodies, trouble
         return outcome.bodies, trouble
 
     def _result(self, unit: UnitKey) -> Measurement:
@@ -126,8 +133,9 @@ class Verifying:
         cluster = self._view.clusters.get(unit.cluster)
         return job_result(record.want, record.have, now, silent=cluster is None or cluster.silent)
 
-    async def _remove(self, wanted_units: set[UnitKey]) -> None:
+    async def _remove(self, checks: Iterable[Wanted]) -> None:
+        """Jobs go once nobody wants them; not because their bundle is not known yet, as after a start of the hub."""
+        kept = {check_unit(each.run, cluster, each.namespace) for each in checks for cluster in each.healthy}
         given = self._publisher.checks()
-        over = [unit for unit, each in given.items() if unit not in wanted_units and not each.removed]
-        if over:
-            await self._publisher.publish([Order(unit, None) for unit in over], Cause("", "", ""))
+        over = [unit for unit, each in given.items() if unit not in kept and not each.removed]
+        await self._publisher.publish([Order(unit, None) for unit in over], Cause("", "", ""))

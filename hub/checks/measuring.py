@@ -32,6 +32,10 @@ class Measuring:
         except (DocumentError, Unavailable) as error:
             return Measurement(ok=None, value="", detail=str(error), at=self._clock.now())
 
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._web.close()
+
     async def _http(self, check: Check, url: str) -> Measurement:
         answer = await self._web.probe(url, check.expected, body=bool(check.contains))
         return judge_http(check, answer.status, answer.body, self._clock.now())

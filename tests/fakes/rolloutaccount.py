@@ -125,7 +125,12 @@ class Account:
     def gates_are_kept(self, before: Rollout | None, rollout: Rollout, around: Around) -> None:
         for number in self._started(before, rollout):
             spec = rollout.plan.stages[number].spec
-            if spec is None or spec.approve is None or self._ungated(rollout) or not rollout.plan.stages[number].clusters:
+            if (
+                spec is None
+                or spec.approve is None
+                or self._ungated(rollout)
+                or not rollout.plan.stages[number].clusters
+            ):
                 continue
             agreed = self.agreed.get(spec.name, set())
             assert len(agreed) >= spec.approve.count, f"{spec.name} starts with the approvals of {agreed}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.domain.proving import CheckKey, to_measure, to_run
 from hub.domain.requests import Verb
 from hub.domain.runs import Phase, StagePhase
+from hub.domain.verifying import wanted
 from tests.fakes.rollingout import Rolling
 
 A, B = "a" * 40, "b" * 40
@@ -28,46 +28,68 @@ def phase_of(made):
     return made.newest.stages[0].phase
 
 
-def test_checks_are_measured_while_their_stage_is_healthy_and_not_done():
+def asked(made):
+    return {each.check.kind: each for each in wanted([made.newest])}
+
+
+def test_checks_are_wanted_while_their_stage_is_healthy_and_not_done():
     made = rolling(HTTP, JOB)
-    assert to_measure(made.newest) == {}
+    assert asked(made) == {}
 
     made.healthy("dev-1")
-    assert to_measure(made.newest) == to_run(made.newest) == {}
+    assert asked(made) == {}
 
     made.healthy("dev-2")
-    ((key, (check, subject)),) = to_measure(made.newest).items()
-    assert key == CheckKey("web", made.newest.id, "dev", 0)
-    assert check.http == "http://web/ready"
-    assert (subject.clusters, subject.namespace, subject.commit) == (("dev-1", "dev-2"), "web", A)
+    http = asked(made)["http"]
+    assert http.key == (made.newest.id, "dev", 0)
+    subject = http.subject
+    assert (subject.clusters, subject.namespace, subject.stage) == (("dev-1", "dev-2"), "web", "dev")
+    assert (subject.application, subject.commit) == ("web", A)
 
     made.measured("dev", 1, ok=True)
     for _ in range(5):
         made.measured("dev", 0, ok=True)
         made.after(15)
     assert phase_of(made) is StagePhase.DONE
-    assert to_measure(made.newest) == to_run(made.newest) == {}
+    assert asked(made) == {}
 
 
-def test_a_job_runs_on_the_healthy_clusters_and_anew_when_the_stage_has_to_be_proven_again():
+def test_a_job_runs_once_and_anew_when_the_stage_has_to_be_proven_again():
     made = rolling(HTTP, JOB)
     made.healthy("dev-1", "dev-2")
-    ((key, first),) = to_run(made.newest).items()
-    assert (key.check, first.job.number, first.job.path) == (1, 2, "checks/smoke.yaml")
-    assert (first.namespace, first.clusters) == ("web", ("dev-1", "dev-2"))
+    first = asked(made)["job"]
+    assert (first.run.number, first.run.path, first.namespace) == (2, "checks/smoke.yaml", "web")
+    assert first.healthy == ("dev-1", "dev-2")
 
     made.after(10)
-    assert to_run(made.newest)[key] == first
     made.ask(Verb.PAUSE, reason="lunch")
-    assert to_run(made.newest)[key] == first
+    assert asked(made)["job"].run == first.run
 
     made.ask(Verb.RESUME)
     made.failing("dev-1")
     made.ask(Verb.RETRY)
-    assert to_run(made.newest) == {}
+    assert asked(made) == {}
     made.after(10)
     made.healthy("dev-1")
-    assert to_run(made.newest)[key].job.run != first.job.run
+    assert asked(made)["job"].run != first.run
+
+
+def test_nothing_is_asked_about_what_goes_back():
+    made = rolling(HTTP, JOB)
+    made.healthy("dev-1", "dev-2")
+    for _ in range(10):
+        made.measured("dev", 0, ok=True)
+        made.measured("dev", 1, ok=True)
+        made.after(15)
+    made.healthy("prod-1", "prod-2", "prod-3")
+    assert made.newest.phase is Phase.COMPLETED
+
+    made.commit(B)
+    made.healthy("dev-1", "dev-2")
+    assert set(asked(made)) == {"http", "job"}
+    made.ask(Verb.ROLLBACK, reason="bad")
+    assert made.newest.phase is Phase.ROLLING_BACK
+    assert asked(made) == {}
 
 
 def test_time_alone_proves_nothing():
@@ -104,7 +126,7 @@ def test_a_check_that_is_bad_for_as_long_as_it_has_to_hold_fails_its_stage():
 
     assert made.newest.phase is Phase.PAUSED
     assert "answers 503" in made.newest.reason
-    assert to_measure(made.newest)
+    assert set(asked(made)) == {"http"}
 
 
 def test_a_server_that_is_away_fails_nothing_until_a_person_has_to_look():

@@ -12,7 +12,14 @@ import os
 import msgspec
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hub import ledger
 from hub.domain import runs
@@ -316,7 +323,9 @@ class Rolling(RuleBasedStateMachine):
         self.world.now -= seconds
         self.world.send(Tick())
 
-    @rule(fate=st.sampled_from(("dies before it writes", "dies between two writes", "dies before it acts", "acts twice")))
+    @rule(
+        fate=st.sampled_from(("dies before it writes", "dies between two writes", "dies before it acts", "acts twice"))
+    )
     def the_next_step_has_another_fate(self, fate):
         self.world.fate = fate
 
