@@ -12,6 +12,7 @@ from hub.asking import Asker
 from hub.branches import Branches
 from hub.domain.egress import Egress
 from hub.domain.fleet import Facts, FleetModel
+from hub.domain.runs import Rollout
 from hub.identity import Identity
 from hub.keeping import KeptTemplates
 from hub.loops.applications import Applications
@@ -20,6 +21,7 @@ from hub.loops.fleet import FleetLoop, FleetSource
 from hub.loops.reports import REJECTED
 from hub.metrics import Metrics
 from hub.moves import Moves
+from hub.outward import FleetRepository, Outward
 from hub.publisher import Publisher
 from hub.render.pool import RenderPool
 from hub.render.programs import Programs
@@ -35,6 +37,8 @@ from hub.sources.charts.charts import Charts
 from hub.sources.mirror import Notice
 from hub.sources.poller import Pace
 from hub.sources.web import Web
+from hub.sources.writing import Writer
+from hub.statuses import Statuses
 from hub.store import Store
 from hub.streams import Fence
 from hub.supply.charts import WatchedCharts
@@ -99,6 +103,7 @@ class Lead:
             self._model,
             self._unready,
             self._again,
+            self._rolled,
             host.tell,
             host.metrics,
             clock,
@@ -128,7 +133,23 @@ class Lead:
             host.metrics,
             clock,
         )
-        web = Web(Egress(settings.egress.allow, settings.egress.deny), registered.chart_access(settings.charts))
+        egress = Egress(settings.egress.allow, settings.egress.deny)
+        statuses = Statuses(registered.status_hosts(settings.git), egress, settings.url, clock)
+        self.statuses = statuses
+        self.outward = Outward(
+            FleetRepository(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
+            self._model,
+            host.view_facts,
+            self.rolling.carrier.evaluation,
+            self.rolling.rollouts.history,
+            lambda name: bool(host.view.rollouts.holds(name)),
+            self.repositories,
+            Writer(registered.author(settings.git), clock),
+            statuses,
+            host.tell,
+            clock,
+        )
+        web = Web(egress, registered.chart_access(settings.charts))
         pace = Pace(interval=settings.charts.poll_interval)
         self.charts = Charts(settings.state / "charts", web, pace, self._look_again, clock)
         kept = KeptTemplates(Store(bus), secrets.token_hex(4))
@@ -156,6 +177,7 @@ class Lead:
             self.applications,
             host.view_facts,
             self.shelf.fleet_changed,
+            self.outward.problems,
             self.consents.allows,
             turns,
             host.metrics,
@@ -180,6 +202,8 @@ class Lead:
             group.create_task(self.suspicion.run())
             group.create_task(self.shelf.run())
             group.create_task(self.rolling.run())
+            group.create_task(self.statuses.run())
+            group.create_task(self.outward.run())
             group.create_task(self.applications.run())
             group.create_task(self.consents.run())
             group.create_task(self.consents.sweep())
@@ -198,6 +222,9 @@ class Lead:
         """The clusters that have an application now."""
         given = self.publisher.of_application(application)
         return {unit.cluster for unit, each in given.items() if not each.removed}
+
+    def _rolled(self, rollout: Rollout) -> None:
+        self.outward.changed(rollout)
 
     def _model(self) -> FleetModel | None:
         return self.fleet.model

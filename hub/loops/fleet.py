@@ -131,12 +131,16 @@ class FleetLoop:
         downstream: Downstream,
         facts: Callable[[], Facts],
         on_fleet: Callable[[Fleet], None],
+        findings: Callable[[], Iterable[Problem]],
         allows: Callable[[str, str, str], bool],
         turns: Turns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """`allows` says whether removals of (kind, application, token) were confirmed."""
+        """`findings` are what others have found.
+
+        `allows` says whether removals of (kind, application, token) were confirmed.
+        """
         self._source = source
         self._pins = pins
         self._warehouse = warehouse
@@ -144,6 +148,7 @@ class FleetLoop:
         self._downstream = downstream
         self._facts = facts
         self._on_fleet = on_fleet
+        self._findings = findings
         self._allows = allows
         self._turns = turns
         self._pending: tuple[Pending, ...] = ()
@@ -458,7 +463,14 @@ class FleetLoop:
                 EnvironmentInfo(name, environment.spec.order, counts.get(name, 0))
                 for name, environment in (model.environments.items() if model is not None else ())
             ),
-            problems=(*more, *sources, *crowded, *self._unread, *(model.problems if model is not None else ())),
+            problems=(
+                *more,
+                *sources,
+                *crowded,
+                *self._findings(),
+                *self._unread,
+                *(model.problems if model is not None else ()),
+            ),
             pending=self._pending,
             repositories=self._pins.repositories(),
         )

@@ -93,6 +93,7 @@ class Rollouts:
         *,
         follows: Callable[[], Mapping[str, Asked]],
         tell: Callable[[messages.Event], None],
+        changed: Callable[[Rollout], None],
         again: Callable[[str], None],
         done: Callable[[str, Asked], None],
         clock: Clock,
@@ -100,7 +101,8 @@ class Rollouts:
         """Everything that it does not decide, and whom it tells.
 
         `around` says what a plan has to heed now, None while that is not known; `follows` what to ask of rollouts
-        because of others. `again` has an application evaluated anew; `done` hears of each request that was taken in.
+        because of others. `changed` hears of every rollout that is further than it was, `done` of each request that was
+        taken in; `again` has an application evaluated anew.
         """
         self._ledger = ledger
         self._bodies = bodies
@@ -109,6 +111,7 @@ class Rollouts:
         self._around = around
         self._follows = follows
         self._tell = tell
+        self._changed = changed
         self._again = again
         self._done = done
         self._clock = clock
@@ -127,6 +130,7 @@ class Rollouts:
             self._history.setdefault(rollout.application, []).append(rollout)
             self._view.rollouts.put(rollout)
         for name, rollouts in self._history.items():
+            self._changed(rollouts[0])
             if rollouts[0].active:
                 inbox = self._inbox(name)
                 inbox.carry = True
@@ -369,6 +373,7 @@ class Rollouts:
             else:
                 known.insert(0, each)
             self._view.rollouts.put(each)
+            self._changed(each)
 
     async def _carry_out(self, name: str, rollout: Rollout | None, commands: Iterable[Command], inbox: _Inbox) -> None:
         if rollout is None:
