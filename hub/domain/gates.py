@@ -56,12 +56,14 @@ def of_cluster(rollout: Rollout, cluster: str, pinned: Pinned) -> Wait | None:
 
 
 def start_of(rollout: Rollout, number: int, cluster: str) -> float:
-    """The earliest time at which a cluster is given the revision: within the stage's jitter, always the same."""
-    stage, run = rollout.plan.stages[number], rollout.stages[number]
-    started = run.started or 0.0
+    """The earliest time at which a cluster is given the revision: within the stage's jitter, always the same.
+
+    Without jitter any time is, also one before the stage started: the clock may have been put back since.
+    """
+    stage, started = rollout.plan.stages[number], rollout.stages[number].started
     jitter = stage.spec.jitter if stage.spec is not None else 0.0
-    if not jitter or ungated(rollout):
-        return started
+    if not jitter or started is None or ungated(rollout):
+        return 0.0
     draw = int.from_bytes(hashlib.sha256(f"{rollout.id}/{cluster}".encode()).digest()[:4])
     return started + jitter * draw / 2**32
 

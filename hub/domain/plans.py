@@ -33,6 +33,8 @@ from hub.domain.staging import Strategy
 from hub.domain.waves import waves
 from shared.model import Value
 
+_HELD = REJECTED | {Phase.ROLLING_BACK}
+
 AT_ONCE = Strategy.model_validate({"onFailure": "continue"})
 """For applications without a strategy: everybody at once, and a failure stops nobody, as nobody is left to stop."""
 
@@ -113,7 +115,7 @@ def novelty(plan: Plan, last: Rollout | None) -> Novelty:
     """What this plan is, seen from the last rollout of the application."""
     if last is None:
         return Novelty.NEW if _changing(plan) else Novelty.NOTHING
-    rejected = last.phase in REJECTED | {Phase.ROLLING_BACK} and not last.freed
+    rejected = last.phase in _HELD and not last.freed
     still = _still_wanted(plan, last)
     if rejected and still == {True}:
         return Novelty.REJECTED
@@ -166,13 +168,25 @@ def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rol
             after[name] = slots.without(rollout.slots.get(name, Slot(released=rollout.plan.at)))
         for name in returned:
             after[name] = slots.returned(rollout.slots[name])
-        rollout = _with_new(msgspec.structs.replace(rollout, slots=after), plan, new)
+        rollout = _with_new(msgspec.structs.replace(rollout, slots=after), plan, new | _emptied(rollout, plan, returned))
     astray = {
         name
         for name, pinned in plan.clusters.items()
         if name in rollout.plan.clusters and rollout.position(name) not in (None, pinned.previous)
     }
     return rollout, tuple(sorted(new | returned | astray))
+
+
+def _emptied(rollout: Rollout, plan: Plan, returned: set[str]) -> set[str]:
+    """Who comes back without the revision that was rejected meanwhile: they are as new, and do not get it again."""
+    if rollout.phase not in _HELD:
+        return set()
+    clusters = rollout.plan.clusters
+    return {
+        name
+        for name in returned
+        if rollout.slots[name].back is None and plan.clusters[name].previous != clusters[name].target
+    }
 
 
 def _gone(rollout: Rollout, plan: Plan, name: str) -> bool:
@@ -187,14 +201,16 @@ def _gone(rollout: Rollout, plan: Plan, name: str) -> bool:
 def _with_new(rollout: Rollout, plan: Plan, new: set[str]) -> Rollout:
     if not new:
         return rollout
-    if rollout.active:
-        taking_part = {name for name in new if plan.clusters[name].changes}
-        pinned = {name: plan.clusters[name] for name in sorted(new)}
-        stages = _joined(rollout.plan.stages, plan.stages, taking_part)
+    pinned = {name: plan.clusters[name] for name in sorted(new)}
+    taking_part, stages = {name for name in new if pinned[name].changes}, rollout.plan.stages
+    if rollout.phase in _HELD:
+        taking_part = new
+        pinned = {name: msgspec.structs.replace(each, changes=True) for name, each in pinned.items()}
+    elif rollout.active:
+        stages = _joined(stages, plan.stages, taking_part)
     else:
-        taking_part = new if rollout.phase in REJECTED else set()
-        pinned = {name: _settled(plan.clusters[name], held=bool(taking_part)) for name in sorted(new)}
-        stages = rollout.plan.stages
+        taking_part = set()
+        pinned = {name: msgspec.structs.replace(each, changes=False) for name, each in pinned.items()}
     return msgspec.structs.replace(
         rollout,
         plan=msgspec.structs.replace(rollout.plan, clusters=rollout.plan.clusters | pinned, stages=stages),
@@ -234,11 +250,7 @@ def _same_content(plan: Plan, last: Rollout) -> bool:
     shared = plan.clusters.keys() & before.keys()
     if any(plan.clusters[name].target != before[name].target for name in shared):
         return False
-    return bool(shared) and not (plan.clusters.keys() & set(last.plan.others))
-
-
-def _settled(pinned: Pinned, *, held: bool) -> Pinned:
-    return Pinned(pinned.target, pinned.previous, pinned.restore, held, pinned.environments)
+    return (bool(shared) or not plan.clusters) and not (plan.clusters.keys() & set(last.plan.others))
 
 
 def _joined(

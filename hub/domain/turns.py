@@ -30,18 +30,18 @@ def following(
 ) -> tuple[tuple[str, ...], tuple[Wait, ...]]:
     """The next clusters to be given the revision, and why those left over have to wait, as far as it is a gate."""
     stage = rollout.plan.stages[number]
-    room = len(stage.clusters) if rollout.bypass else stage.at_once - counts.get(SlotState.ASSIGNED, 0)
-    if not counts.get(SlotState.PENDING) or room <= 0:
+    if not counts.get(SlotState.PENDING):
         return (), ()
+    room = len(stage.clusters) if rollout.bypass else stage.at_once - counts.get(SlotState.ASSIGNED, 0)
     chosen: list[str] = []
     waits: dict[Wait, None] = {}
     for name in stage.clusters:
-        if rollout.slots[name].state is not SlotState.PENDING or len(chosen) >= room:
+        if rollout.slots[name].state is not SlotState.PENDING:
             continue
         wait = gates.of_cluster(rollout, name, rollout.plan.clusters[name])
         if wait is not None:
             waits[wait] = None
-        elif gates.start_of(rollout, number, name) <= now:
+        elif len(chosen) < room and gates.start_of(rollout, number, name) <= now:
             chosen.append(name)
     return tuple(chosen), tuple(waits)
 

@@ -105,21 +105,10 @@ class Account:
 
     def stages_are_done_when_healthy_for_their_soak(self, before: Rollout | None, rollout: Rollout, now: float) -> None:
         for number in self._done_now(before, rollout):
-            stage, run = rollout.plan.stages[number], rollout.stages[number]
-            slots = [rollout.slots[name] for name in stage.clusters]
-            failed = sum(slot.state is SlotState.FAILED for slot in slots)
-            accepted = max(stage.max_failures, self.tolerated.get(number, 0))
-            continues = rollout.plan.strategy.on_failure == "continue"
-            assert failed <= accepted or continues, f"{failed} clusters of stage {number} failed"
-            rest = (SlotState.HEALTHY, *OUT)
-            # Clusters that were offline are given it by the same step that finds the stage done.
-            late = [slot for slot in slots if slot.state is SlotState.ASSIGNED and slot.released == now]
-            assert all(slot.state in rest or slot in late for slot in slots), f"stage {number} is not healthy"
-            proof = any(slot.state is SlotState.HEALTHY for slot in slots)
-            silent = any(slot.state is SlotState.OFFLINE for slot in slots)
-            assert proof or not silent or run.exceeded, f"stage {number} is done although nothing was heard"
+            stage = rollout.plan.stages[number]
+            assert self._calm(rollout, number), f"stage {number} is done, and is not healthy"
             soak = 0.0 if self._ungated(rollout) or stage.spec is None else stage.spec.soak
-            assert now >= self.calm.get(number, now) + soak, f"stage {number} has not soaked"
+            assert not soak or now >= self.calm.get(number, now) + soak, f"stage {number} has not soaked"
             self.done.add(number)
 
     def gates_are_kept(self, before: Rollout | None, rollout: Rollout, around: Around) -> None:
@@ -210,12 +199,23 @@ class Account:
                     self.words[name] = Word(first=now)
 
     def _rest(self, rollout: Rollout, now: float) -> None:
-        for number, stage in enumerate(rollout.plan.stages):
-            states = [rollout.slots[name].state for name in stage.clusters]
-            if number in self.done or all(state in (SlotState.HEALTHY, *OUT) for state in states):
+        for number, run in enumerate(rollout.stages):
+            if run.started is not None and self._calm(rollout, number):
                 self.calm.setdefault(number, now)
-            elif rollout.stages[number].phase is not StagePhase.DONE:
+            elif number not in self.done:
                 self.calm.pop(number, None)
+
+    def _calm(self, rollout: Rollout, number: int) -> bool:
+        """Whether nobody of a stage is under way, not too many have failed, and silence is not all there is."""
+        stage = rollout.plan.stages[number]
+        states = [rollout.slots[name].state for name in stage.clusters]
+        continues = rollout.plan.strategy.on_failure == "continue" and SlotState.FAILED in states
+        accepted = max(stage.max_failures, self.tolerated.get(number, 0))
+        return (
+            all(state in (SlotState.HEALTHY, *OUT) for state in states)
+            and (states.count(SlotState.FAILED) <= accepted or continues)
+            and (SlotState.HEALTHY in states or SlotState.OFFLINE not in states or continues)
+        )
 
     def _started(self, before: Rollout | None, rollout: Rollout) -> list[int]:
         return [

@@ -35,7 +35,7 @@ from tests.fakes.rolloutaccount import Account, over
 
 EXAMPLES = int(os.environ.get("YARDARM_MODEL_EXAMPLES") or 0)
 PROFILE = settings(
-    max_examples=EXAMPLES or 120, stateful_step_count=40, derandomize=not EXAMPLES, deadline=None, database=None,
+    max_examples=EXAMPLES or 120, stateful_step_count=40, derandomize=not EXAMPLES, deadline=None, database=None, report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
 )  # fmt: skip
 
