@@ -262,8 +262,11 @@ class Fleet:
 
     def ask(self, verb: Verb | str, by: str = "ann", **more: Any) -> None:
         """A person asks for something."""
+        self.send(self.request(verb, by, **more))
+
+    def request(self, verb: Verb | str, by: str = "ann", **more: Any) -> Asked:
         identity = more.pop("id", None) or f"ask-{next(self._numbers)}"
-        self.send(Asked(identity, Verb(verb), by, self.now, **more))
+        return Asked(identity, Verb(verb), by, self.now, **more)
 
     # What tests look at.
 

@@ -253,13 +253,7 @@ def test_what_cannot_be_done_is_refused_with_the_reason_and_changes_nothing(verb
     fleet.ask(verb, **more)
 
     assert fleet.rollout is before
-    assert words in objection(before, request(fleet, verb, **more))
-
-
-def request(fleet: Fleet, verb: str, **more):
-    from hub.domain.requests import Asked, Verb
-
-    return Asked("again", Verb(verb), "ann", fleet.now, **more)
+    assert words in objection(before, fleet.request(verb, **more))
 
 
 def test_nothing_can_be_asked_of_a_rollout_that_is_over_but_to_go_back():
@@ -268,8 +262,8 @@ def test_nothing_can_be_asked_of_a_rollout_that_is_over_but_to_go_back():
     fleet.settle()
 
     for verb in ("pause", "resume", "abort", "bypass", "approve", "retry", "skip", "release"):
-        assert objection(fleet.rollout, request(fleet, verb)) != ""
-    assert objection(fleet.rollout, request(fleet, "rollback")) == ""
+        assert objection(fleet.rollout, fleet.request(verb)) != ""
+    assert objection(fleet.rollout, fleet.request("rollback")) == ""
 
 
 def test_a_cluster_in_a_failed_stage_is_shown_with_what_its_agent_said():
