@@ -12,7 +12,20 @@ from pathlib import Path
 
 import typer
 
-from hub.cli import confirm, doctor, importing, keys, offline, previews, read, running, timeline, tokens
+from hub.cli import (
+    confirm,
+    doctor,
+    holds,
+    importing,
+    keys,
+    offline,
+    previews,
+    read,
+    rollouts,
+    running,
+    timeline,
+    tokens,
+)
 from hub.cli.trouble import FOUND_TROUBLE, Trouble
 from hub.demo import command
 from shared.errors import YardarmError
@@ -50,10 +63,15 @@ app.add_typer(keys.app, name="keys", rich_help_panel=RUN)
 app.add_typer(tokens.app, name="token", rich_help_panel=RUN)
 
 app.command(rich_help_panel=READ)(read.status)
+read.get.command("rollouts")(rollouts.list_)
 app.add_typer(read.get, name="get", rich_help_panel=READ)
 app.command(rich_help_panel=READ)(read.explain)
 app.command(rich_help_panel=READ)(read.drift)
 app.command(rich_help_panel=READ)(timeline.trace)
+app.add_typer(rollouts.app, name="rollout", rich_help_panel=STEER)
+app.command(rich_help_panel=STEER)(holds.hold)
+app.command(rich_help_panel=STEER)(holds.release)
+app.command(rich_help_panel=STEER)(holds.sync)
 app.command(rich_help_panel=STEER)(confirm.confirm)
 
 app.command(rich_help_panel=OFFLINE)(offline.validate)

@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def reason(body: Asking) -> None:
-    """Lets pass who says why.
+    """Lets pass who says why; nobody has to for a dry run.
 
     Raises:
         Refusal: 422.
     """
-    if not body.reason.strip():
+    if not body.dry_run and not body.reason.strip():
         raise Refusal(422, "reason: say why; it is kept in the history")
 
 
@@ -37,7 +37,7 @@ def stored() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        raise Refusal(503, f"the request could not be stored: {error}", {"Retry-After": "5"}) from error
+        raise Refusal(503, f"nothing was done: {error}", {"Retry-After": "5"}) from error
 
 
 def note(message: str, application: str, what: str, caller: Principal, outcome: str) -> None:
@@ -45,7 +45,7 @@ def note(message: str, application: str, what: str, caller: Principal, outcome: 
     log.info(message, extra={"application": application, "asked": what, "by": caller.name, "outcome": outcome})
 
 
-def answer(effect: str, application: str, rollout: str, *, dry_run: bool) -> Response:
+def answer(effect: str, application: str, rollout: str = "", request: str = "", *, dry_run: bool) -> Response:
     """What will happen, or would."""
-    told = {"effect": effect, "application": application, "rollout": rollout, "dryRun": dry_run}
+    told = {"effect": effect, "application": application, "rollout": rollout, "request": request, "dryRun": dry_run}
     return json_answer(told, 200 if dry_run else 202)

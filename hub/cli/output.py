@@ -29,10 +29,25 @@ STYLES = {
     "Degraded": "bold red",
     "Missing": "red",
     "Suspended": "dim",
+    "Completed": "green",
+    "Done": "green",
+    "Restored": "green",
+    "RollingBack": "yellow",
+    "RolledBack": "yellow",
+    "Aborted": "yellow",
+    "Kept": "yellow",
+    "Soaking": "cyan",
+    "Checking": "cyan",
+    "Assigned": "cyan",
+    "Restoring": "cyan",
+    "Offline": "magenta",
+    "Pending": "dim",
+    "Skipped": "dim",
+    "Superseded": "dim",
     "error": "bold red",
     "warning": "yellow",
 }
-"""Colours of states, healths and severities, wherever they are shown."""
+"""Colours of states, healths, phases of rollouts, and severities, wherever they are shown."""
 
 
 class Output(enum.StrEnum):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli import matrix
+from hub.cli import matrix, progress
 from hub.cli.output import Output, Table, age, emit, object_name, short, value
 from hub.cli.trouble import FOUND_TROUBLE, usage
 
@@ -25,7 +25,7 @@ MOST_TROUBLE = 20
 """Units in trouble that `status` lists; `get units` has them all."""
 
 get = typer.Typer(
-    help="Lists what the hub knows: clusters, environments, repositories, apps, units, events, problems.",
+    help="Lists what the hub knows: clusters, environments, repositories, apps, units, rollouts, events, problems.",
     no_args_is_help=True,
 )
 
@@ -52,10 +52,12 @@ def status(
         usage("--watch draws for people; for programs leave it out and ask again, or read /api/v1/stream")
 
     def ask() -> dict[str, Any]:
-        return {"summary": client.get("summary"), "units": client.items("units", **chosen)}
+        rolling = client.items("rollouts", application=app, environment=env, active="true")
+        return {"summary": client.get("summary"), "units": client.items("units", **chosen), "rollouts": rolling}
 
     def draw(found: dict[str, Any]) -> Iterable[Table | str]:
         yield matrix.headline(found["summary"])
+        yield from progress.summary(found["rollouts"], _now())
         yield ""
         if any(chosen.values()):
             yield matrix.units_table(found["units"], _now())
@@ -170,14 +172,16 @@ def _reach(repository: dict[str, Any], now: float) -> str:
 
 @get.command()
 def apps(output: Format = Output.TABLE) -> None:
-    """Lists applications: where they come from, their commit, where they are and how they are."""
-    items = _client().items("applications")
+    """Lists applications: where they come from, their commit, where they are, how they are, and their rollout."""
+    client = _client()
+    items = client.items("applications")
+    rolling = {each["application"]: each for each in client.items("rollouts", active="true")}
     emit(
         items,
         output,
         lambda: [
             Table(
-                ("APPLICATION", "NAMESPACE", "SOURCE", "COMMIT", "UNITS", "PROBLEMS"),
+                ("APPLICATION", "NAMESPACE", "SOURCE", "COMMIT", "UNITS", "ROLLOUT", "PROBLEMS"),
                 [
                     (
                         item["name"],
@@ -185,6 +189,7 @@ def apps(output: Format = Output.TABLE) -> None:
                         _source(item.get("source") or {}),
                         short((item.get("commit") or {}).get("sha")),
                         matrix.by_state(item.get("units") or {}),
+                        progress.brief(rolling.get(item["name"]), item.get("holds") or ()),
                         str(len(item.get("problems") or ()) or ""),
                     )
                     for item in items

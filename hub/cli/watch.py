@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from hub.cli.client import Client
 from hub.cli.output import Table, console, plain_table, rich_table
@@ -22,14 +22,28 @@ RETRY = 1.0
 Parts = list[Table | str]
 
 
-def follow(client: Client, draw: Callable[[], Iterable[Table | str]]) -> None:
-    """Shows what `draw` returns until Ctrl-C. A hub that goes away is waited for."""
-    changed = threading.Event()
-    threading.Thread(target=_listen, args=(client, changed), daemon=True).start()
+def follow(client: Client, draw: Callable[[], Iterable[Table | str]], over: Callable[[], bool] = lambda: False) -> None:
+    """Shows what `draw` returns until Ctrl-C, or until it is `over`. A hub that goes away is waited for."""
+    changed = _changes(client)
     try:
-        _live(draw, changed) if sys.stdout.isatty() else _lines(draw, changed)
+        _live(draw, changed, over) if sys.stdout.isatty() else _lines(draw, changed, over)
     except KeyboardInterrupt:
         return
+
+
+def looks(client: Client) -> Iterator[None]:
+    """Now, and again whenever the stream says that something changed, or a while has passed. Without end."""
+    changed = _changes(client)
+    while True:
+        yield
+        _wait(changed, MOST)
+
+
+def _changes(client: Client) -> threading.Event:
+    """Is set whenever something changes."""
+    changed = threading.Event()
+    threading.Thread(target=_listen, args=(client, changed), daemon=True).start()
+    return changed
 
 
 def _listen(client: Client, changed: threading.Event) -> None:
@@ -50,7 +64,7 @@ def _parts(draw: Callable[[], Iterable[Table | str]]) -> Parts:
         return [f"{trouble}; trying again …"]
 
 
-def _live(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) -> None:
+def _live(draw: Callable[[], Iterable[Table | str]], changed: threading.Event, over: Callable[[], bool]) -> None:
     from rich.console import Group
     from rich.live import Live
 
@@ -58,10 +72,12 @@ def _live(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) -
         while True:
             drawn = [rich_table(part) if isinstance(part, Table) else part for part in _parts(draw)]
             screen.update(Group(*drawn), refresh=True)
+            if over():
+                return
             _wait(changed, MOST)
 
 
-def _lines(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) -> None:
+def _lines(draw: Callable[[], Iterable[Table | str]], changed: threading.Event, over: Callable[[], bool]) -> None:
     """Not a terminal: a new block whenever something differs."""
     shown = ""
     while True:
@@ -70,6 +86,8 @@ def _lines(draw: Callable[[], Iterable[Table | str]], changed: threading.Event) 
             sys.stdout.write(f"{text}\n\n")
             sys.stdout.flush()
             shown = text
+        if over():
+            return
         _wait(changed, None)
 
 

@@ -107,6 +107,7 @@ def rollout_detail(view: View, rollout: Rollout) -> Item:
         "onFailure": rollout.plan.strategy.on_failure,
         "onNewer": rollout.plan.strategy.on_newer,
         "deadline": rollout.plan.strategy.deadline,
+        "requests": list(rollout.asked),
         "events": [event_item(each) for each in islice(_events(view, rollout), RECENT)],
     }
 

@@ -27,6 +27,8 @@ class RolloutFilter:
     environment: str = ""
     phase: Phase | None = None
     active: bool | None = None
+    latest: bool = False
+    """Only the newest one of each application."""
 
 
 class Rollouts:
@@ -120,6 +122,7 @@ class Rollouts:
         return (
             (wanted.phase is None or rollout.phase is wanted.phase)
             and (wanted.active is None or rollout.active is wanted.active)
+            and (not wanted.latest or self._of[rollout.application][0][1] == rollout.id)
             and (not wanted.environment or wanted.environment in self.environments(rollout))
         )
 

@@ -178,13 +178,17 @@ class ClustersInState(Shape):
 
 
 class RolloutDetail(PastRollout):
-    """A rollout with its stages, its clusters by state, and the newest events of its history, newest first."""
+    """A rollout with its stages, its clusters by state, and the newest events of its history, newest first.
+
+    `requests` are the last ones of people that have been carried out.
+    """
 
     stages: list[StageDetail]  # type: ignore[assignment]  # each of them is a PastStage
     states: list[ClustersInState]
     on_failure: str
     on_newer: str
     deadline: float
+    requests: list[str]
     events: list[Event]
 
 
@@ -243,9 +247,14 @@ class Scope(Asking):
 
 
 class Effect(Shape):
-    """What will happen (or, with `dryRun`, would), in words. `rollout` is the id of the one it is about, if any."""
+    """What will happen (or, with `dryRun`, would), in words.
+
+    `rollout` is the id of the one it is about, `request` what the request is called among those that it has carried
+    out; empty where it is not about a rollout.
+    """
 
     effect: str
     application: str
     rollout: str
+    request: str
     dry_run: bool

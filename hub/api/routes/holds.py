@@ -37,7 +37,7 @@ async def hold(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> Res
         with acts.stored():
             await ctx.rollouts.hold(application, given)
         _tell(ctx, caller, application, "held", f"{effect} ({body.reason})")
-    return acts.answer(effect, application, "", dry_run=body.dry_run)
+    return acts.answer(effect, application, dry_run=body.dry_run)
 
 
 @router.post("/{application}/release", status_code=202, responses={202: {"model": Effect}})
@@ -55,7 +55,7 @@ async def release(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> 
         with acts.stored():
             await ctx.rollouts.release(application, caller.name, body.reason, body.cluster, body.environment)
         _tell(ctx, caller, application, "released", effect)
-    return acts.answer(effect, application, "", dry_run=body.dry_run)
+    return acts.answer(effect, application, dry_run=body.dry_run)
 
 
 @router.post("/{application}/sync", status_code=202, responses={202: {"model": Effect}})
@@ -69,7 +69,7 @@ async def sync(ctx: Ctx, caller: Caller, application: str, body: Plain) -> Respo
         with acts.stored():
             effect = await ctx.rollouts.sync(application)
         _tell(ctx, caller, application, "synced", effect)
-    return acts.answer(effect, application, "", dry_run=body.dry_run)
+    return acts.answer(effect, application, dry_run=body.dry_run)
 
 
 def _known(ctx: Context, application: str, scope: Scope) -> None:

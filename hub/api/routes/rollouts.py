@@ -28,12 +28,14 @@ async def rollouts(  # noqa: PLR0913 - one parameter per filter
     environment: Name = "",
     phase: Phase | None = None,
     active: bool | None = None,
+    latest: bool = False,
 ) -> Response:
     """Rollouts, newest first: those under way, and the last twenty of each application.
 
-    `active=true` leaves out those that have ended; an environment is one of any cluster that takes part.
+    `active=true` leaves out those that have ended, `latest=true` all but the newest of each application; an environment
+    is one of any cluster that takes part.
     """
-    wanted = RolloutFilter(application, environment, phase, active)
+    wanted = RolloutFilter(application, environment, phase, active, latest)
     return tagged(request, ctx.view, lambda: page(progress.rollouts(ctx.view, wanted, limit, cursor)))
 
 

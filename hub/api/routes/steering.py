@@ -57,7 +57,7 @@ async def steer(ctx: Ctx, caller: Caller, application: str, verb: Verb, body: St
             await ctx.rollouts.ask(application, asked)
         ctx.rollouts.tell(telling.asked(rollout, asked, effect))
         acts.note("a request about a rollout was accepted", application, verb, caller, effect)
-    return acts.answer(effect, application, rollout.id, dry_run=body.dry_run)
+    return acts.answer(effect, application, rollout.id, asked.id, dry_run=body.dry_run)
 
 
 def _asked(ctx: Context, caller: Principal, rollout: Rollout, verb: Verb, body: Steer) -> Asked:
