@@ -8,7 +8,7 @@ const MOST_UNITS = 20000;
 const MOST_EVENTS = 50;
 
 const $ = (id) => document.getElementById(id);
-const fleet = { units: new Map(), clusters: new Map(), applications: new Map(), environments: [], events: [], drift: [] };
+const fleet = { units: new Map(), clusters: new Map(), applications: new Map(), rollouts: new Map(), environments: [], events: [], drift: [] };
 const cells = new Map();
 let drawing = false;
 let rebuild = true;
@@ -70,6 +70,28 @@ function showProblems(problems) {
       return el("li", { "data-severity": problem.severity },
         el("b", {}, problem.severity), " ", el("code", {}, where), " ", problem.message,
         problem.hint ? el("span", { class: "quiet" }, ` ${problem.hint}`) : null);
+    }),
+  );
+}
+
+function showRollouts() {
+  const rollouts = [...fleet.rollouts.values()].sort((a, b) => a.application.localeCompare(b.application));
+  $("rollouts-box").hidden = rollouts.length === 0;
+  $("rollouts").replaceChildren(
+    ...rollouts.slice(0, 50).map((rollout) => {
+      const { clusters, phase, by } = rollout;
+      const stopped = phase === "Paused" && !by;
+      const state = stopped ? "Failed" : phase === "RollingBack" ? "Drifted" : phase;
+      const waits = rollout.stages.flatMap((stage) => stage.waitsFor);
+      const wait = waits[0];
+      const notes = [
+        `${clusters.done + clusters.restored} of ${clusters.total}`,
+        clusters.failed ? `${clusters.failed} failed` : "", clusters.offline ? `${clusters.offline} offline` : "", rollout.reason,
+      ];
+      return el("li", {},
+        el("span", { class: "badge", "data-state": state }, phase), " ", el("b", {}, rollout.application), " ",
+        el("code", {}, short(rollout.commit.sha)), rollout.stage ? ` at ${rollout.stage}` : "", ` · ${notes.filter(Boolean).join(" · ")}`,
+        wait ? el("span", { class: "quiet" }, ` · waits for ${wait.kind}: ${wait.reason}`, wait.since ? " for " : "", wait.since ? since(wait.since) : null) : null);
     }),
   );
 }
@@ -190,19 +212,21 @@ function draw() {
 }
 
 async function load() {
-  const [summary, units, clusters, applications, environments, drift, events, problems] = await Promise.all([
-    get("summary"), all("units", MOST_UNITS), all("clusters", 5000), all("applications", 5000), get("environments"),
+  const [summary, units, clusters, applications, rollouts, environments, drift, events, problems] = await Promise.all([
+    get("summary"), all("units", MOST_UNITS), all("clusters", 5000), all("applications", 5000), all("rollouts?active=true", 5000), get("environments"),
     get("drift?limit=50"), get(`events?limit=${MOST_EVENTS}`), get("problems?limit=50"),
   ]);
   fleet.units = new Map(units.map((unit) => [key(unit), unit]));
   fleet.clusters = new Map(clusters.map((cluster) => [cluster.name, cluster]));
   fleet.applications = new Map(applications.map((application) => [application.name, application]));
+  fleet.rollouts = new Map(rollouts.map((rollout) => [rollout.id, rollout]));
   fleet.environments = environments.items;
   fleet.drift = drift.items;
   fleet.events = events.items;
   rebuild = true;
   showSummary(summary);
   showProblems(problems.items);
+  showRollouts();
   showDrift();
   draw();
   $("login").hidden = true;
@@ -255,6 +279,15 @@ async function changed(name, data) {
       else fleet.applications.delete(data.name);
       rebuild = true;
       soon("problems", async () => showProblems((await get("problems?limit=50")).items));
+      break;
+    case "rollout":
+      if (data.active) fleet.rollouts.set(data.id, data);
+      else fleet.rollouts.delete(data.id);
+      showRollouts();
+      break;
+    case "rollout-removed":
+      fleet.rollouts.delete(data.id);
+      showRollouts();
       break;
     case "fleet":
       fleet.environments = data.environments;

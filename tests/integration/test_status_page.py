@@ -9,9 +9,11 @@ from playwright.async_api import async_playwright
 
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.domain.requests import Verb
 from hub.metrics import Metrics
 from shared.messages import Phase
 from tests.fakes.fleetview import START, report, sample
+from tests.fakes.rollingout import Rolling
 from tests.fakes.webserver import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,6 +71,15 @@ async def test_it_shows_the_fleet_and_follows_it(page):
     await cell.click()
     await page.locator("dialog[open]").wait_for()
     assert "<b>forbidden</b>" in await page.locator("#unit-body").inner_text()
+    rolling = Rolling()
+    page.view.rollouts.put(rolling.commit("3f2a91c" * 5 + "00000"))
+    line = page.locator("#rollouts li")
+    await line.wait_for()
+    assert await line.inner_text() == "Progressing web 3f2a91c3 at dev · 0 of 5"
+    page.view.rollouts.put(rolling.ask(Verb.PAUSE, reason="<i>lunch</i>"))
+    await line.get_by_text("<i>lunch</i>").wait_for()
+    page.view.rollouts.put(rolling.ask(Verb.ABORT))
+    await page.locator("#rollouts-box").wait_for(state="hidden")
     assert page.trouble == []
 
 
