@@ -53,7 +53,13 @@ STRATEGIES = (
     {"stages": [DEV | {"soak": "5m"}, PROD | {"maxFailures": 1, "maxConcurrent": 2}], "deadline": "2m"},
     {"stages": [DEV, PROD | {"approve": {"by": ["viewer"], "count": 2}}], "onNewer": "queue"},
     {"stages": [DEV | {"checks": [CHECK], "maxFailures": 1}, PROD | {"jitter": "3m"}], "onFailure": "continue"},
-    {"stages": [{"name": "canary", "pick": {"count": 1}, "soak": "1m"}, DEV, PROD | {"checks": [CHECK, CHECK | {"name": "again"}]}]},
+    {
+        "stages": [
+            {"name": "canary", "pick": {"count": 1}, "soak": "1m"},
+            DEV,
+            PROD | {"checks": [CHECK, CHECK | {"name": "again"}]},
+        ]
+    },
 )
 SECONDS = st.sampled_from((1.0, 5.0, 31.0, 61.0, 121.0, 301.0, 601.0, 0.1))
 NAMES = st.sampled_from(EVERYBODY)
