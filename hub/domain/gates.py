@@ -6,7 +6,7 @@ had the gates left out.
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from collections.abc import Iterator
 
 import msgspec
@@ -64,8 +64,7 @@ def start_of(rollout: Rollout, number: int, cluster: str) -> float:
     jitter = stage.spec.jitter if stage.spec is not None else 0.0
     if not jitter or started is None or ungated(rollout):
         return 0.0
-    draw = int.from_bytes(hashlib.sha256(f"{rollout.id}/{cluster}".encode()).digest()[:4])
-    return started + jitter * draw / 2**32
+    return started + jitter * zlib.crc32(f"{rollout.id}/{cluster}".encode()) / 2**32
 
 
 def soaked_at(rollout: Rollout, number: int) -> float | None:

@@ -102,9 +102,8 @@ def due(rollout: Rollout, now: float) -> float | None:
     elif number < len(rollout.stages):
         run, stage = rollout.stages[number], rollout.plan.stages[number]
         watched = [rollout.slots[name] for name in stage.clusters]
-        if stage.spec is not None and stage.spec.jitter and run.phase is StagePhase.PROGRESSING:
-            pending = (name for name in stage.clusters if rollout.slots[name].state is SlotState.PENDING)
-            times.extend(gates.start_of(rollout, number, name) for name in pending)
+        if run.phase is StagePhase.PROGRESSING:
+            times.extend(turns.starts(rollout, number))
         times.extend(gates.times(rollout, number, now))
     times.extend(slots.due(slot, strategy.deadline, strategy.offline.after) for slot in watched)
     return min((time for time in times if time is not None and time > now), default=None)

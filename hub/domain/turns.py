@@ -46,6 +46,18 @@ def following(
     return tuple(chosen), tuple(waits)
 
 
+def starts(rollout: Rollout, number: int) -> list[float]:
+    """When the jitter of a stage lets its clusters start, as far as one could start now but for that."""
+    stage, slots = rollout.plan.stages[number], rollout.slots
+    if stage.spec is None or not stage.spec.jitter:
+        return []
+    in_flight = sum(slots[name].state is SlotState.ASSIGNED for name in stage.clusters)
+    if in_flight >= stage.at_once and not rollout.bypass:
+        return []
+    pending = [name for name in stage.clusters if slots[name].state is SlotState.PENDING]
+    return [gates.start_of(rollout, number, name) for name in pending]
+
+
 def late(rollout: Rollout) -> tuple[str, ...]:
     """Clusters of stages that are done which have not been given the revision: they were offline, or have joined."""
     if rollout.phase is not Phase.PROGRESSING and rollout.phase not in PROVEN:

@@ -16,7 +16,7 @@ from hub.domain.plans import Proposal, planned
 from hub.domain.records import Commit
 from hub.domain.requests import Asked, Verb
 from hub.domain.rollout import due, step
-from hub.domain.runs import Around, Closed, Hold, Phase, Rollout, Sight, StagePhase, Target, Verdict, Wait
+from hub.domain.runs import Around, Closed, Hold, Phase, Plan, Rollout, Sight, StagePhase, Target, Verdict, Wait
 from hub.domain.selectors import Candidate
 from hub.domain.staging import Strategy
 from hub.domain.steps import Again, Command, Ended, Event, Measured, Move, Observed, Proposed, Surrounded, Tell, Tick
@@ -134,11 +134,13 @@ class Fleet:
             fleet=tuple(self.clusters),
         )
 
+    def plan(self) -> Plan:
+        number = int(self.rollout.id.removeprefix("run-")) + 1 if self.rollout is not None else 1
+        return planned(self.proposal(), self.rollout, self.candidate, f"run-{number}", self.now)
+
     def propose(self) -> None:
         """Has the hub look at Git and at the fleet."""
-        number = int(self.rollout.id.removeprefix("run-")) + 1 if self.rollout is not None else 1
-        plan = planned(self.proposal(), self.rollout, self.candidate, f"run-{number}", self.now)
-        self.send(Proposed(plan, self.around))
+        self.send(Proposed(self.plan(), self.around))
 
     def candidate(self, name: str) -> Candidate:
         return Candidate(name, self.clusters[name].labels, self.clusters[name].environments)
