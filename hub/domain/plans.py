@@ -168,7 +168,9 @@ def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rol
             after[name] = slots.without(rollout.slots.get(name, Slot(released=rollout.plan.at)))
         for name in returned:
             after[name] = slots.returned(rollout.slots[name])
-        rollout = _with_new(msgspec.structs.replace(rollout, slots=after), plan, new | _emptied(rollout, plan, returned))
+        rollout = _with_new(
+            msgspec.structs.replace(rollout, slots=after), plan, new | _emptied(rollout, plan, returned)
+        )
     astray = {
         name
         for name, pinned in plan.clusters.items()

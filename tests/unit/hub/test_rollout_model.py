@@ -22,11 +22,10 @@ from hypothesis.stateful import (
 )
 
 from hub import ledger
-from hub.domain import runs
 from hub.domain.requests import Asked, Verb, objection
 from hub.domain.rollout import due, step
-from hub.domain.runs import Closed, Hold, Rollout, Sight, StagePhase, Verdict
-from hub.domain.steps import Ended, Event, Move, Observed, Proposed, Tick
+from hub.domain.runs import Closed, Hold, Rollout, Sight, Verdict
+from hub.domain.steps import Ended, Event, Observed, Tick
 from hub.ledger import Ledger
 from hub.streams import Fenced
 from tests.fakes.memorystore import MemoryStore, at_once
