@@ -15,6 +15,7 @@ import typer
 from hub.cli import (
     confirm,
     doctor,
+    dora,
     holds,
     importing,
     keys,
@@ -68,6 +69,7 @@ app.add_typer(read.get, name="get", rich_help_panel=READ)
 app.command(rich_help_panel=READ)(read.explain)
 app.command(rich_help_panel=READ)(read.drift)
 app.command(rich_help_panel=READ)(timeline.trace)
+app.command(rich_help_panel=READ)(dora.dora)
 app.add_typer(rollouts.app, name="rollout", rich_help_panel=STEER)
 app.command(rich_help_panel=STEER)(holds.hold)
 app.command(rich_help_panel=STEER)(holds.release)

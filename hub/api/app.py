@@ -12,6 +12,7 @@ from hub.api.context import Context
 from hub.api.routes import (
     applications,
     confirmations,
+    dora,
     fleet,
     history,
     holds,
@@ -48,7 +49,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.audience = stream.Audience()
     app.state.keyring = keyring(context.token, context.tokens)
     api = APIRouter(prefix="/api/v1")
-    for module in (fleet, applications, rollouts, units, confirmations, history, stream):
+    for module in (fleet, applications, rollouts, dora, units, confirmations, history, stream):
         api.include_router(module.router, dependencies=[BY_METHOD])
     api.include_router(previews.router, dependencies=[require("viewer")])  # they cost work and change nothing
     for module in (steering, holds):

@@ -47,6 +47,14 @@ class Deployment(Value, frozen=True):
     recovered: float | None = None
 
 
+class History(Value, frozen=True):
+    """What is known of an application: how many rollouts, when the oldest began, and what they were, oldest first."""
+
+    rollouts: int
+    oldest: float | None
+    deployments: tuple[Deployment, ...]
+
+
 class Spread(Value, frozen=True):
     """Durations: how many there are, the middle one, and the one that nine of ten do not exceed. None without any."""
 
@@ -105,15 +113,15 @@ class Report(Value, frozen=True):
     rows: tuple[Row, ...]
 
 
-def deployments(history: Iterable[Rollout]) -> list[Deployment]:
-    """What an application's rollouts were in each environment, and in all of them, oldest first.
+def history_of(rollouts: Sequence[Rollout]) -> History:
+    """What an application's rollouts, ended or not and in any order, were in each environment."""
+    return History(len(rollouts), min((each.plan.at for each in rollouts), default=None), tuple(_deployments(rollouts)))
 
-    Args:
-        history: its rollouts in any order, ended or not.
-    """
+
+def _deployments(rollouts: Iterable[Rollout]) -> list[Deployment]:
     found: list[Deployment] = []
     going_wrong: dict[str, list[int]] = {}
-    for rollout in sorted(history, key=lambda each: each.plan.at):
+    for rollout in sorted(rollouts, key=lambda each: each.plan.at):
         blame = _blame(rollout)
         for environment, slots in _by_environment(rollout).items():
             at = min((slot.released for slot in slots.values() if slot.released is not None), default=None)
@@ -130,12 +138,12 @@ def deployments(history: Iterable[Rollout]) -> list[Deployment]:
     return found
 
 
-def report(histories: Mapping[str, Sequence[Rollout]], environment: str, days: int, now: float, kept: int) -> Report:
+def report(histories: Mapping[str, History], environment: str, days: int, now: float, kept: int) -> Report:
     """The figures of the last days.
 
     Args:
-        histories: the rollouts of each application that are known.
-        environment: only what happened there; `ALL`: everything.
+        histories: what is known of each application.
+        environment: only what happened there; `ALL`: everything, and rows for each environment besides.
         days: how far back.
         now: up to when.
         kept: how many rollouts of an application are known at most. Of one with so many, nothing is known from before
@@ -144,21 +152,23 @@ def report(histories: Mapping[str, Sequence[Rollout]], environment: str, days: i
     start = now - days * DAY
     rows, together = [], []
     for application, history in sorted(histories.items()):
-        oldest = min((each.plan.at for each in history), default=now)
-        since = max(start, oldest) if len(history) >= kept else start
-        every = deployments(history)
-        for name in sorted({each.environment for each in every} | {environment}):
-            here = _Known([each for each in every if each.environment == name], since)
+        full = history.rollouts >= kept and history.oldest is not None
+        since = max(start, history.oldest or start) if full else start
+        by_environment: dict[str, list[Deployment]] = {environment: []}
+        for each in history.deployments:
+            by_environment.setdefault(each.environment, []).append(each)
+        for name, made in sorted(by_environment.items()):
+            here = _Known(made, since)
             if name == environment:
                 together.append(here)
-            if here.made and environment in (ALL, name):
+            if made and environment in (ALL, name):
                 rows.append(Row(application, name, since, _figures([here], start, now)))
     weeks = [(max(start, now - (number + 1) * WEEK), now - number * WEEK) for number in range(math.ceil(days / 7))]
     return Report(
         start=start,
         end=now,
         complete_since=max((each.since for each in together), default=start),
-        rollouts=sum(len(each) for each in histories.values()),
+        rollouts=sum(each.rollouts for each in histories.values()),
         figures=_figures(together, start, now),
         weeks=tuple(Week(first, last, _figures(together, first, last)) for first, last in reversed(weeks)),
         rows=tuple(rows),

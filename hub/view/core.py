@@ -18,6 +18,7 @@ import msgspec
 from hub.domain.records import ApplicationInfo, Fleet
 from hub.domain.rollup import FLEET, Rollup, Tally
 from hub.domain.status import SKEW, Have, Reach, Shown, State, Want, counts_for, is_gone, judge, patience, said, wanted
+from hub.view.delivery import Delivery
 from hub.view.history import AHEAD, EventLog, Feed
 from hub.view.index import UnitIndex
 from hub.view.records import PAST, ClusterRecord, Key, Passage, UnitRecord
@@ -60,6 +61,7 @@ class View:
         self.events = EventLog()
         self.feed = Feed()
         self.rollouts = Rollouts(self._note)
+        self.delivery = Delivery(self.rollouts)
         self.version = 0
         """Grows with every change but heartbeats: equal versions are equal answers."""
         self.beats = 0

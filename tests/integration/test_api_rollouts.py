@@ -9,6 +9,7 @@ import pytest
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.api.models.common import Page
+from hub.api.models.dora import Delivery
 from hub.api.models.history import Event
 from hub.api.models.rollouts import Effect, PastRollout, Rollout, RolloutCluster, RolloutDetail
 from hub.api.security import fingerprint
@@ -346,3 +347,27 @@ async def test_an_application_that_was_never_rolled_out_has_no_holds(hub):
     hub.view.application_changed(application("new"))
 
     assert (await hub.get("applications/new"))["holds"] == []
+
+
+async def test_delivery_figures_are_of_the_rollouts_known(hub):
+    hub.view.clock.at += 1
+    found = Delivery.model_validate(await hub.get("dora", application="web", days=7))
+    prod = await hub.get("dora", environment="prod", days=7)
+
+    assert (found.rollouts, found.figures.deployments, found.figures.lead_time.samples) == (3, 3, 2)
+    assert [(row.application, row.environment) for row in found.rows] == [("web", ""), ("web", "dev"), ("web", "prod")]
+    assert [row["environment"] for row in prod["rows"]] == ["prod"]
+    assert prod["figures"]["deployments"] == 2  # the third is still in dev
+
+    hub.rolling.failing("dev-1")
+    hub.show()
+    hub.view.clock.at += 1
+    again = await hub.get("dora", application="web", days=7)
+    assert (again["figures"]["failures"], again["figures"]["failureRate"]) == (1, pytest.approx(1 / 3))
+
+
+async def test_delivery_figures_of_nothing_are_null_and_a_long_time_is_refused(hub):
+    found = await hub.get("dora", application="nobody")
+
+    assert (found["rollouts"], found["rows"], found["figures"]["perDay"]) == (0, [], None)
+    await hub.get("dora", 422, days=1000)

@@ -5,10 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.cli.dora import drawn as shown
+from hub.cli.output import Table, plain_table
 from hub.domain import dora
 from hub.domain.dora import DAY, Deployment, report
 from hub.domain.requests import Verb
 from hub.domain.steps import Ended
+from shared.messages import to_json
 from tests.fakes.fleetview import START
 from tests.fakes.rollingout import Rolling
 
@@ -40,13 +43,16 @@ class Watched(Rolling):
             self.after(START + seconds - self.now)
         return self
 
+    def history(self):
+        return dora.history_of(tuple(self.known.values()))
+
     def of(self, environment):
         """(at, healthy, failed, recovered) of each deployment, as seconds from the beginning."""
 
         def since(time):
             return None if time is None else time - START
 
-        found = [each for each in dora.deployments(self.known.values()) if each.environment == environment]
+        found = [each for each in self.history().deployments if each.environment == environment]
         return [(since(each.at), since(each.healthy), since(each.failed), since(each.recovered)) for each in found]
 
 
@@ -64,7 +70,7 @@ def test_a_rollout_is_a_deployment_in_each_environment_from_its_first_to_its_las
     assert web.of("dev") == [(0, 10, None, None)]
     assert web.of("prod") == [(10, 20, None, None)]
     assert web.of(dora.ALL) == [(0, 20, None, None)]
-    assert {each.committed for each in dora.deployments(web.known.values())} == {START - 5}
+    assert {each.committed for each in web.history().deployments} == {START - 5}
 
 
 def test_what_never_came_to_an_environment_was_not_deployed_there():
@@ -159,11 +165,11 @@ def test_a_check_that_failed_is_a_failure_until_the_stage_is_done():
     stopped = msgspec.structs.replace(web.newest, troubled=START + 30)
     healthy = {name: msgspec.structs.replace(slot, healthy=START + 10) for name, slot in _well(web).items()}
     stopped = msgspec.structs.replace(stopped, slots={**stopped.slots, **healthy})
-    (now,) = [each for each in dora.deployments([stopped]) if each.environment == "dev"]
+    (now,) = [each for each in dora.history_of([stopped]).deployments if each.environment == "dev"]
     done = msgspec.structs.replace(stopped.stages[0], done=START + 90)
     (later,) = [
         each
-        for each in dora.deployments([msgspec.structs.replace(stopped, stages=(done, *stopped.stages[1:]))])
+        for each in dora.history_of([msgspec.structs.replace(stopped, stages=(done, *stopped.stages[1:]))]).deployments
         if each.environment == "dev"
     ]
 
@@ -190,7 +196,7 @@ def week_of(*commits):
 
 def test_the_figures_say_of_how_many_samples_they_are():
     web = week_of(*(f"{number:x}" * 40 for number in range(1, 8)))
-    found = report({"web": tuple(web.known.values())}, "prod", 7, START + 7 * DAY, 20)
+    found = report({"web": web.history()}, "prod", 7, START + 7 * DAY, 20)
 
     assert found.figures.deployments == 7
     assert found.figures.per_day == pytest.approx(1.0)
@@ -209,7 +215,7 @@ def test_of_nothing_there_is_nothing_to_say():
 
 def test_an_application_of_which_only_the_last_rollouts_are_known_is_counted_from_the_oldest():
     web = week_of("1" * 40, "2" * 40, "3" * 40, "4" * 40)
-    histories = {"web": tuple(web.known.values())}
+    histories = {"web": web.history()}
 
     found = report(histories, dora.ALL, 30, START + 4 * DAY, 4)
 
@@ -220,11 +226,24 @@ def test_an_application_of_which_only_the_last_rollouts_are_known_is_counted_fro
 
 def test_weeks_go_back_from_now_and_the_first_may_be_short():
     web = week_of("1" * 40, "2" * 40, "3" * 40)
-    found = report({"web": tuple(web.known.values())}, dora.ALL, 9, START + 9 * DAY, 20)
+    found = report({"web": web.history()}, dora.ALL, 9, START + 9 * DAY, 20)
 
     assert [(week.start - START, week.end - START) for week in found.weeks] == [(0, 2 * DAY), (2 * DAY, 9 * DAY)]
     assert [week.figures.deployments for week in found.weeks] == [2, 1]
     assert [week.figures.per_day for week in found.weeks] == pytest.approx([1.0, 1 / 7])
+
+
+def test_people_see_the_parts_the_weeks_and_what_it_is_all_from():
+    web = week_of("1" * 40, "2" * 40)
+    found = report({"web": web.history()}, "prod", 14, START + 7 * DAY, 2)
+
+    drawn = [plain_table(part) if isinstance(part, Table) else part for part in shown(to_json(found), "prod")]
+
+    text = "\n".join(drawn).splitlines()
+    assert text[0] == "in prod, 2023-11-07 to 2023-11-21, from 2 rollouts that are known"
+    assert text[1] == "of some applications only since 2023-11-14: the last 20 rollouts of each are kept"
+    assert text[4].split() == ["web", "prod", "2", "0.29", "25s", "25s", "0", "0%", "—", "—"]
+    assert text[-1].split()[:3] == ["together", "2", "0.29"]
 
 
 ACTS = st.sampled_from(["commit", "dev", "prod", "fail", "rollback", "abort", "resume", "wait"])
@@ -247,8 +266,8 @@ def test_whatever_happens_the_figures_hold_together(acts, on_failure):
                 web.failing("dev-1", "prod-1")
             case "rollback" | "abort" | "resume":
                 web.ask(Verb(act), reason="because")
-    made = dora.deployments(web.known.values())
-    found = report({"web": tuple(web.known.values())}, dora.ALL, 1, web.now + 1, 20)
+    made = web.history().deployments
+    found = report({"web": web.history()}, dora.ALL, 1, web.now + 1, 20)
 
     for each in made:
         assert isinstance(each, Deployment)
