@@ -128,9 +128,9 @@ def _deployments(rollouts: Iterable[Rollout]) -> list[Deployment]:
             if at is None:
                 continue
             made = _deployment(rollout, environment, slots, at, blame)
-            well = [time for time in (made.healthy, made.recovered) if time is not None]
-            for number in going_wrong.pop(environment, []) if well else ():
-                again = max(min(well), found[number].failed or 0.0)
+            well = made.healthy if made.failed is None else made.recovered
+            for number in going_wrong.pop(environment, []) if well is not None else ():
+                again = max(well or 0.0, found[number].failed or 0.0)
                 found[number] = msgspec.structs.replace(found[number], recovered=again)
             if made.failed is not None and made.recovered is None:
                 going_wrong.setdefault(environment, []).append(len(found))
