@@ -101,6 +101,7 @@ class Lead:
             self.consents.allows,
             host.view,
             self._model,
+            host.view_facts,
             self._unready,
             self._again,
             self._rolled,

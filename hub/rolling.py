@@ -9,7 +9,7 @@ from hub import registered
 from hub.carrier import Carrier, Rate
 from hub.checks.measuring import Measuring
 from hub.domain.egress import Egress
-from hub.domain.fleet import FleetModel
+from hub.domain.fleet import Facts, FleetModel
 from hub.domain.requests import Asked
 from hub.domain.runs import Rollout
 from hub.kept import KeptBodies
@@ -44,6 +44,7 @@ class Rolling:
         allows: Callable[[str, str, str], bool],
         view: View,
         model: Callable[[], FleetModel | None],
+        facts: Callable[[], Facts],
         unready: Callable[[Collection[str]], dict[str, str]],
         again: Callable[[str], None],
         changed: Callable[[Rollout], None],
@@ -57,7 +58,7 @@ class Rolling:
         rate = Rate(settings.rollouts.rate, clock)
         self.carrier = Carrier(publisher, self.bodies, moves, allows, self._history, rate, clock)
         self.steering = Steering(Store(bus), self._ask, clock)
-        surroundings = Surroundings(model, self._newest, view.rollouts.holds, unready, self._stands, clock)
+        surroundings = Surroundings(model, self._newest, view.rollouts.holds, unready, self._stands, facts, clock)
         self.rollouts = Rollouts(
             Ledger(Store(bus)),
             self.bodies,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from hub.domain import dependencies, releases
 from hub.domain.documents import Environment
-from hub.domain.fleet import FleetModel
+from hub.domain.fleet import Facts, FleetModel
 from hub.domain.requests import Asked
 from hub.domain.runs import Around, Closed, Hold, Plan, Rollout, Wait
 from hub.domain.windows import Opening, opening
@@ -23,6 +23,7 @@ class Surroundings:
         holds: Callable[[str], tuple[Hold, ...]],
         unready: Callable[[Collection[str]], Mapping[str, str]],
         stands: Callable[[str, str], bool],
+        facts: Callable[[], Facts],
         clock: Clock,
     ) -> None:
         """`unready` says which applications have not been worked out for the newest commit, each with why.
@@ -34,6 +35,7 @@ class Surroundings:
         self._holds = holds
         self._unready = unready
         self._stands = stands
+        self._facts = facts
         self._clock = clock
         self._openings: dict[str, tuple[Environment, Opening]] = {}
         self._sets: tuple[FleetModel, dict[str, tuple[str, ...]]] | None = None
@@ -76,7 +78,9 @@ class Surroundings:
             members = self._members(model)[application.spec.release_set]
             found = releases.waits(plan, self._rollouts(members), self._unready(members))
         if application.spec.depends_on:
-            needs = dependencies.needs(application.spec, map(model.candidate, model.clusters))
+            facts = self._facts()
+            fleet = (model.candidate(name, facts.get(name)) for name in model.clusters)
+            needs = dependencies.needs(application.spec, fleet)
             names = tuple(need.application for need in needs)
             newest, unready = self._rollouts({*names, *members}), self._unready(names)
             for stage, waits in dependencies.waits(plan, needs, newest, unready, self._stands, members).items():
