@@ -41,6 +41,12 @@ class Draft:
             self._counts.clear()
             self._changed = True
 
+    def slots(self, slots: Mapping[str, Slot]) -> None:
+        """Replaces how far several clusters are."""
+        self._slots.update(slots)
+        self._counts.clear()
+        self._changed = self._changed or bool(slots)
+
     def stage(self, number: int, **changes: Any) -> None:
         """Replaces parts of how far a stage is."""
         before = self.rollout.stages[number]

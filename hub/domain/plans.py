@@ -116,7 +116,7 @@ def novelty(plan: Plan, last: Rollout | None) -> Novelty:
     if last is None:
         return Novelty.NEW if _changing(plan) else Novelty.NOTHING
     rejected = last.phase in _HELD and not last.freed
-    still = _still_wanted(plan, last)
+    still = _still_wanted(plan, last) if rejected else set()
     if rejected and still == {True}:
         return Novelty.REJECTED
     same = _same_content(plan, last)
@@ -160,8 +160,9 @@ def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rol
     says that they have not been given what they should have.
     """
     new = joiners(plan, rollout) if joining else set()
-    gone = {name for name in rollout.plan.clusters if name not in plan.clusters and _gone(rollout, plan, name)}
-    returned = {name for name, slot in rollout.slots.items() if name in plan.clusters and slots.has_left(slot)}
+    gone = {name for name in rollout.plan.clusters.keys() - plan.clusters.keys() if _gone(rollout, plan, name)}
+    skipped = [name for name, slot in rollout.slots.items() if slot.state is SlotState.SKIPPED]
+    returned = {name for name in skipped if name in plan.clusters and slots.has_left(rollout.slots[name])}
     if new or gone or returned:
         after = dict(rollout.slots)
         for name in gone:
@@ -171,12 +172,19 @@ def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rol
         rollout = _with_new(
             msgspec.structs.replace(rollout, slots=after), plan, new | _emptied(rollout, plan, returned)
         )
-    astray = {
-        name
-        for name, pinned in plan.clusters.items()
-        if name in rollout.plan.clusters and rollout.position(name) not in (None, pinned.previous)
-    }
-    return rollout, tuple(sorted(new | returned | astray))
+    return rollout, tuple(sorted(new | returned | _astray(rollout, plan)))
+
+
+def _astray(rollout: Rollout, plan: Plan) -> set[str]:
+    """Clusters that have something else than they should: the hub died before it had carried everything out."""
+    found = set()
+    for name, pinned in plan.clusters.items():
+        mine = rollout.plan.clusters.get(name)
+        if mine is not None:
+            where = rollout.position(name, mine)
+            if where is not None and where != pinned.previous:
+                found.add(name)
+    return found
 
 
 def _emptied(rollout: Rollout, plan: Plan, returned: set[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -102,13 +102,16 @@ def restores(rollout: Rollout, to: Mapping[str, Target]) -> dict[str, Target]:
         rollout: the one to take back.
         to: what they are to have; empty: what the last completed rollout gave to those that take part.
     """
+    return dict(_restores(rollout, to))
+
+
+def _restores(rollout: Rollout, to: Mapping[str, Target]) -> Iterator[tuple[str, Target]]:
     clusters = rollout.plan.clusters
-    if to:
-        wanted = {name: where for name, where in to.items() if name in clusters}
-    else:
-        pinned = ((name, clusters[name]) for name in rollout.slots)
-        wanted = {name: each.restore for name, each in pinned if each.restore is not None}
-    return {name: where for name, where in wanted.items() if rollout.position(name) != where}
+    for name in to or rollout.slots:
+        pinned = clusters.get(name)
+        where = to.get(name) if to else pinned and pinned.restore
+        if pinned is not None and where is not None and rollout.position(name, pinned) != where:
+            yield name, where
 
 
 _NOT_STARTED = frozenset({StagePhase.PENDING, StagePhase.WAITING})
@@ -142,6 +145,6 @@ def _no_way_back(rollout: Rollout, asked: Asked) -> str:
         return "it is being rolled back already"
     if rollout.phase is Phase.ROLLED_BACK and not asked.to:
         return "it has been rolled back already"
-    if not restores(rollout, asked.to):
+    if next(_restores(rollout, asked.to), None) is None:
         return "no cluster has anything else than what it would go back to"
     return ""

@@ -247,12 +247,9 @@ class _Machine(Draft):
     def look(self, sights: dict[str, Sight]) -> None:
         """Takes in what can be seen of clusters that take part; of a rollout that has ended, only who caught up."""
         clusters = self.rollout.plan.clusters
-        for name, sight in sights.items():
-            slot = self.rollout.slots.get(name)
-            if slot is None:
-                continue
+        for name, slot, sight in slots.telling(self.rollout.slots, sights):
             after = slots.observed(slot, self.rollout.position(name, clusters[name]), sight, self.now)
-            if self.rollout.active or after.state in _ARRIVED:
+            if self.rollout.active or after.state in slots.ARRIVED:
                 self.slot(name, after)
 
     def measure(self, event: Measured) -> None:
@@ -321,14 +318,12 @@ class _Machine(Draft):
 
     def _judge(self, number: int) -> None:
         """What time makes of the clusters of a stage."""
-        strategy = self.rollout.plan.strategy
-        for name in self.rollout.plan.stages[number].clusters:
-            slot = self.rollout.slots[name]
-            after = slots.judged(slot, strategy.deadline, strategy.offline.after, self.now)
-            if after is not slot:
-                self.slot(name, after)
-                if after.state is SlotState.FAILED and self.rollout.troubled is None:
-                    self.change(troubled=self.now)
+        strategy, before = self.rollout.plan.strategy, self.rollout.slots
+        for name in [name for name in self.rollout.plan.stages[number].clusters if slots.may_change(before[name])]:
+            after = slots.judged(before[name], strategy.deadline, strategy.offline.after, self.now)
+            self.slot(name, after)
+            if after.state is SlotState.FAILED and self.rollout.troubled is None:
+                self.change(troubled=self.now)
 
     def _open(self, number: int) -> None:
         run = self.rollout.stages[number]
@@ -357,8 +352,8 @@ class _Machine(Draft):
             self._enter_stage(number, StagePhase.SOAKING, healthy=self.now, checks=fresh_checks, waits=())
 
     def _release(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            self.slot(name, slots.released(self.rollout.slots[name], self.now))
+        before = self.rollout.slots
+        self.slots({name: slots.released(before[name], self.now) for name in names})
         self.move(names)
 
     def _soak(self, number: int) -> None:
@@ -458,20 +453,16 @@ class _Machine(Draft):
                 kept = "it has had nothing before that it could go back to"
                 self.slot(name, msgspec.structs.replace(slot, state=SlotState.KEPT, reason=kept))
         order = dict.fromkeys((*newest_first, *sorted(to)))
-        for name in order:
-            self.slot(name, slots.sent_back(self.rollout.slots.get(name, Slot(released=plan.at)), self.now))
+        untouched, before = Slot(released=plan.at), self.rollout.slots
+        self.slots({name: slots.sent_back(before.get(name, untouched), self.now) for name in order})
         self.move(tuple(name for name in order if not slots.has_left(self.rollout.slots[name])))
         self._come_back()
 
     def _come_back(self) -> None:
-        strategy = self.rollout.plan.strategy
-        under_way = False
-        for name, slot in self.rollout.slots.items():
-            if slot.back is not None:
-                after = slots.judged(slot, strategy.deadline, strategy.offline.after, self.now)
-                self.slot(name, after)
-                under_way = under_way or after.state is SlotState.RESTORING
-        if not under_way:
+        strategy, before = self.rollout.plan.strategy, self.rollout.slots
+        for name in [name for name, slot in before.items() if slot.back is not None and slots.may_change(slot)]:
+            self.slot(name, slots.judged(before[name], strategy.deadline, strategy.offline.after, self.now))
+        if all(slot.state is not SlotState.RESTORING for slot in self.rollout.slots.values()):
             self.end(Phase.ROLLED_BACK, self.rollout.reason, self.rollout.by)
 
     def end(self, phase: Phase, reason: str, by: str = "") -> None:
@@ -495,6 +486,3 @@ class _Machine(Draft):
         self.change(phase=phase, reason=reason, by=by)
         severity, words = WORDS[phase]
         self.say(phase.lower(), severity, words + because(reason), by, f"{self.now}")
-
-
-_ARRIVED = (SlotState.HEALTHY, SlotState.RESTORED)

@@ -8,6 +8,7 @@ back to. The rest of a `Rollout` is how far it has come. Times are unix seconds 
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -299,9 +300,5 @@ class Sight(Value, frozen=True, gc=False):
 
 def tally(rollout: Rollout, stage: int) -> Mapping[SlotState, int]:
     """How many clusters of a stage are in each state; states without any are left out."""
-    counts: dict[SlotState, int] = {}
     slots = rollout.slots
-    for name in rollout.plan.stages[stage].clusters:
-        state = slots[name].state
-        counts[state] = counts.get(state, 0) + 1
-    return counts
+    return Counter([slots[name].state for name in rollout.plan.stages[stage].clusters])

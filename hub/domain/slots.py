@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from hub.domain.runs import Sight, Slot, SlotState, Target, Verdict
@@ -13,6 +15,7 @@ moment while it starts is no failure."""
 
 IN_FLIGHT = frozenset({SlotState.ASSIGNED, SlotState.RESTORING})
 LEAVES_WHEN_SILENT = frozenset({SlotState.PENDING, SlotState.ASSIGNED, SlotState.HEALTHY, SlotState.RESTORING})
+ARRIVED = frozenset({SlotState.HEALTHY, SlotState.RESTORED})
 LEFT = "it is not among the application's clusters any more, or is paused"
 
 
@@ -72,6 +75,24 @@ def observed(slot: Slot, expected: Target | None, sight: Sight, now: float) -> S
             return _failing(slot, sight.reason, now)
         case Verdict.PROGRESSING | Verdict.UNKNOWN:
             return _on_its_way(slot, sight.reason, now)
+
+
+def telling(slots: Mapping[str, Slot], sights: Mapping[str, Sight]) -> list[tuple[str, Slot, Sight]]:
+    """The sights of clusters that take part which may change something; of a thousand, most do not."""
+    pending, healthy, found = SlotState.PENDING, Verdict.HEALTHY, []
+    for name, sight in sights.items():
+        slot = slots.get(name)
+        if slot is None:
+            continue
+        nothing = slot.state is pending or (sight.verdict is healthy and slot.state in ARRIVED)
+        if not nothing or sight.silent is not None or slot.silent is not None:
+            found.append((name, slot, sight))
+    return found
+
+
+def may_change(slot: Slot) -> bool:
+    """Whether time may decide anything about a cluster; of a thousand, most are where it does not."""
+    return slot.silent is not None or (slot.seen is not None and slot.state is not SlotState.HEALTHY)
 
 
 def judged(slot: Slot, deadline: float, offline_after: float, now: float) -> Slot:

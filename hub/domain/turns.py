@@ -35,9 +35,12 @@ def following(
     room = len(stage.clusters) if rollout.bypass else stage.at_once - counts.get(SlotState.ASSIGNED, 0)
     chosen: list[str] = []
     waits: dict[Wait, None] = {}
+    slots, all_free = rollout.slots, not (rollout.around.holds or rollout.around.closed)
     for name in stage.clusters:
-        if rollout.slots[name].state is not SlotState.PENDING:
+        if slots[name].state is not SlotState.PENDING:
             continue
+        if all_free and len(chosen) >= room:
+            break
         wait = gates.of_cluster(rollout, name, rollout.plan.clusters[name])
         if wait is not None:
             waits[wait] = None

@@ -160,6 +160,7 @@ class World(Fleet):
                 if isinstance(each, Ended):
                     at_once(hub.ledger.save(each.rollout))
             at_once(hub.ledger.save(after))
+            hub.rollout = after
         except Fenced:
             hub.restart()
         # A hub that comes to the very same may believe that it was an earlier attempt of its own.
