@@ -41,7 +41,7 @@ def following(
             continue
         if all_free and len(chosen) >= room:
             break
-        wait = gates.of_cluster(rollout, name, rollout.plan.clusters[name])
+        wait = None if all_free else gates.of_cluster(rollout, name, rollout.plan.clusters[name])
         if wait is not None:
             waits[wait] = None
         elif len(chosen) < room and gates.start_of(rollout, number, name) <= now:

@@ -22,7 +22,7 @@ from tests.bench.figures import Figure
 
 BENCHES = (
     *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "monorepo", "drift"),
-    *("renders", "variants", "restart", "reports", "pages"),
+    *("renders", "variants", "restart", "reports", "pages", "decide"),
 )
 ON_REQUEST = ("monorepo_large",)
 """These take minutes each, and run only when they are named."""

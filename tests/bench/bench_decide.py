@@ -54,7 +54,7 @@ async def measure() -> list[Figure]:
         "a measurement of a check": Measured("prod", 0, Measurement(ok=True, value="1", detail="", at=fleet.now)),
         "a request of a person": asked,
         "a request to roll back": msgspec.structs.replace(asked, verb=Verb.ROLLBACK),
-        "the same commit again": _same_again(fleet),
+        "the same commit again": Proposed(fleet.plan(), fleet.around),
         "a newer commit": _newer(fleet),
     }
     floor = _times(lambda: dict(half_way.slots))
@@ -74,18 +74,10 @@ def _half_way(fleet: Fleet) -> Rollout:
     return fleet.rollout
 
 
-def _same_again(fleet: Fleet) -> Proposed:
-    return _proposed(fleet)
-
-
 def _newer(fleet: Fleet) -> Proposed:
     for each in fleet.clusters.values():
         each.wanted = "v3"
     fleet.revision = "v3"
-    return _proposed(fleet)
-
-
-def _proposed(fleet: Fleet) -> Proposed:
     return Proposed(fleet.plan(), fleet.around)
 
 
@@ -99,8 +91,8 @@ def _times(call: Callable[[], object]) -> list[float]:
     return found
 
 
-def _figures(name: str, times: list[float], floor: list[float], limit: float | None = LIMIT) -> list[Figure]:
+def _figures(name: str, times: list[float], floor: list[float]) -> list[Figure]:
     return [
-        Figure(f"{name}, p50", percentile(times, 0.5), "ms", percentile(floor, 0.5), limit=limit),
-        Figure(f"{name}, p99", percentile(times, 0.99), "ms", percentile(floor, 0.99), limit=limit),
+        Figure(f"{name}, p50", percentile(times, 0.5), "ms", percentile(floor, 0.5), limit=LIMIT),
+        Figure(f"{name}, p99", percentile(times, 0.99), "ms", percentile(floor, 0.99)),
     ]
