@@ -128,12 +128,9 @@ def _rollback(rollout: Rollout, asked: Asked) -> str:
 
 
 def _bypass(rollout: Rollout, _: Asked) -> str:
-    now = counts(rollout)
-    going = f"{revision(rollout.plan.revision)} to {_clusters(now.pending)}"
-    again = "resumes, and " if rollout.phase is Phase.PAUSED else ""
-    return (
-        f"{again}gives {going}, stage by stage, without approvals, windows, limits, soak and checks; only holds count"
-    )
+    what = f"gives {revision(rollout.plan.revision)} to {_clusters(counts(rollout).pending)}, stage by stage"
+    when = ", once it is resumed" if rollout.phase is Phase.PAUSED else ""
+    return f"{what}, without approvals, windows, limits, soak and checks{when}; only holds count"
 
 
 def _release(rollout: Rollout, _: Asked) -> str:

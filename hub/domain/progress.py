@@ -62,9 +62,10 @@ _COUNTED_AS = {
 
 def counts(rollout: Rollout, stage: int | None = None) -> Counts:
     """The clusters of a stage, or without one of the whole rollout."""
-    each = tally(rollout, stage) if stage is not None else Counter(slot.state for slot in rollout.slots.values())
+    everybody = (slot.state for slot in rollout.slots.values())
+    states = tally(rollout, stage) if stage is not None else Counter(everybody)
     found = dict.fromkeys(_COUNTED_AS.values(), 0)
-    for state, number in each.items():
+    for state, number in states.items():
         found[_COUNTED_AS[state]] += number
     return Counts(sum(found.values()), **found)
 
@@ -132,9 +133,10 @@ def _end_of(rollout: Rollout, number: int, per_cluster: float, begins: float, no
     if opens is None:
         return None
     slots = [rollout.slots[name] for name in stage.clusters]
-    if slots and all(slot.state is SlotState.OFFLINE for slot in slots):
+    states = tally(rollout, number)
+    pending = states.get(SlotState.PENDING, 0)
+    if slots and states.get(SlotState.OFFLINE, 0) == len(slots):
         return None  # a stage of which nothing is heard waits until something is
-    pending = sum(slot.state is SlotState.PENDING for slot in slots)
     room = max(1, stage.at_once if not rollout.bypass else pending)
     rolled = opens + _rest(slots, per_cluster, now, lambda slot: slot.released) + per_cluster * -(-pending // room)
     return _proven(rollout, stage, run, rolled)
@@ -160,11 +162,12 @@ def _opens(rollout: Rollout, number: int, begins: float, now: float) -> float | 
     stage = rollout.plan.stages[number]
     opens = begins
     closed = list(gates.before_start(rollout, number, now)) if rollout.stages[number].started is None else []
-    for name in stage.clusters:
-        if rollout.slots[name].state is SlotState.PENDING:
-            wait = gates.of_cluster(rollout, name, rollout.plan.clusters[name])
-            if wait is not None:
-                closed.append(wait)
+    if rollout.around.holds or rollout.around.closed:
+        for name in stage.clusters:
+            if rollout.slots[name].state is SlotState.PENDING:
+                wait = gates.of_cluster(rollout, name, rollout.plan.clusters[name])
+                if wait is not None:
+                    closed.append(wait)
     for wait in closed:
         if wait.until is None:
             return None
