@@ -52,10 +52,15 @@ def _page(view: View, wanted: RolloutFilter, limit: int, cursor: str | None) -> 
 
 def rollout_item(view: View, rollout: Rollout) -> Item:
     """A rollout as it is listed."""
+    now = view.clock.now()
+    return view.rollouts.shown(rollout, now, lambda: _item(view, rollout, now))
+
+
+def _item(view: View, rollout: Rollout, now: float) -> Item:
     plan = rollout.plan
     current = rollout.current
     per_cluster = _pace(view, rollout)
-    left = progress.left(rollout, per_cluster, view.clock.now())
+    left = progress.left(rollout, per_cluster, now)
     return {
         "id": rollout.id,
         "application": rollout.application,
@@ -81,7 +86,7 @@ def rollout_item(view: View, rollout: Rollout) -> Item:
         "queued": rollout.queued,
         "rejected": rollout.phase in REJECTED and not rollout.freed,
         "holds": [hold_item(each) for each in view.rollouts.holds(rollout.application)],
-        "estimate": {"endsAt": view.clock.now() + left, "perCluster": per_cluster} if left is not None else None,
+        "estimate": {"endsAt": now + left, "perCluster": per_cluster} if left is not None else None,
         "trace": trace_id(plan.traceparent),
     }
 

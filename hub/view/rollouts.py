@@ -9,11 +9,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from hub.domain.runs import Hold, Phase, Plan, Rollout
 
 KEPT = 20
 """Rollouts of each application."""
+
+FRESH = 1.0
+"""Seconds for which what is shown of a rollout that does not change is good: its estimate moves with time."""
 
 Place = tuple[float, str]
 """(minus when it began, its id): the order of the list, newest first."""
@@ -42,6 +46,7 @@ class Rollouts:
         self._order: list[Place] = []
         self._environments: dict[str, tuple[Plan, frozenset[str]]] = {}
         self._holds: dict[str, tuple[Hold, ...]] = {}
+        self._shown: dict[str, tuple[Rollout, float, dict[str, Any]]] = {}
 
     def put(self, rollout: Rollout) -> None:
         """Takes over a rollout as it is now; one that is older than all that are kept is passed over."""
@@ -51,6 +56,7 @@ class Rollouts:
         if known is None and not self._add(rollout):
             return
         self._by_id[rollout.id] = rollout
+        self._shown.pop(rollout.id, None)
         self._note("rollout", rollout.application, rollout.id)
 
     def forget(self, identity: str) -> None:
@@ -72,6 +78,7 @@ class Rollouts:
         self._note("application", application)
         newest = self.newest(application)
         if newest is not None:
+            self._shown.pop(newest.id, None)
             self._note("rollout", application, newest.id)
 
     def holds(self, application: str) -> tuple[Hold, ...]:
@@ -118,6 +125,17 @@ class Rollouts:
             self._environments[rollout.id] = rollout.plan, found
         return found
 
+    def shown(self, rollout: Rollout, now: float, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `build` makes of a rollout; of one under way it is made once for all who follow. Not to be changed."""
+        if not rollout.active:
+            return build()
+        known = self._shown.get(rollout.id)
+        if known is not None and known[0] is rollout and 0 <= now - known[1] < FRESH:
+            return known[2]
+        item = build()
+        self._shown[rollout.id] = rollout, now, item
+        return item
+
     def _accepts(self, wanted: RolloutFilter, rollout: Rollout) -> bool:
         return (
             (wanted.phase is None or rollout.phase is wanted.phase)
@@ -147,6 +165,7 @@ class Rollouts:
             del self._of[rollout.application]
         del self._by_id[rollout.id]
         self._environments.pop(rollout.id, None)
+        self._shown.pop(rollout.id, None)
 
 
 def _place(rollout: Rollout) -> Place:

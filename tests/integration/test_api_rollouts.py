@@ -334,7 +334,7 @@ async def test_without_nats_nothing_is_promised(hub):
     hub.away = True
 
     for path in ("rollouts/web/pause", "applications/web/hold", "applications/web/sync"):
-        assert "could not be stored" in (await hub.post(path, 503, reason="x"))["detail"]
+        assert "nothing was done: NATS is away" in (await hub.post(path, 503, reason="x"))["detail"]
     assert await hub.told("rollout.asked") == []
 
 

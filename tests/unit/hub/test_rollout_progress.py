@@ -317,3 +317,19 @@ def test_holds_are_shown_with_the_application_and_its_rollout():
     assert {each.kind for each in view.feed.since(number) or []} == {"application", "rollout"}
     view.rollouts.held("web", [])
     assert view.rollouts.holds("web") == ()
+
+
+def test_what_all_followers_are_shown_is_made_once_and_again_when_something_changes():
+    rolling = Rolling()
+    rolling.commit(A)
+    view = view_of(rolling)
+    first = shown.rollout_item(view, rolling.newest)
+
+    assert shown.rollout_item(view, rolling.newest) is first
+    view.rollouts.held("web", [Hold("ann", START, "exam week")])
+    assert shown.rollout_item(view, rolling.newest)["holds"] != first["holds"]
+    view.rollouts.put(rolling.healthy("dev-1"))
+    changed = shown.rollout_item(view, rolling.newest)
+    assert changed["clusters"]["done"] == 1
+    view.clock.at += 2
+    assert shown.rollout_item(view, rolling.newest) is not changed, "time moves the estimate"
