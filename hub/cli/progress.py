@@ -100,10 +100,12 @@ def shown(rollout: Item, now: float) -> Iterator[Table | str]:
 
 
 def counts(clusters: Item) -> str:
-    """`12/30 healthy, 1 failed`; of what goes back, `12/30 back`."""
-    back = clusters["restored"] or clusters["kept"]
-    number, word = (clusters["restored"], "back") if back else (clusters["done"], "healthy")
-    return ", ".join((f"{number}/{clusters['total']} {word}", *_counted(clusters, _NOTABLE)))
+    """`12/30 healthy, 1 failed`; of those that were sent back, `12/14 back`."""
+    number, of, word = clusters["done"], clusters["total"], "healthy"
+    if clusters["restored"] or clusters["kept"]:
+        left_alone = clusters["pending"] + clusters["done"] + clusters["skipped"]
+        number, of, word = clusters["restored"], clusters["total"] - left_alone, "back"
+    return ", ".join((f"{number}/{of} {word}", *_counted(clusters, _NOTABLE)))
 
 
 def waiting(rollout: Item, now: float) -> str:
@@ -213,7 +215,7 @@ def _gates(rollout: Item, now: float) -> Iterator[str]:
 
 def _wait(wait: Item, now: float) -> str:
     since = f" for {age(now - wait['since'])}" if wait["since"] else ""
-    until = f", until in {age(max(0.0, wait['until'] - now))}" if wait["until"] else ""
+    until = f", {age(max(0.0, wait['until'] - now))} to go" if wait["until"] else ""
     return f"{wait['kind']}{since}{until} ({wait['reason']})"
 
 

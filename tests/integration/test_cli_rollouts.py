@@ -192,7 +192,7 @@ async def test_waiting_for_a_rollback_ends_when_everybody_is_back(hub):
 
     assert code == 0, said
     assert "RolledBack" in said
-    assert "2/5 back" in said
+    assert "2/2 back" in said
 
 
 async def test_holds_and_releases(hub):

@@ -121,7 +121,7 @@ def _meant(ctx: Context, rollout: Rollout, asked: Asked, body: Steer) -> Asked:
     return asked
 
 
-_NAME_THEM = {Verb.SKIP: ": name those to leave out in `clusters`"}
+_NAME_THEM = {Verb.SKIP: ": name the clusters to leave out"}
 
 
 def _can(rollout: Rollout, asked: Asked) -> None:
