@@ -1,1 +1,1 @@
-"""The HTTP API and the status page: shows the read model, takes webhooks, changes nothing."""
+"""The HTTP API and the status page: shows the read model, takes webhooks and what people ask; carries out nothing."""

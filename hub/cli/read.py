@@ -234,7 +234,7 @@ def events(app: App = None, cluster: Cluster = None, limit: Limit = 50, output: 
     def draw() -> Iterable[Table]:
         now = _now()
         yield Table(
-            ("AGE", "SEVERITY", "TYPE", "CLUSTER", "APPLICATION", "MESSAGE"),
+            ("AGE", "SEVERITY", "TYPE", "CLUSTER", "APPLICATION", "BY", "MESSAGE"),
             [
                 (
                     age(now - item["at"]),
@@ -242,6 +242,7 @@ def events(app: App = None, cluster: Cluster = None, limit: Limit = 50, output: 
                     item["type"],
                     item.get("cluster") or "",
                     item.get("application") or "",
+                    item.get("actor") or "",
                     item["message"],
                 )
                 for item in items
