@@ -150,6 +150,11 @@ class Rollouts:
         """The rollouts under way."""
         return [known[0] for known in self._history.values() if known and known[0].active]
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that has come is taken in, and carried out."""
+        return not (self._inboxes or self._busy)
+
     def needed(self) -> set[str]:
         """The digests of bundles that a rollout may give or give back."""
         found: set[str] = set()

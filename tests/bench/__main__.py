@@ -24,7 +24,7 @@ BENCHES = (
     *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "monorepo", "drift"),
     *("renders", "variants", "restart", "reports", "pages", "decide"),
 )
-ON_REQUEST = ("monorepo_large",)
+ON_REQUEST = ("monorepo_large", "rollouts_many")
 """These take minutes each, and run only when they are named."""
 
 

@@ -10,11 +10,13 @@ import asyncio
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import orjson
 
 from hub.app import Hub
+from hub.leading import Lead
 from hub.settings import load
 from shared.bus import Bus, Message
 from shared.telemetry import configure_logging
@@ -64,7 +66,7 @@ async def _answer(hub: Hub, late: list[float]) -> None:
 def _counts(hub: Hub) -> dict[str, object]:
     lead = hub._lead
     if lead is None:
-        return {"looked": "", "busy": True}
+        return {"looked": "", "busy": True, "stepping": True, "rollouts": {}, "underway": 0}
     count = hub.metrics.registry.get_sample_value
     return {
         "looked": lead.fleet.looked,
@@ -72,7 +74,16 @@ def _counts(hub: Hub) -> dict[str, object]:
         "evaluated": lead.fleet.evaluated,
         "rendered": count("yardarm_renders_total", {"result": "ok"}) or 0,
         "failed": count("yardarm_renders_total", {"result": "error"}) or 0,
+        **_rollouts(lead),
     }
+
+
+def _rollouts(lead: Lead) -> dict[str, object]:
+    """The rollouts of the commit that was looked at last, by phase; `stepping` while any has something to take in."""
+    rollouts = lead.rolling.rollouts
+    newest = (rollouts.newest(name) for name in lead.applications.present() | set(lead.applications.infos))
+    found = Counter(str(each.phase) for each in newest if each is not None and each.plan.commit.sha == lead.fleet.looked)
+    return {"rollouts": found, "underway": len(rollouts.active()), "stepping": not rollouts.idle}
 
 
 if __name__ == "__main__":

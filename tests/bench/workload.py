@@ -61,9 +61,10 @@ def cluster_documents(names: Iterable[str]) -> str:
     )
 
 
-def application_document(app: str, folder: str) -> str:
-    """An Application on every cluster."""
+def application_document(app: str, folder: str, *, rollout: str = "") -> str:
+    """An Application on every cluster; `rollout` names its strategy."""
+    strategy = f", rollout: {rollout}" if rollout else ""
     return (
         f"---\napiVersion: yardarm.dev/v1alpha1\nkind: Application\nmetadata: {{name: {app}}}\n"
-        f"spec: {{source: {{path: {folder}}}, namespace: {app}}}\n"
+        f"spec: {{source: {{path: {folder}}}, namespace: {app}{strategy}}}\n"
     )
