@@ -50,6 +50,8 @@ FORGOTTEN = 300
 """Seconds after which JetStream forgets the consumers of a process that is gone."""
 WAITING = 10_000
 """Events of our own that wait for NATS at the most; older ones are dropped."""
+WRITTEN_TOGETHER = 64
+"""Events on their way to NATS at one time: a change to the whole fleet makes one for each unit."""
 COMPLAINT = 60.0
 """Seconds between two events about bad messages of one cluster."""
 REJECTED = "rejected"
@@ -107,6 +109,7 @@ class ReportsLoop:
         self._nudges: set[str] = set()
         self._unwritten: deque[Event] = deque(maxlen=WAITING)
         self._written = asyncio.Event()
+        self._lost_told = -COMPLAINT
         self._complained: dict[str, float] = {}
         self.loaded = asyncio.Event()
 
@@ -120,8 +123,9 @@ class ReportsLoop:
 
     def store(self, event: Event) -> None:
         """Has an event of the hub's own written to EVENTS."""
-        if len(self._unwritten) == WAITING:
-            log.warning("an event is lost: too many wait for NATS", extra={"event": self._unwritten[0].id})
+        if len(self._unwritten) == WAITING and self._clock.monotonic() >= self._lost_told + COMPLAINT:
+            self._lost_told = self._clock.monotonic()
+            log.warning("events are lost: too many wait for NATS", extra={"event": self._unwritten[0].id})
         self._unwritten.append(event)
         self._written.set()
 
@@ -269,18 +273,26 @@ class ReportsLoop:
             while not self._unwritten:
                 self._written.clear()
                 await self._written.wait()
-            event = self._unwritten[0]
-            try:
-                await self._bus.publish_stored(_subject(event), encode(event), msg_id=event.id)
-            except Unavailable as error:
-                log.info("an event waits to be stored", extra={"error": str(error)})
-                await self._clock.sleep(backoff.next())
+            taken = [self._unwritten.popleft() for _ in range(min(len(self._unwritten), WRITTEN_TOGETHER))]
+            stored = await asyncio.gather(*map(self._write, taken))
+            if all(stored):
+                backoff.reset()
                 continue
-            except Refused as error:
-                log.warning("an event was refused", extra={"event": event.id, "error": str(error)})
-            backoff.reset()
-            if self._unwritten and self._unwritten[0] is event:
-                self._unwritten.popleft()
+            for event, done in zip(reversed(taken), reversed(stored), strict=True):
+                if not done and len(self._unwritten) < WAITING:
+                    self._unwritten.appendleft(event)
+            await self._clock.sleep(backoff.next())
+
+    async def _write(self, event: Event) -> bool:
+        """Stores an event; false when it has to be tried again, which is harmless if it was stored after all."""
+        try:
+            await self._bus.publish_stored(_subject(event), encode(event), msg_id=event.id)
+        except Unavailable as error:
+            log.info("an event waits to be stored", extra={"event": event.id, "error": str(error)})
+            return False
+        except Refused as error:
+            log.warning("an event was refused", extra={"event": event.id, "error": str(error)})
+        return True
 
 
 def _subject(event: Event) -> str:
