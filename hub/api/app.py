@@ -1,4 +1,4 @@
-"""The web application: routes by resource, one error form, one way to get in. It reads, and hands on what people ask."""
+"""The web application: routes by resource, one error form, one way to get in. It reads, and hands on what is asked."""
 
 from __future__ import annotations
 

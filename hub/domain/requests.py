@@ -109,8 +109,10 @@ def _restores(rollout: Rollout, to: Mapping[str, Target]) -> Iterator[tuple[str,
     clusters = rollout.plan.clusters
     for name in to or rollout.slots:
         pinned = clusters.get(name)
-        where = to.get(name) if to else pinned and pinned.restore
-        if pinned is not None and where is not None and rollout.position(name, pinned) != where:
+        if pinned is None:
+            continue
+        where = to.get(name) if to else pinned.restore
+        if where is not None and rollout.position(name, pinned) != where:
             yield name, where
 
 

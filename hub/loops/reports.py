@@ -274,7 +274,9 @@ class ReportsLoop:
                 self._written.clear()
                 await self._written.wait()
             taken = [self._unwritten.popleft() for _ in range(min(len(self._unwritten), WRITTEN_TOGETHER))]
-            stored = await asyncio.gather(*map(self._write, taken))
+            async with asyncio.TaskGroup() as group:
+                attempts = [group.create_task(self._write(event)) for event in taken]
+            stored = [attempt.result() for attempt in attempts]
             if all(stored):
                 backoff.reset()
                 continue
