@@ -115,6 +115,9 @@ def novelty(plan: Plan, last: Rollout | None) -> Novelty:
     """What this plan is, seen from the last rollout of the application."""
     if last is None:
         return Novelty.NEW if _changing(plan) else Novelty.NOTHING
+    if not plan.clusters:
+        # Nobody is left that anything could be given to: there are only those who have gone.
+        return Novelty.MEMBERS
     rejected = last.phase in _HELD and not last.freed
     still = _still_wanted(plan, last) if rejected else set()
     if rejected and still == {True}:
@@ -260,7 +263,7 @@ def _same_content(plan: Plan, last: Rollout) -> bool:
     shared = plan.clusters.keys() & before.keys()
     if any(plan.clusters[name].target != before[name].target for name in shared):
         return False
-    return (bool(shared) or not plan.clusters) and not (plan.clusters.keys() & set(last.plan.others))
+    return bool(shared) and not (plan.clusters.keys() & set(last.plan.others))
 
 
 def _joined(
