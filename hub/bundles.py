@@ -110,8 +110,13 @@ class Bundles:
         bodies = (body for known in self._known.values() for body in known.bodies.values())
         return {pack.digest for body in bodies for pack in body.packs}
 
-    async def make(self, evaluation: Evaluation, clusters: tuple[str, ...]) -> Outcome:
+    async def make(self, evaluation: Evaluation, clusters: tuple[str, ...], *, remember: bool = True) -> Outcome:
         """A bundle for every cluster.
+
+        Args:
+            evaluation: the newest of the application; an earlier one only without `remember`.
+            clusters: those that are to get one.
+            remember: whether what was worked out takes the place of what is remembered.
 
         Raises:
             Unavailable: a worker was lost, or a body could not be stored; trying again may help.
@@ -119,7 +124,8 @@ class Bundles:
         known = self._known.get(evaluation.name, _Known())
         work = _Work(evaluation, known, self._store, self._turns, self._metrics, self._clock)
         outcome = await work.outcome(clusters)
-        self._known[evaluation.name] = work.fresh
+        if remember:
+            self._known[evaluation.name] = work.fresh
         return outcome
 
 

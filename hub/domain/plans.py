@@ -87,7 +87,7 @@ def planned(
     clusters = {}
     for name, target in sorted(proposal.targets.items()):
         previous = proposal.given.get(name) or proposal.bases.get(name)
-        restore = _proven(last, name, previous)
+        restore = proposal.bases.get(name) or _proven(last, name, previous)
         changes = target != previous or target != restore
         clusters[name] = Pinned(target, previous, restore, changes, candidate(name).environments)
     taking_part = [candidate(name) for name, pinned in clusters.items() if pinned.changes]

@@ -24,6 +24,7 @@ from hub.domain.runs import Rollout, Target
 from hub.domain.selectors import Candidate
 from hub.metrics import Metrics
 from hub.moves import Moves
+from hub.newcomers import Newcomers
 from hub.publisher import Cause, Publisher
 from hub.streams import Fenced
 from hub.turns import Turns
@@ -62,6 +63,9 @@ class Rolling(Protocol):
     def newest(self, application: str) -> Rollout | None:
         """The last rollout of an application."""
 
+    def history(self, application: str) -> tuple[Rollout, ...]:
+        """Its rollouts, the newest first."""
+
     async def forget(self, application: str) -> None:
         """The application is gone."""
 
@@ -99,6 +103,7 @@ class Applications:
         self._claims = Claims()
         self._turns = turns
         self._bundles = Bundles(publisher.store, turns, metrics, clock)
+        self._newcomers = Newcomers(self._bundles, rollouts.history)
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}
@@ -240,6 +245,7 @@ class Applications:
         staying = moving.staying(allowed)
         self._hold(name, self._held(name, {unit.cluster for unit in staying}))
         self._bundles.forget(name)
+        self._newcomers.forget(name)
         info = self.infos.get(name)
         if info is not None and staying:
             clusters = tuple(sorted(unit.cluster for unit in staying))
@@ -323,15 +329,18 @@ class Applications:
             revision = current.revision
         given = self._carrier.given(name)
         leaving = {cluster: Target(where.namespace) for cluster, where in given.items() if cluster not in frozen}
+        targets = leaving | targets
+        first = await self._newcomers.bases(evaluation, targets)
         proposal = Proposal(
             application=name,
             revision=revision,
             commit=evaluation.commit,
             strategy=evaluation.fleet.strategy_of(evaluation.application),
-            targets=leaving | targets,
+            targets=targets,
             given=given,
             fleet=tuple(evaluation.fleet.clusters),
             traceparent=evaluation.traceparent,
+            bases={cluster: target for cluster, (target, _) in first.items()},
         )
 
         def candidate(cluster: str) -> Candidate:
@@ -339,7 +348,9 @@ class Applications:
                 return Candidate(cluster, {}, (), {})
             return evaluation.fleet.candidate(cluster, evaluation.facts.get(cluster))
 
-        rollout = await self._rollouts.propose(proposal, candidate, bodies)
+        known = {**bodies, **{body.digest: body for _, body in first.values()}}
+        rollout = await self._rollouts.propose(proposal, candidate, known)
+        self._newcomers.proposed(evaluation, targets, rollout)
         if (
             rollout is not None
             and rollout.plan.revision == revision

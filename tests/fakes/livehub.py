@@ -17,6 +17,7 @@ from shared import subjects
 from shared.bus import Bus
 from shared.messages import Assignment, Root, decode
 from shared.model import UnitKey
+from shared.tasks import Clock
 
 CLUSTERS = """\
 apiVersion: yardarm.dev/v1alpha1
@@ -115,9 +116,9 @@ def settings(folder: Path, repo: str, **more: object) -> HubSettings:
 
 
 @contextlib.asynccontextmanager
-async def live_hub(given: HubSettings) -> AsyncIterator[LiveHub]:
+async def live_hub(given: HubSettings, clock: Clock | None = None) -> AsyncIterator[LiveHub]:
     """Runs a hub until the block ends."""
-    hub = Hub(given)
+    hub = Hub(given, clock)
     running = asyncio.ensure_future(hub.run())
     listening: asyncio.Future[None] | None = None
     try:
