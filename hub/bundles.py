@@ -64,6 +64,37 @@ class Evaluation:
         """The application's name."""
         return self.application.name
 
+    @property
+    def basis(self) -> Basis:
+        """What of it can be kept."""
+        return Basis(self.application, self.source, self.commit, self.supplies, self.render, self.traceparent)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """An evaluation without the fleet it was made in: one that is kept must not keep a fleet of its own."""
+
+    application: Application
+    source: SourceInfo
+    commit: Commit
+    supplies: Supplies
+    render: Render
+    traceparent: str
+
+    def at(self, fleet: FleetModel, facts: Facts) -> Evaluation:
+        """The same in another fleet."""
+        return Evaluation(
+            self.application,
+            fleet,
+            facts,
+            self.source,
+            self.commit,
+            self.supplies,
+            self.render,
+            self.traceparent,
+            PathTimes(),
+        )
+
 
 @dataclass
 class Outcome:

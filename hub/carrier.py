@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hub.bundles import Evaluation
+from hub.bundles import Basis
 from hub.domain import publishing, succession
 from hub.domain.publishing import Body, Given, Order
 from hub.domain.runs import Phase, Rollout, Target
@@ -30,12 +30,14 @@ log = logging.getLogger(__name__)
 class Aim:
     """What the newest evaluation of an application says beyond its rollout.
 
-    `bodies` are its bundles by digest. `frozen` clusters keep what they have, whatever the rollout says.
+    `bodies` are its bundles by digest. `frozen` clusters keep what they have, whatever the rollout says. `renamed` is the
+    application whose place it takes.
     """
 
-    evaluation: Evaluation
+    basis: Basis
     bodies: Mapping[str, Body]
     frozen: frozenset[str]
+    renamed: str = ""
 
 
 class Rate:
@@ -88,10 +90,10 @@ class Carrier:
         """What counts from now on."""
         self._aims[name] = aim
 
-    def evaluation(self, name: str) -> Evaluation | None:
-        """The newest evaluation of an application; None while it has not been worked out."""
+    def basis(self, name: str) -> Basis | None:
+        """Of the newest evaluation of an application; None while it has not been worked out."""
         aim = self._aims.get(name)
-        return aim.evaluation if aim is not None else None
+        return aim.basis if aim is not None else None
 
     def forget(self, name: str) -> None:
         """The application is gone."""
@@ -196,12 +198,12 @@ class Carrier:
         """The order with what it says of other units: whose place it takes, or what becomes of what it leaves."""
         aim = self._aims.get(name)
         if order.body is not None:
-            renamed = aim.evaluation.renamed if aim is not None else ""
+            renamed = aim.renamed if aim is not None else ""
             others = self._publisher.of_application(renamed) if renamed else {}
             return msgspec.structs.replace(order, succeeds=succession.predecessors(order.unit, mine, others))
         if succession.heir_of(order.unit, wanted) is not None:
             return msgspec.structs.replace(order, on_delete="delete")
-        on_leave = aim.evaluation.application.spec.placement.on_leave if aim is not None else None
+        on_leave = aim.basis.application.spec.placement.on_leave if aim is not None else None
         return msgspec.structs.replace(order, on_delete=on_leave)
 
     def _complain(self, rollout: Rollout, lost: list[str], given: Mapping[UnitKey, Given]) -> None:

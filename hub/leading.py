@@ -141,7 +141,7 @@ class Lead:
             FleetRepository(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
             self._model,
             host.view_facts,
-            self.rolling.carrier.evaluation,
+            self.rolling.carrier.basis,
             self.rolling.rollouts.history,
             lambda name: bool(host.view.rollouts.holds(name)),
             self.repositories,

@@ -1,4 +1,4 @@
-"""What a cluster that joins the fleet in the middle of a rollout has first: what the last completed one gave the others.
+"""What a cluster has first that joins the fleet during a rollout: what the last completed one gave the others.
 
 How an application stood then is remembered in memory only. A hub that has just begun to lead does not know it, and
 newcomers wait for their stage.
@@ -6,23 +6,22 @@ newcomers wait for their stage.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from hub.bundles import Bundles, Evaluation
+from hub.bundles import Basis, Bundles, Evaluation
 from hub.domain.placement import place
 from hub.domain.publishing import Body
 from hub.domain.runs import Phase, Rollout, Target
 
 
 class Newcomers:
-    """Remembers the evaluations behind the newest rollout of every application and the last completed one."""
+    """Remembers what was evaluated for the newest rollout of every application and the last completed one."""
 
     def __init__(self, bundles: Bundles, history: Callable[[str], Sequence[Rollout]]) -> None:
         """`history` are the rollouts of an application, the newest first."""
         self._bundles = bundles
         self._history = history
-        self._evaluations: dict[str, dict[str, Evaluation]] = {}
+        self._bases: dict[str, dict[str, Basis]] = {}
 
     async def bases(self, evaluation: Evaluation, targets: Mapping[str, Target]) -> dict[str, tuple[Target, Body]]:
         """What newcomers among the clusters of an evaluation have first.
@@ -37,33 +36,29 @@ class Newcomers:
         joined = _joined(history, targets)
         if not joined or _settled(history[0], targets):
             return {}
-        known = self._evaluations.get(evaluation.name, {})
+        known = self._bases.get(evaluation.name, {})
         proven = next((known[each.id] for each in _proven(history) if each.id in known), None)
         if proven is None:
             return {}
-        then = dataclasses.replace(proven, fleet=evaluation.fleet, facts=evaluation.facts)
+        then = proven.at(evaluation.fleet, evaluation.facts)
         selected = place(then.application, then.fleet, then.facts, set()).selected
         outcome = await self._bundles.make(then, tuple(sorted(joined.intersection(selected))), remember=False)
         namespace = then.application.spec.namespace
         return {name: (Target(namespace, body.digest), body) for name, body in outcome.bodies.items()}
 
     def proposed(self, evaluation: Evaluation, targets: Mapping[str, Target], newest: Rollout | None) -> None:
-        """An evaluation was proposed, and this is the newest rollout since: its own, or one that it changes nothing of."""
+        """An evaluation was proposed; `newest` is its rollout, or the one that it changes nothing of."""
         if newest is None:
             return
         wanted = {newest.id, *(each.id for each in _proven(self._history(evaluation.name)))}
-        known = {each: old for each, old in self._evaluations.get(evaluation.name, {}).items() if each in wanted}
+        known = {each: old for each, old in self._bases.get(evaluation.name, {}).items() if each in wanted}
         if _same(newest, targets):
-            known[newest.id] = evaluation
-        # All with the fleet as it is now: how it was then is not needed, and would be kept for them alone.
-        self._evaluations[evaluation.name] = {
-            each: dataclasses.replace(old, fleet=evaluation.fleet, facts=evaluation.facts)
-            for each, old in known.items()
-        }
+            known[newest.id] = evaluation.basis
+        self._bases[evaluation.name] = known
 
     def forget(self, name: str) -> None:
         """The application is gone."""
-        self._evaluations.pop(name, None)
+        self._bases.pop(name, None)
 
 
 def _joined(history: Sequence[Rollout], targets: Mapping[str, Target]) -> set[str]:
@@ -85,8 +80,10 @@ def _same(rollout: Rollout, targets: Mapping[str, Target]) -> bool:
 
 
 def _proven(history: Sequence[Rollout]) -> list[Rollout]:
-    """The completed rollouts that gave what clusters go back to now: the newest one as a rule, an earlier one when a
-    person went back to that."""
+    """The completed rollout that gave what clusters go back to now.
+
+    It is the newest one as a rule, and an earlier one when a person went back to that.
+    """
     if not history:
         return []
     completed = [each for each in history if each.phase is Phase.COMPLETED]

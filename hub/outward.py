@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from hub.bundles import Evaluation
+from hub.bundles import Basis
 from hub.domain import promotion
 from hub.domain.blending import candidates
 from hub.domain.documents import Application
@@ -54,7 +54,7 @@ class Outward:
         fleet: FleetRepository,
         model: Callable[[], FleetModel | None],
         facts: Callable[[], Facts],
-        evaluation: Callable[[str], Evaluation | None],
+        basis: Callable[[str], Basis | None],
         history: Callable[[str], Sequence[Rollout]],
         held: Callable[[str], bool],
         repositories: Repositories,
@@ -63,11 +63,11 @@ class Outward:
         tell: Callable[[Event], None],
         clock: Clock,
     ) -> None:
-        """`evaluation` is the newest of an application, `held` whether a person keeps it where it is."""
+        """`basis` is of the newest evaluation of an application, `held` whether a person keeps it where it is."""
         self._fleet = fleet
         self._model = model
         self._facts = facts
-        self._evaluation = evaluation
+        self._basis = basis
         self._history = history
         self._held = held
         self._repositories = repositories
@@ -81,9 +81,9 @@ class Outward:
 
     def changed(self, rollout: Rollout) -> None:
         """A rollout is further than it was. Never blocks."""
-        evaluation = self._evaluation(rollout.application)
-        if evaluation is not None:
-            self._statuses.put(_summary(rollout, evaluation.source.repo, self._back_to(rollout)))
+        basis = self._basis(rollout.application)
+        if basis is not None:
+            self._statuses.put(_summary(rollout, basis.source.repo, self._back_to(rollout)))
         if rollout.phase in (Phase.COMPLETED, Phase.ROLLED_BACK):
             self._mailbox.put(rollout.application, None)
 
@@ -113,22 +113,22 @@ class Outward:
         self._wrong[name] = problem
 
     async def _look(self, name: str) -> None:
-        model, evaluation = self._model(), self._evaluation(name)
+        model, basis = self._model(), self._basis(name)
         rollouts = self._history(name)
         application = model.applications.get(name) if model is not None else None
-        if model is None or application is None or evaluation is None or not rollouts:
+        if model is None or application is None or basis is None or not rollouts:
             return
         newest, strategy = rollouts[0], model.strategy_of(application)
         if newest.phase is Phase.ROLLED_BACK and newest.plan.strategy.revert == "branch":
             await self._revert(application, newest)
         elif newest.phase is Phase.COMPLETED and strategy is not None and strategy.promotion and not self._held(name):
-            await self._promote(application, newest, strategy.promotion, model, evaluation)
+            await self._promote(application, newest, strategy.promotion, model, basis)
 
     async def _promote(
-        self, application: Application, newest: Rollout, terms: Promote, model: FleetModel, evaluation: Evaluation
+        self, application: Application, newest: Rollout, terms: Promote, model: FleetModel, basis: Basis
     ) -> None:
         chart, pins = is_chart(application), pins_of(application)
-        completed = _completed(newest, model, terms, pins, chart=chart, evaluation=evaluation)
+        completed = _completed(newest, model, terms, pins, chart=chart, basis=basis)
         present = self._present(application, model)
         source = await self._mirror(self._address(application)) if not chart else None
 
@@ -196,7 +196,7 @@ class Outward:
 
 
 def _completed(
-    rollout: Rollout, model: FleetModel, terms: Promote, pins: dict[str, str], *, chart: bool, evaluation: Evaluation
+    rollout: Rollout, model: FleetModel, terms: Promote, pins: dict[str, str], *, chart: bool, basis: Basis
 ) -> dict[str, str]:
     """What a completed rollout has brought to every cluster of an environment, by environment."""
     brought: dict[str, bool] = {}
@@ -205,7 +205,7 @@ def _completed(
         fine = slot is None or slot.state is SlotState.HEALTHY
         brought[environment] = brought.get(environment, True) and fine
     first = terms.environments[0]
-    source = evaluation.source.version if chart else rollout.plan.commit.sha
+    source = basis.source.version if chart else rollout.plan.commit.sha
     return {name: pins.get(name) or (source if name == first else "") for name, fine in brought.items() if fine}
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from hub import registered
+from hub.bundles import Evaluation
 from hub.carrier import Carrier, Rate
 from hub.checks.measuring import Measuring
 from hub.domain.egress import Egress
@@ -54,6 +55,8 @@ class Rolling:
     ) -> None:
         """`model` is the fleet, once it is known. The rest: see the parts."""
         self._view = view
+        self._model = model
+        self._facts = facts
         self.bodies = KeptBodies(bus)
         rate = Rate(settings.rollouts.rate, clock)
         self.carrier = Carrier(publisher, self.bodies, moves, allows, self._history, rate, clock)
@@ -76,7 +79,7 @@ class Rolling:
         limited = WebLimits(total=settings.checks.timeout)
         self.verifying = Verifying(
             self.rollouts.active,
-            self.carrier.evaluation,
+            self._evaluation,
             Measuring(Web(egress, registered.check_access(settings.checks), limited), clock),
             self.rollouts.measured,
             publisher,
@@ -113,6 +116,11 @@ class Rolling:
 
     def _history(self, application: str) -> tuple[Rollout, ...]:
         return self.rollouts.history(application)
+
+    def _evaluation(self, application: str) -> Evaluation | None:
+        """The newest evaluation of an application, in the fleet as it is now."""
+        basis, model = self.carrier.basis(application), self._model()
+        return basis.at(model, self._facts()) if basis is not None and model is not None else None
 
     def _stands(self, application: str, cluster: str) -> bool:
         """Whether an application is healthy on a cluster with what its newest rollout is to bring there."""

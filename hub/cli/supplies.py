@@ -101,6 +101,10 @@ class OneTree:
         self._tree = tree
         self._looker = Looker()
 
+    def only(self, keys: Collection[Key]) -> OneTree:  # noqa: ARG002 - there is but one
+        """See `Trees`."""
+        return self
+
     async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
         """See `hub.supply.pinned.Trees`."""
         if not _is_here(key):

@@ -292,7 +292,7 @@ class Applications:
         bodies = {body.digest: body for body in (*self._claims.held(name).values(), *outcome.bodies.values())}
         # Held before it is published: another application that asks meanwhile must not get the same object.
         self._hold(name, outcome.bodies | self._held(name, frozen))
-        self._carrier.aim(name, Aim(evaluation, bodies, frozenset(frozen)))
+        self._carrier.aim(name, Aim(evaluation.basis, bodies, frozenset(frozen), evaluation.renamed))
         revision = await self._roll_out(evaluation, outcome, frozen, bodies, times)
         await self._turns.turn()
         place_of = evaluation.fleet.place("Application", name, "spec.placement")

@@ -390,7 +390,7 @@ class FleetLoop:
             facts=facts,
             source=self._source_of(look, application),
             commit=commit,
-            supplies=look.supplies,
+            supplies=look.supplies.only(self._describe(application).parts),
             render=self._render,
             traceparent=traceparent,
             times=times,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 from hub.domain.blending import Part
@@ -135,6 +135,9 @@ class _Trees:
     def __init__(self, warehouse: Warehouse, moment: Moment) -> None:
         self._warehouse = warehouse
         self._moment = moment
+
+    def only(self, keys: Collection[Key]) -> _Trees:
+        return _Trees(self._warehouse, self._moment.only(keys))
 
     async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
         origin = await self._moment.origin(key)

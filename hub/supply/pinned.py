@@ -50,6 +50,9 @@ class Charts(Protocol):
 class Trees(Protocol):
     """Repositories, each at one commit."""
 
+    def only(self, keys: Collection[Key]) -> Trees:
+        """The same, of these repositories alone as far as they are known."""
+
     async def look(self, key: Key, parts: Mapping[str, Part]) -> Mapping[str, Local | Problem]:
         """What was found of the parts, given and returned by footing, or why one cannot be used."""
 
@@ -96,6 +99,14 @@ class Supplies:
         self._resolved: dict[Wanted, ResolvedChart] = {}
         self._wanted: set[Wanted] = set()
         self._known: dict[str, _Found | Problem] = {}
+
+    def only(self, parts: Iterable[Part]) -> Supplies:
+        """The supplies of these parts alone, for somebody who keeps them: of a look at everything no more stays."""
+        wanted = list(parts)
+        keys = {key for part in wanted if (key := key_of(part)) is not None}
+        narrow = Supplies(self._trees.only(keys), self._charts, self._traits)
+        narrow._known = {part.footing: self._known[part.footing] for part in wanted if part.footing in self._known}
+        return narrow
 
     async def prepare(self, parts: Iterable[Part]) -> None:
         """Looks at many parts at once."""

@@ -122,6 +122,12 @@ class Moment:
         self._origins: dict[Key, Origin | Problem] = {(repo, ""): fleet, (FLEET, ""): fleet}
         self._needed: set[Key] = set(self._origins)
 
+    def only(self, keys: Collection[Key]) -> Moment:
+        """The same moment, of which nothing is remembered but these repositories and the fleet's."""
+        narrow = Moment(self._pins, self._repo, self.fleet)
+        narrow._origins |= {key: self._origins[key] for key in keys if key in self._origins}
+        return narrow
+
     async def origin(self, key: Key) -> Origin | Problem:
         """The commit of a repository and ref, or why there is none. It is needed, and so goes on being watched."""
         self._needed.add(key)
