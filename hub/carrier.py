@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class Aim:
     """What the newest evaluation of an application says beyond its rollout.
 
-    `bodies` are its bundles by digest. `frozen` clusters keep what they have, whatever the rollout says. `renamed` is the
-    application whose place it takes.
+    `bodies` are its bundles by digest. `frozen` clusters keep what they have, whatever the rollout says. It takes the
+    place of the application `renamed`.
     """
 
     basis: Basis

@@ -26,7 +26,7 @@ from shared.model import Problem
 from shared.tasks import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from types import TracebackType
 
     from hub.domain.blending import Part
