@@ -10,6 +10,8 @@ from typing import Any
 
 from hub.cli.output import Table, age, counted, short
 
+REJECTED = ("Aborted", "RolledBack")
+"""Phases after which a revision is held (`hub.domain.runs`, which commands do not load: it takes its time)."""
 Item = dict[str, Any]
 
 WIDTH = 24
@@ -270,6 +272,19 @@ def summary(rollouts: Sequence[Item], now: float, limit: int = 5) -> Iterator[st
     yield from (f"  {line(each, now)}" for each in rollouts[:limit])
     if len(rollouts) > limit:
         yield f"  and {len(rollouts) - limit} more: yardarm rollout list --active"
+
+
+def rejected(rollouts: Sequence[Item], now: float, limit: int = 5) -> Iterator[str]:
+    """Revisions that do not start again by themselves: what runs is not what Git says."""
+    if not rollouts:
+        return
+    yield f"{counted(len(rollouts), 'revision')} held after being taken back:"
+    for each in rollouts[:limit]:
+        since = age(now - (each["endedAt"] or now))
+        why = f": {each['reason']}" if each["reason"] else ""
+        yield f"  {each['application']} {short(each['commit']['sha'])} {each['phase']} {since} ago{why}"
+    if len(rollouts) > limit:
+        yield f"  and {len(rollouts) - limit} more: yardarm rollout list"
 
 
 def brief(rollout: Item | None, holds: Sequence[Item]) -> str:

@@ -52,12 +52,21 @@ def status(
         usage("--watch draws for people; for programs leave it out and ask again, or read /api/v1/stream")
 
     def ask() -> dict[str, Any]:
-        rolling = client.items("rollouts", application=app, environment=env, active="true")
-        return {"summary": client.get("summary"), "units": client.items("units", **chosen), "rollouts": rolling}
+        about = {"application": app, "environment": env}
+        rolling = client.items("rollouts", **about, active="true")
+        newest = about | {"latest": "true"}
+        ended = [each for phase in progress.REJECTED for each in client.items("rollouts", **newest, phase=phase)]
+        return {
+            "summary": client.get("summary"),
+            "units": client.items("units", **chosen),
+            "rollouts": rolling,
+            "rejected": [each for each in ended if each["rejected"]],
+        }
 
     def draw(found: dict[str, Any]) -> Iterable[Table | str]:
         yield matrix.headline(found["summary"])
         yield from progress.summary(found["rollouts"], _now())
+        yield from progress.rejected(found["rejected"], _now())
         yield ""
         if any(chosen.values()):
             yield matrix.units_table(found["units"], _now())
