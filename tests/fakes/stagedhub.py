@@ -11,7 +11,6 @@ A cluster `dev-1` of scene `shop` is called `shop-dev-1`; it is in the environme
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -218,23 +217,18 @@ class Scene:
         """The digest that each cluster was given last."""
         return {self._short(each.cluster): each.digest for each in self.hub.agents.of(self.name)}
 
-    async def waits(self, kind: str) -> str:
-        """Waits until the current stage waits for such a thing, and returns what is said of it."""
+    async def waits(self, kind: str, text: str = "") -> None:
+        """Waits until the current stage waits for a thing of this kind, with this text in what is said of it."""
 
-        def reason() -> str:
+        def said() -> bool:
             at = self.rollout.current
             waits = self.rollout.stages[at].waits if at < len(self.rollout.stages) else ()
-            return next((wait.reason for wait in waits if wait.kind == kind), "")
+            return any(wait.kind == kind and text in wait.reason for wait in waits)
 
         try:
-            await until(reason)
+            await until(said)
         except AssertionError:
-            raise AssertionError(f"it does not wait for {kind}: {self.told()}") from None
-        return reason()
-
-    async def quiet(self) -> None:
-        """Waits until the hub has looked around once more, and what it had to say has come."""
-        await asyncio.sleep(1.3)  # `hub.loops.rollouts.SURROUNDINGS`, and a pulse
+            raise AssertionError(f"it does not wait for {kind} {text}: {self.told()}") from None
 
     async def ask(self, verb: str, by: str = "", status: int = 202, **body: Any) -> Any:
         """What somebody asks of the rollout over HTTP."""

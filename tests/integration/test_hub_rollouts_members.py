@@ -128,7 +128,7 @@ async def test_a_stage_of_which_nothing_is_heard_is_no_proof(hub: StagedHub):
     await scene.value("2")
     hub.pass_time(5)
 
-    assert "nothing is heard of 1 of 1" in await scene.waits("clusters")
+    await scene.waits("clusters", "nothing is heard of 1 of 1")
     assert scene.has()["prod-1"] == "1"
     await scene.mood("dev-1", Mood.HEALTHY)
     await scene.phase("Completed")
