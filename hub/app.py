@@ -67,7 +67,8 @@ class Hub:
         self._leader: Leader | None = None
         self._lead: Lead | None = None
         self._stored: dict[str, bytes] = {}
-        self._rollouts = ledger.Reader()
+        self.rollouts = ledger.Reader()
+        """The rollouts that are stored, as far as this hub has read them."""
 
     async def run(self) -> None:
         """Runs everything until cancelled."""
@@ -166,7 +167,7 @@ class Hub:
 
     def _show_stored(self) -> None:
         stored, self._stored = self._stored, {}
-        for key, value in stored.items():
+        for key, value in (*stored.items(), *self.rollouts.unread()):
             try:
                 self._record(key, value)
             except InvalidMessage as error:
@@ -196,9 +197,10 @@ class Hub:
 
     def _rollout(self, key: str, value: bytes) -> None:
         """How far a rollout is, as the leading hub has stored it; who leads knows better."""
-        rollout = self._rollouts.read(key, value)
         if self._lead is not None:
+            self.rollouts.keep(key, value)
             return
+        rollout = self.rollouts.read(key, value)
         if value == ledger.GONE:
             self.view.rollouts.forget(key.split(".")[2])
         elif rollout is not None:

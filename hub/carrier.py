@@ -146,14 +146,16 @@ class Carrier:
         moving = self._moves.of(name, mine, wanted)
         kept = moving.staying(self._allows("moves", name, moving.token(name)))
         orders = [
-            self._order(order, name, wanted, mine)
+            order
             for order in publishing.orders(name, mine, wanted)
             if order.body is not None or (order.unit.cluster not in staying and order.unit not in kept)
         ]
+        if not orders:
+            return True
         rank = _rank(rollout)
         orders.sort(key=lambda order: (rank.get(order.unit.cluster, len(rank)), order.unit))
         granted = len(orders) if rollout.phase is Phase.ROLLING_BACK else self._rate.grant(len(orders))
-        await self._publish(rollout, orders[:granted])
+        await self._publish(rollout, self._completed(orders[:granted], name, wanted, mine))
         return granted == len(orders)
 
     async def repeat(self, rollout: Rollout, clusters: Iterable[str]) -> None:
@@ -194,17 +196,26 @@ class Carrier:
         commit = rollout.plan.from_.partition("-")[0] or rollout.plan.commit.sha
         return Cause(commit, rollout.plan.from_ or rollout.plan.revision, rollout.plan.traceparent, rollout.id)
 
-    def _order(self, order: Order, name: str, wanted: Mapping[UnitKey, Body], mine: Mapping[UnitKey, Given]) -> Order:
-        """The order with what it says of other units: whose place it takes, or what becomes of what it leaves."""
+    def _completed(
+        self, orders: Iterable[Order], name: str, wanted: Mapping[UnitKey, Body], mine: Mapping[UnitKey, Given]
+    ) -> list[Order]:
+        """The orders with what they say of other units: whose place they take, or what becomes of what they leave."""
         aim = self._aims.get(name)
-        if order.body is not None:
-            renamed = aim.renamed if aim is not None else ""
-            others = self._publisher.of_application(renamed) if renamed else {}
-            return msgspec.structs.replace(order, succeeds=succession.predecessors(order.unit, mine, others))
-        if succession.heir_of(order.unit, wanted) is not None:
-            return msgspec.structs.replace(order, on_delete="delete")
+        renamed = aim.renamed if aim is not None else ""
         on_leave = aim.basis.application.spec.placement.on_leave if aim is not None else None
-        return msgspec.structs.replace(order, on_delete=on_leave)
+        others = _by_cluster(self._publisher.of_application(renamed)) if renamed else {}
+        own, heirs = _by_cluster(mine), {unit.cluster for unit in wanted}
+        done = []
+        for order in orders:
+            unit = order.unit
+            if order.body is not None:
+                here, theirs = own.get(unit.cluster, {}), others.get(unit.cluster, {})
+                succeeds = succession.predecessors(unit, here, theirs) if theirs or here.keys() - {unit} else ()
+                done.append(msgspec.structs.replace(order, succeeds=succeeds) if succeeds else order)
+            else:
+                on_delete = "delete" if unit.cluster in heirs else on_leave
+                done.append(msgspec.structs.replace(order, on_delete=on_delete))
+        return done
 
     def _complain(self, rollout: Rollout, lost: list[str], given: Mapping[UnitKey, Given]) -> None:
         """A bundle that is not at hand matters only where the cluster has not got it already."""
@@ -214,6 +225,13 @@ class Carrier:
         if missing:
             extra = {"application": rollout.application, "rollout": rollout.id, "clusters": missing[:5]}
             log.error("clusters cannot be given their bundle: it is not kept", extra=extra)
+
+
+def _by_cluster(given: Mapping[UnitKey, Given]) -> dict[str, dict[UnitKey, Given]]:
+    found: dict[str, dict[UnitKey, Given]] = {}
+    for unit, each in given.items():
+        found.setdefault(unit.cluster, {})[unit] = each
+    return found
 
 
 def _rank(rollout: Rollout) -> dict[str, int]:

@@ -15,6 +15,7 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.runs import Rollout
 from hub.identity import Identity
 from hub.keeping import KeptTemplates
+from hub.ledger import Reader
 from hub.loops.applications import Applications
 from hub.loops.consents import Consents
 from hub.loops.fleet import FleetLoop, FleetSource
@@ -63,6 +64,7 @@ class Host(Protocol):
     clock: Clock
     identity: Identity
     view: View
+    rollouts: Reader
     metrics: Metrics
 
     def tell(self, event: Event) -> None:
@@ -106,6 +108,7 @@ class Lead:
             self._again,
             self._rolled,
             host.tell,
+            turns,
             host.metrics,
             clock,
         )
@@ -194,7 +197,7 @@ class Lead:
         for event in self._host.view.events.newest(EventFilter(type=REJECTED)):
             self.suspicion.doubt(event.cluster)
         self.applications.restore(await self.shelf.load())
-        await self.rolling.load()
+        await self.rolling.load(self._host.rollouts)
         await self.consents.load()
         self.fleet.register(registered.clusters(self._host.settings.clusters_file))
         async with asyncio.TaskGroup() as group:

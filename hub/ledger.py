@@ -7,6 +7,7 @@ anything of it is carried out. A hub that was deposed finds out by its first wri
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import zstandard
 from pydantic import BaseModel
 
 from hub.domain.records import Commit
-from hub.domain.runs import Plan, Rollout, Slot
+from hub.domain.runs import Pinned, Plan, Rollout, Slot
 from hub.domain.staging import Strategy
 from hub.store import ABSENT, Conflict, Store
 from hub.streams import Fenced
@@ -45,9 +46,12 @@ class Ledger:
         self._revisions: dict[str, int] = {}
         self._plans: dict[str, Plan] = {}
 
-    async def load(self) -> list[Rollout]:
-        """All that are stored, the newest first. One that cannot be read is left out."""
-        reader, found = Reader(), {}
+    async def load(self, reader: Reader) -> list[Rollout]:
+        """All that are stored, the newest first. One that cannot be read is left out.
+
+        `reader` may have read them before: what has not changed since is not read again.
+        """
+        found = {}
         async for key, data, revision in self._store.items(PREFIX):
             if not key.rpartition(".")[2].startswith("plan"):
                 self._revisions[key] = revision
@@ -104,12 +108,16 @@ class Ledger:
 
 
 class Reader:
-    """Puts rollouts together from what the store tells, in any order."""
+    """Puts rollouts together from what the store tells, in any order.
+
+    Who leads has no need of that, and still has to go on with it once another one leads: it keeps what comes unread.
+    """
 
     def __init__(self) -> None:
         self._pieces: dict[str, dict[int, bytes]] = {}
-        self._plans: dict[str, Plan] = {}
-        self._states: dict[str, Rollout] = {}
+        self._plans: dict[str, tuple[bytes, Plan]] = {}
+        self._states: dict[str, tuple[bytes, Rollout]] = {}
+        self._unread: dict[str, dict[str, bytes]] = {}
 
     def read(self, key: str, data: bytes) -> Rollout | None:
         """The rollout that this record completes or changes; None when it does neither yet.
@@ -124,18 +132,38 @@ class Reader:
             pieces[number] = data
             if len(pieces) == total:
                 del self._pieces[head]
-                self._plans[head] = _read(b"".join(pieces[each] for each in range(total)), Plan)
+                whole = b"".join(pieces[each] for each in range(total))
+                if head not in self._plans or self._plans[head][0] != whole:
+                    self._plans[head] = whole, _shared(_read(whole, Plan))
         elif data == GONE:
-            self._plans.pop(head, None)
-            self._states.pop(head, None)
+            self._forget(head)
             return None
+        elif head not in self._states or self._states[head][0] != data:
+            self._states[head] = data, _read(data, Rollout)
+        if head not in self._states:
+            return None
+        state = self._states[head][1]
+        if state.plan.clusters:
+            return state
+        return _whole(state, self._plans[head][1]) if head in self._plans else None
+
+    def keep(self, key: str, data: bytes) -> None:
+        """Takes a record without reading it."""
+        head, _, part = key.rpartition(".")
+        self._states.pop(head, None)
+        if data == GONE:
+            self._forget(head)
         else:
-            self._states[head] = _read(data, Rollout)
-        state = self._states.get(head)
-        if state is None:
-            return None
-        plan = state.plan if state.plan.clusters else self._plans.get(head)
-        return _whole(state, plan) if plan is not None else None
+            self._unread.setdefault(head, {})[part] = data
+
+    def unread(self) -> list[tuple[str, bytes]]:
+        """The records that were kept; they are to be read now."""
+        kept, self._unread = self._unread, {}
+        return [(f"{head}.{part}", data) for head, parts in kept.items() for part, data in parts.items()]
+
+    def _forget(self, head: str) -> None:
+        for known in (self._pieces, self._plans, self._states, self._unread):
+            known.pop(head, None)
 
 
 def key_of(rollout: Rollout) -> str:
@@ -147,6 +175,17 @@ def _whole(state: Rollout, plan: Plan) -> Rollout:
     """A plan that clusters have joined is written before the state that knows of them."""
     joined = {name: Slot() for name, pinned in plan.clusters.items() if pinned.changes and name not in state.slots}
     return msgspec.structs.replace(state, plan=plan, slots={**state.slots, **joined})
+
+
+def _shared(plan: Plan) -> Plan:
+    """The plan with what is equal in it kept once, and names of clusters once for all plans."""
+    alike: dict[Pinned, Pinned] = {}
+    clusters = {sys.intern(name): alike.setdefault(pinned, pinned) for name, pinned in plan.clusters.items()}
+    stages = tuple(
+        msgspec.structs.replace(stage, clusters=tuple(map(sys.intern, stage.clusters))) for stage in plan.stages
+    )
+    others = tuple(map(sys.intern, plan.others))
+    return msgspec.structs.replace(plan, clusters=clusters, stages=stages, others=others)
 
 
 def _stub(plan: Plan) -> Plan:

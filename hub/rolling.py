@@ -14,7 +14,7 @@ from hub.domain.fleet import Facts, FleetModel
 from hub.domain.requests import Asked
 from hub.domain.runs import Rollout
 from hub.kept import KeptBodies
-from hub.ledger import Ledger
+from hub.ledger import Ledger, Reader
 from hub.loops.rollouts import Rollouts
 from hub.metrics import Metrics
 from hub.moves import Moves
@@ -24,6 +24,7 @@ from hub.sources.web import Web, WebLimits
 from hub.steering import Steering
 from hub.store import Store
 from hub.surroundings import Surroundings
+from hub.turns import Turns
 from hub.verifying import Verifying
 from hub.view import View
 from hub.view.standing import stands
@@ -50,6 +51,7 @@ class Rolling:
         again: Callable[[str], None],
         changed: Callable[[Rollout], None],
         tell: Callable[[Event], None],
+        turns: Turns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -73,6 +75,7 @@ class Rolling:
             changed=changed,
             again=again,
             done=self.steering.done,
+            turns=turns,
             clock=clock,
         )
         egress = Egress(settings.egress.allow, settings.egress.deny)
@@ -88,9 +91,9 @@ class Rolling:
             clock,
         )
 
-    async def load(self) -> None:
-        """What an earlier hub has stored."""
-        await self.rollouts.load()
+    async def load(self, reader: Reader) -> None:
+        """What an earlier hub has stored, as far as `reader` has not read it."""
+        await self.rollouts.load(reader)
         await self.steering.load()
         self._view.watcher = self.rollouts.noticed
 

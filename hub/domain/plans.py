@@ -84,13 +84,18 @@ def planned(
         now: when it would begin. Rollouts follow each other in time even if the clock was put back.
     """
     strategy = proposal.strategy or AT_ONCE
-    clusters = {}
+    clusters: dict[str, Pinned] = {}
+    taking_part: list[Candidate] = []
+    alike: dict[Pinned, Pinned] = {}  # many clusters, few differences: each is kept once
     for name, target in sorted(proposal.targets.items()):
         previous = proposal.given.get(name) or proposal.bases.get(name)
         restore = proposal.bases.get(name) or _proven(last, name, previous)
         changes = target != previous or target != restore
-        clusters[name] = Pinned(target, previous, restore, changes, candidate(name).environments)
-    taking_part = [candidate(name) for name, pinned in clusters.items() if pinned.changes]
+        cluster = candidate(name)
+        pinned = Pinned(target, previous, restore, changes, cluster.environments)
+        clusters[name] = alike.setdefault(pinned, pinned)
+        if changes:
+            taking_part.append(cluster)
     stages = waves(strategy, proposal.application, taking_part)
     restoring = [pinned for pinned in clusters.values() if pinned.changes]
     return Plan(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -176,6 +176,23 @@ def matches(selector: Selector, candidate: Candidate) -> Verdict:
     if against:
         return Verdict(selected=False, reasons=tuple(against), undecided=undecided)
     return Verdict(selected=True, reasons=tuple(because) or ("every cluster is selected",))
+
+
+def selecting(selector: Selector) -> Callable[[Candidate], bool]:
+    """`matches(…).selected` for one cluster after the other: of those alike in what it asks for, one is looked at."""
+    keys = {key for term in selector.where for key in term.labels}
+    keys |= {parse_requirement(text).key for term in selector.where for text in term.match}
+    by_name, labels = bool(selector.clusters or selector.exclude), tuple(sorted(keys))
+    known: dict[tuple[str, tuple[str, ...], tuple[str | None, ...]], bool] = {}
+
+    def selected(candidate: Candidate) -> bool:
+        have = candidate.labels.get
+        alike = (candidate.name if by_name else "", candidate.environments, tuple(have(key) for key in labels))
+        if alike not in known:
+            known[alike] = matches(selector, candidate).selected
+        return known[alike]
+
+    return (lambda candidate: matches(selector, candidate).selected) if selector.uses_facts else selected
 
 
 Failures = tuple[list[str], list[str]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hub.domain.fields import portion
 from hub.domain.picking import picked
-from hub.domain.selectors import Candidate, matches
+from hub.domain.selectors import Candidate, selecting
 from hub.domain.staging import Stage, Strategy
 
 REST = "rest"
@@ -62,7 +62,7 @@ def waves(strategy: Strategy | None, application: str, clusters: Iterable[Candid
 
 
 def _taken(stage: Stage, application: str, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    chosen = {each.name: each.labels for each in candidates if matches(stage, each).selected}
+    chosen = {each.name: each.labels for each in filter(selecting(stage), candidates)}
     names = picked(stage.pick.of(len(chosen)), application, chosen) if stage.pick is not None else chosen
     return tuple(sorted(names, key=lambda name: (_rank(chosen[name].get(stage.order)), name)))
 

@@ -40,7 +40,7 @@ from shared.messages import (
     encode,
 )
 from shared.model import UnitKey, is_token
-from shared.tasks import Backoff, Clock
+from shared.tasks import Backoff, Clock, together
 
 log = logging.getLogger(__name__)
 
@@ -274,27 +274,25 @@ class ReportsLoop:
                 self._written.clear()
                 await self._written.wait()
             taken = [self._unwritten.popleft() for _ in range(min(len(self._unwritten), WRITTEN_TOGETHER))]
-            async with asyncio.TaskGroup() as group:
-                attempts = [group.create_task(self._write(event)) for event in taken]
-            stored = [attempt.result() for attempt in attempts]
-            if all(stored):
+            waiting: list[Event] = []
+            await together((self._write(event, waiting) for event in taken), WRITTEN_TOGETHER)
+            if not waiting:
                 backoff.reset()
                 continue
-            for event, done in zip(reversed(taken), reversed(stored), strict=True):
-                if not done and len(self._unwritten) < WAITING:
+            for event in reversed(waiting):
+                if len(self._unwritten) < WAITING:
                     self._unwritten.appendleft(event)
             await self._clock.sleep(backoff.next())
 
-    async def _write(self, event: Event) -> bool:
-        """Stores an event; false when it has to be tried again, which is harmless if it was stored after all."""
+    async def _write(self, event: Event, waiting: list[Event]) -> None:
+        """Stores an event. One that has to be tried again waits: that is harmless if it was stored after all."""
         try:
             await self._bus.publish_stored(_subject(event), encode(event), msg_id=event.id)
         except Unavailable as error:
             log.info("an event waits to be stored", extra={"event": event.id, "error": str(error)})
-            return False
+            waiting.append(event)
         except Refused as error:
             log.warning("an event was refused", extra={"event": event.id, "error": str(error)})
-        return True
 
 
 def _subject(event: Event) -> str:

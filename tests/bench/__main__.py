@@ -22,7 +22,8 @@ from tests.bench.figures import Figure
 
 BENCHES = (
     *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "monorepo", "drift"),
-    *("renders", "variants", "restart", "reports", "pages", "decide"),
+    *("renders", "variants", "restart", "reports", "pages"),
+    *("decide", "rollouts"),
 )
 ON_REQUEST = ("monorepo_large", "rollouts_many")
 """These take minutes each, and run only when they are named."""

@@ -114,7 +114,9 @@ async def measured(size: int, clusters: int = CLUSTERS) -> Measured:
             load, load_late = time.monotonic() - start, await _late(bus)
             load_idle = _taken(ticks)
             used = hub.program.cpu
-            say(f"{size}: loaded after {load:.1f} s, floor {floor:.1f} s; timer late p99 {load_late[0] * 1000:.0f} ms; hub CPU {used:.1f} s")
+            say(
+                f"{size}: loaded after {load:.1f} s, floor {floor:.1f} s; timer late p99 {load_late[0] * 1000:.0f} ms; hub CPU {used:.1f} s"
+            )
             bare = folder / "bare.git"
             repo.git("clone", "--quiet", "--mirror", address, str(bare))
             await asyncio.sleep(SETTLING)

@@ -31,7 +31,7 @@ from tests.bench.rig import (
     until,
     workspace,
 )
-from tests.bench.workload import CONFIGMAP, application_document, write_application
+from tests.bench.workload import CONFIGMAP, application_document, cluster_documents, write_application
 from tests.fakes.gitrepo import GitRepo
 from tests.fakes.natsserver import free_port
 
@@ -80,7 +80,10 @@ async def measure() -> list[Figure]:
         names = [f"app-{number:02}" for number in range(APPLICATIONS)]
         clusters = _clusters()
         repo = GitRepo(folder / "fleet")
-        repo.write("fleet/clusters.yaml", _documents(clusters) + STRATEGY)
+        repo.write(
+            "fleet/clusters.yaml",
+            "".join(cluster_documents((name,), ring) for name, ring in clusters.items()) + STRATEGY,
+        )
         for name in names:
             repo.write(f"fleet/{name}.yaml", application_document(name, f"apps/{name}", rollout="ringed"))
             write_application(repo, name, f"apps/{name}")
@@ -111,13 +114,6 @@ def _clusters() -> dict[str, str]:
     return {f"c{number:04}": ring for number, ring in enumerate(rings)}
 
 
-def _documents(clusters: dict[str, str]) -> str:
-    return "".join(
-        f"---\napiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: {name}, labels: {{ring: {ring}}}}}\n"
-        for name, ring in clusters.items()
-    )
-
-
 @contextlib.asynccontextmanager
 async def _hub(folder: Path, repo: GitRepo, settings: dict[str, Any]) -> AsyncIterator[tuple[HubProcess, Bus]]:
     async with (
@@ -142,7 +138,7 @@ async def _completed(bus: Bus, fleet: Program, sha: str, seconds: float) -> None
         counts = await counted(bus)
         return counts["looked"] == sha and not counts["busy"] and counts["rollouts"] == {"Completed": APPLICATIONS}
 
-    await until(done, seconds, f"all rollouts of {sha[:8]} are completed", step=0.1)
+    await until(done, seconds, f"all rollouts of {sha[:8]} are completed", step=0.5)
 
 
 def _change(repo: GitRepo, names: list[str], value: int) -> str:

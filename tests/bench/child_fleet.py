@@ -23,6 +23,7 @@ import msgspec
 import orjson
 import uvloop
 
+from hub import streams
 from hub.identity import Identity
 from shared import subjects
 from shared.bus import Bus, Message
@@ -54,12 +55,19 @@ class Agents:
         self._said: dict[str, dict[UnitKey, Report]] = {name: {} for name in self._clusters}
         self.assigned = self.done = 0
 
+    async def catch_up(self) -> None:
+        """What was assigned before anybody listened."""
+        async for subject, data, _ in streams.last_per_subject(self._bus, streams.DESIRED.name, subjects.DESIRED_ALL):
+            self._take(subject, data)
+
     async def take(self, message: Message) -> None:
         """An assignment, as it is told to an agent."""
-        subject = message.subject.removeprefix(subjects.NOTIFY_PREFIX)
+        self._take(message.subject.removeprefix(subjects.NOTIFY_PREFIX), message.data)
+
+    def _take(self, subject: str, data: bytes) -> None:
         if not isinstance(subjects.parse_desired(subject), UnitKey):
             return
-        assignment = decode(message.data, Assignment)
+        assignment = decode(data, Assignment)
         if assignment.generation <= self._newest.get(assignment.unit, 0):
             return
         self._newest[assignment.unit] = assignment.generation
@@ -153,6 +161,8 @@ async def main(setup: dict[str, Any]) -> None:
     await bus.subscribe("bench.fleet", agents.obey)
     async with asyncio.TaskGroup() as group:
         group.create_task(bus.run())
+        await bus.wait_connected()
+        await agents.catch_up()
         group.create_task(agents.report())
         group.create_task(agents.beat())
 

@@ -82,7 +82,9 @@ def _rollouts(lead: Lead) -> dict[str, object]:
     """The rollouts of the commit that was looked at last, by phase; `stepping` while any has something to take in."""
     rollouts = lead.rolling.rollouts
     newest = (rollouts.newest(name) for name in lead.applications.present() | set(lead.applications.infos))
-    found = Counter(str(each.phase) for each in newest if each is not None and each.plan.commit.sha == lead.fleet.looked)
+    found = Counter(
+        str(each.phase) for each in newest if each is not None and each.plan.commit.sha == lead.fleet.looked
+    )
     return {"rollouts": found, "underway": len(rollouts.active()), "stepping": not rollouts.idle}
 
 

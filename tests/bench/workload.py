@@ -53,10 +53,11 @@ def write_application(repo: GitRepo, app: str, folder: str) -> None:
         repo.write(f"{folder}/{name}", content)
 
 
-def cluster_documents(names: Iterable[str]) -> str:
+def cluster_documents(names: Iterable[str], ring: str = "one") -> str:
     """A Cluster document for each."""
+    labels = f"{{env: bench, ring: {ring}}}"
     return "".join(
-        f"---\napiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: {name}, labels: {{env: bench}}}}\n"
+        f"---\napiVersion: yardarm.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: {name}, labels: {labels}}}\n"
         for name in names
     )
 

@@ -26,7 +26,7 @@ from hub.domain.requests import Asked, Verb, objection
 from hub.domain.rollout import due, step
 from hub.domain.runs import Closed, Hold, Rollout, Sight, Verdict
 from hub.domain.steps import Ended, Event, Observed, Tick
-from hub.ledger import Ledger
+from hub.ledger import Ledger, Reader
 from hub.streams import Fenced
 from tests.fakes.memorystore import MemoryStore, at_once
 from tests.fakes.rolling import Fleet, bundle, cluster
@@ -74,7 +74,7 @@ class Hub:
 
     def restart(self) -> None:
         self.ledger = Ledger(self._store)
-        found = at_once(self.ledger.load())
+        found = at_once(self.ledger.load(Reader()))
         self.rollout = found[0] if found else None
 
 
@@ -349,7 +349,7 @@ class Rolling(RuleBasedStateMachine):
 
     @invariant()
     def the_store_has_what_the_leader_knows(self):
-        found = at_once(Ledger(self.world.store).load())
+        found = at_once(Ledger(self.world.store).load(Reader()))
         assert found[0] == self.world.rollout
         assert [each.active for each in found[1:]] == [False] * len(found[1:])
 

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.domain.selectors import Candidate, Selector, fact_holds, matches, parse_comparisons, parse_requirement
+from hub.domain.selectors import (
+    Candidate,
+    Selector,
+    fact_holds,
+    matches,
+    parse_comparisons,
+    parse_requirement,
+    selecting,
+)
 
 EU = Candidate(
     "prod-eu-1", {"env": "prod", "region": "eu", "gpu": "a100"}, ("prod",), {"kubernetes": "v1.29.4-gke.100"}
@@ -130,3 +138,10 @@ def test_another_term_never_selects_less_and_another_exclusion_never_more(parts,
 
     assert verdict(candidate, **wider).selected >= before
     assert not verdict(candidate, **narrower).selected
+
+
+@given(SELECTORS, st.lists(CANDIDATES, max_size=4))
+def test_one_after_the_other_is_selected_as_each_by_itself(parts, candidates):
+    meant = selector(**parts)
+
+    assert list(map(selecting(meant), candidates)) == [matches(meant, each).selected for each in candidates]
