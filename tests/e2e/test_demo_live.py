@@ -192,14 +192,14 @@ def test_a_secrets_values_are_shown_nowhere(demo, cluster):
     repo.write("apps/orders/secret.yaml", head % "login" + f"stringData: {{password: {known}}}\n")
     repo.write("apps/orders/wrong.yaml", head % "wrong" + f"data: {{password: '{refused}'}}\n")
     repo.commit("orders: secrets")
-    orders = cluster("prod-eu-1")
+    orders = cluster("dev-eu-1")
     failed = demo.until(lambda: [u for u in demo.json("get", "units", "--app", "orders") if u["state"] == "Failed"])
     assert any("wrong" in unit["reason"] for unit in failed)
 
     orders.set_secret("shop", "login", "password", edited)
     demo.until(
         lambda: [
-            d for d in demo.json("drift", "--cluster", "prod-eu-1") if d["object"]["name"] == "login" and d["corrected"]
+            d for d in demo.json("drift", "--cluster", "dev-eu-1") if d["object"]["name"] == "login" and d["corrected"]
         ]
     )
 
