@@ -171,15 +171,14 @@ def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rol
     gone = {name for name in rollout.plan.clusters.keys() - plan.clusters.keys() if _gone(rollout, plan, name)}
     skipped = [name for name, slot in rollout.slots.items() if slot.state is SlotState.SKIPPED]
     returned = {name for name in skipped if name in plan.clusters and slots.has_left(rollout.slots[name])}
-    if new or gone or returned:
+    anew = new | _never_given(rollout, plan)
+    if anew or gone or returned:
         after = dict(rollout.slots)
         for name in gone:
             after[name] = slots.without(rollout.slots.get(name, Slot(released=rollout.plan.at)))
         for name in returned:
             after[name] = slots.returned(rollout.slots[name])
-        rollout = _with_new(
-            msgspec.structs.replace(rollout, slots=after), plan, new | _emptied(rollout, plan, returned)
-        )
+        rollout = _with_new(msgspec.structs.replace(rollout, slots=after), plan, anew)
     return rollout, tuple(sorted(new | returned | _astray(rollout, plan)))
 
 
@@ -195,15 +194,20 @@ def _astray(rollout: Rollout, plan: Plan) -> set[str]:
     return found
 
 
-def _emptied(rollout: Rollout, plan: Plan, returned: set[str]) -> set[str]:
-    """Who comes back without the revision that was rejected meanwhile: they are as new, and do not get it again."""
+def _never_given(rollout: Rollout, plan: Plan) -> set[str]:
+    """Who was to have the revision that was rejected meanwhile, and was never given it: they do not get it any more.
+
+    They came back without it, or a hub died before it could give it to them.
+    """
     if rollout.phase not in _HELD:
         return set()
-    clusters = rollout.plan.clusters
     return {
         name
-        for name in returned
-        if rollout.slots[name].back is None and plan.clusters[name].previous != clusters[name].target
+        for name, slot in rollout.slots.items()
+        if slot.released is not None
+        and slot.back is None
+        and name in plan.clusters
+        and plan.clusters[name].previous != rollout.plan.clusters[name].target
     }
 
 

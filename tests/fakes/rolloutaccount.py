@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hub.domain.requests import Asked, Verb
 from hub.domain.runs import ENDS, Around, Phase, Rollout, Sight, Slot, SlotState, StagePhase, Target, Verdict
 from hub.domain.slots import GRACE
-from hub.domain.steps import Event, Measured, Observed
+from hub.domain.steps import Event, Observed
 
 BACK = (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED)
 OUT = (SlotState.FAILED, SlotState.OFFLINE, SlotState.SKIPPED)
@@ -50,6 +50,7 @@ class Account:
         else:
             self.proven = {name: where for name, where in self.proven.items() if name in last.plan.clusters}
             self.proven |= {name: where for name, where in given.items() if name not in last.plan.clusters}
+        self.rejected_does_not_start_again(last, rollout)
         self.words, self.calm, self.done, self.agreed, self.tolerated = {}, {}, set(), {}, {}
         self.rollout = None
         self.everybody_comes_once(rollout)
@@ -146,6 +147,14 @@ class Account:
                 assert rollout.position(name) == where, f"{name} goes to {rollout.position(name)}, not to {where}"
             elif slot.released is not None and slot.state is not SlotState.SKIPPED:
                 assert slot.state is SlotState.KEPT, f"{name} has nothing to go back to"
+
+    def rejected_does_not_start_again(self, last: Rollout | None, rollout: Rollout) -> None:
+        if last is None or last.phase not in BACK or last.freed:
+            return
+        then, now = last.plan.clusters, rollout.plan.clusters
+        staying = [name for name in then.keys() & now.keys() if now[name].target.digest or not then[name].target.digest]
+        same = all(then[name].target == now[name].target for name in staying)
+        assert not staying or not same, f"{last.plan.revision} was rejected, and starts again"
 
     def rejected_is_not_published(self, name: str, target: Target) -> None:
         """Called with what a cluster is given now and had not before."""
@@ -253,7 +262,3 @@ class Account:
 def over(rollout: Rollout | None) -> bool:
     """Whether nothing is under way."""
     return rollout is None or rollout.phase in ENDS
-
-
-def measured(event: Event) -> bool:
-    return isinstance(event, Measured)

@@ -274,3 +274,38 @@ def test_with_continue_what_failed_is_not_what_the_next_goes_back_to():
     fleet.fail("dev-1")
 
     assert fleet.has()["dev-1"] == "v1"
+
+
+def test_a_cluster_that_was_paused_meanwhile_goes_back_when_it_goes_on():
+    fleet = rolled_out("dev-1", "dev-2", "prod-1")
+    fleet.commit("v2")
+    fleet.pause_clusters("dev-2")
+    fleet.fail("dev-1")
+    fleet.settle()
+    assert (fleet.phase, fleet.has()["dev-2"]) == (Phase.ROLLED_BACK, "v2")
+
+    fleet.pause_clusters("dev-2", paused=False)
+
+    assert (fleet.states()["dev-2"], fleet.has()["dev-2"]) == ("Restoring", "v1")
+
+
+def test_a_cluster_that_comes_back_without_what_was_aborted_meanwhile_does_not_get_it():
+    fleet = rolled_out("dev-1", "dev-2", "prod-1")
+    fleet.commit("v2")
+    fleet.leave("dev-2")
+    fleet.ask("abort")
+
+    fleet.join("dev-2")
+
+    assert "dev-2" not in fleet.has()
+
+
+def test_what_was_rejected_before_the_hub_could_give_it_is_not_given_later():
+    fleet = rolled_out("dev-1", "prod-1")
+    fleet.commit("v2")
+    fleet.clusters["dev-1"].given = bundle("v1")
+    fleet.ask("abort")
+
+    fleet.propose()
+
+    assert fleet.has()["dev-1"] == "v1"

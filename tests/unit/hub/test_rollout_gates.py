@@ -2,6 +2,7 @@
 
 import pytest
 
+from hub.domain.requests import objection
 from hub.domain.runs import Phase, StagePhase, Wait
 from tests.fakes.rolling import rolled_out
 
@@ -51,6 +52,19 @@ def test_an_approval_is_of_one_revision_only():
     fleet.healthy("dev-1")
 
     assert (fleet.stage("prod"), fleet.has()["prod-1"]) == (StagePhase.WAITING, "v1")
+
+
+def test_a_stage_that_has_started_needs_no_approval_any_more():
+    fleet = rolled_out("dev-1", "prod-1", strategy=approving())
+    fleet.commit("v2")
+    fleet.ask("approve", stage="prod", roles=("sre",))
+    fleet.healthy("dev-1")
+
+    assert objection(fleet.rollout, fleet.request("approve", stage="prod")) == "stage prod has started already"
+    assert (
+        objection(fleet.rollout, fleet.request("approve", stage="dev")) == "stage dev asks for no approval; prod does"
+    )
+    assert objection(fleet.rollout, fleet.request("approve")) == "no stage waits for an approval any more"
 
 
 def test_the_wait_is_shown_since_when_it_began_though_others_approved_since():
