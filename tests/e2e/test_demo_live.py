@@ -5,17 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import signal
-import ssl
 import subprocess
-import urllib.request
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.fakes.demo import Demo
+from tests.fakes.demo import Demo, DemoCluster
 from tests.fakes.gitrepo import GitRepo
 
 pytestmark = pytest.mark.timeout(300)
@@ -38,61 +34,9 @@ class Checkout(GitRepo):
         self.path = Path(path)
 
 
-class Cluster:
-    """A sandbox cluster by kubectl, or by plain HTTP where that is not installed."""
-
-    def __init__(self, kubeconfig, context):
-        self.kubeconfig, self.context = kubeconfig, context
-
-    def get(self, path):
-        return self._request("GET", path)
-
-    def delete_deployment(self, namespace, name):
-        if shutil.which("kubectl"):
-            self._kubectl("-n", namespace, "delete", f"deploy/{name}")
-        else:
-            self._request("DELETE", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
-
-    def scale(self, namespace, name, replicas):
-        body = json.dumps({"spec": {"replicas": replicas}})
-        if shutil.which("kubectl"):
-            self._kubectl("-n", namespace, "patch", f"deploy/{name}", "--type=merge", "-p", body)
-        else:
-            path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-            self._request("PATCH", path, body, "application/merge-patch+json")
-
-    def set_secret(self, namespace, name, key, value):
-        body = json.dumps({"stringData": {key: value}})
-        if shutil.which("kubectl"):
-            self._kubectl("-n", namespace, "patch", f"secret/{name}", "--type=merge", "-p", body)
-        else:
-            path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
-            self._request("PATCH", path, body, "application/merge-patch+json")
-
-    def _kubectl(self, *args):
-        command = ["kubectl", "--kubeconfig", self.kubeconfig, "--context", self.context, *args]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert result.returncode == 0, result.stderr
-
-    def _request(self, method, path, body="", kind="application/json"):
-        config = yaml.safe_load(Path(self.kubeconfig).read_text())
-        context = next(c["context"] for c in config["contexts"] if c["name"] == self.context)
-        cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
-        user = next(u["user"] for u in config["users"] if u["name"] == context["user"])
-        headers = {"Content-Type": kind}
-        if user.get("token"):
-            headers["Authorization"] = f"Bearer {user['token']}"
-        request = urllib.request.Request(
-            cluster["server"].rstrip("/") + path, data=body.encode() or None, headers=headers, method=method
-        )
-        insecure = ssl._create_unverified_context() if cluster["server"].startswith("https") else None
-        with urllib.request.urlopen(request, timeout=30, context=insecure) as answer:
-            return json.load(answer)
-
-
 @pytest.fixture
 def cluster(demo):
-    return lambda name: Cluster(demo.info["kubeconfig"], name)
+    return lambda name: DemoCluster(demo.info["kubeconfig"], name)
 
 
 def deployment(cluster, namespace="shop", name="web"):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90.0
@@ -137,3 +141,55 @@ class Demo:
             if str(self.folder) in command:
                 found.append(command)
         return found
+
+
+class DemoCluster:
+    """A sandbox cluster by kubectl, or by plain HTTP where that is not installed."""
+
+    def __init__(self, kubeconfig: str, context: str) -> None:
+        self.kubeconfig, self.context = kubeconfig, context
+
+    def get(self, path: str) -> Any:
+        return self._request("GET", path)
+
+    def delete_deployment(self, namespace: str, name: str) -> None:
+        if shutil.which("kubectl"):
+            self._kubectl("-n", namespace, "delete", f"deploy/{name}")
+        else:
+            self._request("DELETE", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+
+    def scale(self, namespace: str, name: str, replicas: int) -> None:
+        body = json.dumps({"spec": {"replicas": replicas}})
+        if shutil.which("kubectl"):
+            self._kubectl("-n", namespace, "patch", f"deploy/{name}", "--type=merge", "-p", body)
+        else:
+            path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+            self._request("PATCH", path, body, "application/merge-patch+json")
+
+    def set_secret(self, namespace: str, name: str, key: str, value: str) -> None:
+        body = json.dumps({"stringData": {key: value}})
+        if shutil.which("kubectl"):
+            self._kubectl("-n", namespace, "patch", f"secret/{name}", "--type=merge", "-p", body)
+        else:
+            path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+            self._request("PATCH", path, body, "application/merge-patch+json")
+
+    def _kubectl(self, *args: str) -> None:
+        command = ["kubectl", "--kubeconfig", self.kubeconfig, "--context", self.context, *args]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert result.returncode == 0, result.stderr
+
+    def _request(self, method: str, path: str, body: str = "", kind: str = "application/json") -> Any:
+        config = yaml.safe_load(Path(self.kubeconfig).read_text())
+        context = next(c["context"] for c in config["contexts"] if c["name"] == self.context)
+        cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+        user = next(u["user"] for u in config["users"] if u["name"] == context["user"])
+        headers = {"Content-Type": kind}
+        if user.get("token"):
+            headers["Authorization"] = f"Bearer {user['token']}"
+        request = urllib.request.Request(
+            cluster["server"].rstrip("/") + path, data=body.encode() or None, headers=headers, method=method
+        )
+        insecure = ssl._create_unverified_context() if cluster["server"].startswith("https") else None
+        with urllib.request.urlopen(request, timeout=30, context=insecure) as answer:
+            return json.load(answer)
