@@ -152,8 +152,8 @@ def _head(rollout: Item, now: float) -> Iterator[str]:
     if rollout["queued"]:
         yield f"{short(rollout['queued'])} waits for it to end"
     if rollout["rejected"]:
-        name = rollout["application"]
-        yield f"{short(rollout['revision'])} does not start again by itself: commit, or `yardarm release {name}`"
+        call = f"yardarm rollout release {rollout['application']}"
+        yield f"{short(rollout['revision'])} does not start again by itself: commit, or `{call}`"
     for hold in rollout["holds"]:
         where = hold["cluster"] or hold["environment"] or "everywhere"
         yield f"held {where} by {hold['by']} for {age(now - hold['at'])}: {hold['reason']}"

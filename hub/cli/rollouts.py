@@ -214,6 +214,16 @@ def bypass(application: Application, reason: Reason = "", yes: Yes = False, outp
     _steer(application, "bypass", {"reason": reason}, yes, output)
 
 
+@app.command()
+def release(application: Application, reason: Reason = "", yes: Yes = False, output: Format = Output.TABLE) -> None:
+    """Lets a revision start again that was rolled back or aborted. For holds that people have set: `yardarm release`.
+
+    \b
+    yardarm rollout release web --reason "the database is back"
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    _steer(application, "release", {"reason": reason}, yes, output)
+
+
 MUST_SAY_WHY = frozenset({"abort", "rollback", "bypass", "skip"})
 
 

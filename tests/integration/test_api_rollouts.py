@@ -47,9 +47,8 @@ class Hub:
         self.show()
         self.asked, self.held, self.gone, self.away = [], [], [], False
         tokens = tuple(KnownToken(fingerprint(name), holder) for name, holder in HOLDERS.items())
-        self.app = create_app(
-            Context(self.view, Metrics(self.view, "0.1.0"), *[self] * 6, "the-hubs-own", "0.1.0", tokens)
-        )
+        self.metrics = Metrics(self.view, "0.1.0")
+        self.app = create_app(Context(self.view, self.metrics, *[self] * 6, "the-hubs-own", "0.1.0", tokens))
         self.url = ""
         self.session: aiohttp.ClientSession
 

@@ -107,8 +107,10 @@ async def test_show_for_programs_and_of_earlier_ones(hub):
 
 async def test_watching_ends_with_the_rollout(hub):
     watching = asyncio.create_task(yardarm(hub, "rollout", "show", "web", "--watch"))
-    while not hub.app.state.audience.count:  # it listens once it has drawn for the first time
-        await asyncio.sleep(0.02)
+    one = {"method": "GET", "route": "/rollouts/{application}/{identity}", "status": "200"}
+    async with asyncio.timeout(30):
+        while not hub.metrics.registry.get_sample_value("yardarm_http_requests_total", one):  # until it has drawn
+            await asyncio.sleep(0.02)
     hub.rolling.ask(Verb.ABORT, reason="wrong branch")
     hub.show()
 
@@ -117,7 +119,7 @@ async def test_watching_ends_with_the_rollout(hub):
     assert code == 0
     assert "Progressing at stage dev" in said
     assert "Aborted" in said
-    assert "does not start again by itself: commit, or `yardarm release web`" in said
+    assert "does not start again by itself: commit, or `yardarm rollout release web`" in said
 
 
 async def test_history_tells_how_long_everything_took(hub):
@@ -181,8 +183,9 @@ async def test_a_person_at_a_terminal_sees_it_first_and_is_asked_why(hub):
 async def test_waiting_for_a_rollback_ends_when_everybody_is_back(hub):
     words = ("rollout", "rollback", "web", "--yes", "--reason", "errors", "--wait")
     waiting = asyncio.create_task(yardarm(hub, *words))
-    while not hub.asked:
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while not hub.asked:
+            await asyncio.sleep(0.02)
     hub.rolling.rollout, _ = step(hub.rolling.newest, hub.asked[0], hub.rolling.now)
     hub.show()
     hub.rolling.healthy("dev-1", "dev-2")
