@@ -47,7 +47,7 @@ LAZY = 1.0
 """Seconds for which it may stay unwritten that clusters have become healthy: their reports say so again."""
 HISTORY = 20
 """Rollouts remembered per application."""
-WORKERS = 8
+WORKERS = 64
 """Applications whose rollouts are carried on at once: mostly they wait for NATS."""
 
 

@@ -26,7 +26,7 @@ import uvloop
 from hub import streams
 from hub.identity import Identity
 from shared import subjects
-from shared.bus import Bus, Message
+from shared.bus import Bus, Message, Refused
 from shared.errors import Unavailable
 from shared.messages import VERSION, Assignment, Event, Heartbeat, Report, Severity, decode, encode, states_digest
 from shared.model import Health, UnitKey
@@ -35,6 +35,8 @@ from tests.bench.filling import healthy
 INTERVAL = 30.0
 """Seconds between the heartbeats of an agent."""
 STEP = 0.02
+IN_FLIGHT = 256
+"""Messages that wait to be stored at one time. An agent has up to 8."""
 APPLYING = 0.3
 """The part of the time until healthy after which a unit is applied."""
 
@@ -53,6 +55,7 @@ class Agents:
         self._held: list[Report] = []
         self._only: set[str] | None = None
         self._said: dict[str, dict[UnitKey, Report]] = {name: {} for name in self._clusters}
+        self._outbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(IN_FLIGHT)
         self.assigned = self.done = 0
 
     async def catch_up(self) -> None:
@@ -105,34 +108,31 @@ class Agents:
             await asyncio.sleep(STEP)
 
     async def _say(self, report: Report, *, well: bool) -> None:
-        now = time.time()
-        if not well:
-            report = msgspec.structs.replace(
-                report,
-                at=now,
-                since=now,
-                health=Health.PROGRESSING,
-                timeline=msgspec.structs.replace(report.timeline, applied=now, healthy=None),
-            )
-        else:
-            times = msgspec.structs.replace(report.timeline, healthy=now)
+        now, times = time.time(), report.timeline
+        if well:
+            times = msgspec.structs.replace(times, healthy=now)
             report = msgspec.structs.replace(report, at=now, since=now, timeline=times)
             self.done += 1
+        else:
+            times, health = msgspec.structs.replace(times, applied=now, healthy=None), Health.PROGRESSING
+            report = msgspec.structs.replace(report, at=now, since=now, timeline=times, health=health)
+            event = self._applied(report, now)
+            await self._outbox.put((subjects.event(report.cluster, "apply"), encode(event)))
         self._said[report.cluster][report.unit] = report
-        await self._publish(subjects.report(report.unit), encode(report))
-        if not well:
-            event = Event(
-                f"{report.cluster}-{next(self._numbers)}",
-                now,
-                "apply",
-                Severity.INFO,
-                "applied: 1 configured, 9 unchanged",
-                cluster=report.cluster,
-                namespace=report.namespace,
-                application=report.application,
-                commit=report.commit,
-            )
-            await self._publish(subjects.event(report.cluster, "apply"), encode(event))
+        await self._outbox.put((subjects.report(report.unit), encode(report)))
+
+    def _applied(self, report: Report, now: float) -> Event:
+        return Event(
+            f"{report.cluster}-{next(self._numbers)}",
+            now,
+            "apply",
+            Severity.INFO,
+            "applied: 1 configured, 9 unchanged",
+            cluster=report.cluster,
+            namespace=report.namespace,
+            application=report.application,
+            commit=report.commit,
+        )
 
     async def beat(self) -> None:
         """Heartbeats, spread over the interval."""
@@ -140,17 +140,20 @@ class Agents:
         for name in itertools.cycle(self._clusters):
             said = self._said[name].values()
             beat = Heartbeat(VERSION, name, time.time(), INTERVAL, "0.1.0", "bench", len(said), states_digest(said))
-            await self._publish(subjects.beat(name), encode(beat))
+            await self._outbox.put((subjects.beat(name), encode(beat)))
             await asyncio.sleep(pause)
 
-    async def _publish(self, subject: str, data: bytes) -> None:
+    async def send(self) -> None:
+        """As an agent does, each message until it is stored."""
         while True:
-            try:
-                await self._bus.publish(subject, data)
-            except Unavailable:
-                await asyncio.sleep(0.1)
-            else:
-                return
+            subject, data = await self._outbox.get()
+            while True:
+                try:
+                    await self._bus.publish_stored(subject, data)
+                except (Unavailable, Refused):
+                    await asyncio.sleep(0.2)
+                else:
+                    break
 
 
 async def main(setup: dict[str, Any]) -> None:
@@ -165,6 +168,8 @@ async def main(setup: dict[str, Any]) -> None:
         await agents.catch_up()
         group.create_task(agents.report())
         group.create_task(agents.beat())
+        for _ in range(IN_FLIGHT):
+            group.create_task(agents.send())
 
 
 if __name__ == "__main__":
