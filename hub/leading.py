@@ -124,7 +124,6 @@ class Lead:
             host.metrics,
             clock,
         )
-        self.rolling.carrier.on_published = self.applications.published
         trust = Trust((host.identity.signing_key.public,))
         self.suspicion = Suspicion(bus, self.publisher, trust, self._again, clock)
         self.sweeper = Sweeper(bus, self.publisher, self._packs, clock)

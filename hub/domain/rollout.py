@@ -19,7 +19,7 @@ from hub.domain.drafts import WORDS, Draft, because, some
 from hub.domain.plans import AT_ONCE, Novelty, extended, fresh, joiners, novelty
 from hub.domain.requests import Asked, Verb, awaited, chosen, objection, restores
 from hub.domain.runs import ENDS, Around, Phase, Rollout, Sight, Slot, SlotState, StagePhase, Wait
-from hub.domain.steps import Again, Command, Ended, Event, Measured, Observed, Proposed, Surrounded, Tick
+from hub.domain.steps import Again, Command, Ended, Event, Measured, Observed, Proposed, Surrounded, Tell, Tick
 from shared.messages import Severity
 
 MOVES: tuple[tuple[Phase, Phase, str], ...] = (
@@ -158,7 +158,7 @@ def _begun(last: Rollout | None, event: Proposed, now: float) -> tuple[Rollout, 
         ending = _Machine(last, now)
         ending.end(Phase.SUPERSEDED, f"{event.plan.revision} is newer")
         superseded, commands = ending.result()
-        before = (Ended(superseded), *commands)
+        before = (Ended(superseded, tuple(each for each in commands if isinstance(each, Tell))),)
     work = _Machine(begun, now)
     work.begin()
     if last is not None:

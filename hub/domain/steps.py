@@ -69,9 +69,10 @@ class Tell(Value, frozen=True, omit_defaults=True):
 
 
 class Ended(Value, frozen=True):
-    """Another rollout, which has come to its end by this."""
+    """Another rollout, which has come to its end by this, and what there is to tell of that."""
 
     rollout: Rollout
+    told: tuple[Tell, ...] = ()
 
 
 Command = Move | Again | Tell | Ended

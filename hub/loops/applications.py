@@ -17,19 +17,17 @@ from hub.bundles import Bundles, Evaluation, Outcome
 from hub.carrier import Aim, Carrier
 from hub.domain import budget, publishing
 from hub.domain.placement import place
-from hub.domain.plans import Proposal
-from hub.domain.publishing import Body, Claim, Claims, Given, TooLong
-from hub.domain.records import ApplicationInfo, PathTimes, Pending, Revision
-from hub.domain.runs import Rollout, Target
-from hub.domain.selectors import Candidate
+from hub.domain.publishing import Body, Claim, Claims, TooLong
+from hub.domain.records import ApplicationInfo, Pending, Revision
 from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.newcomers import Newcomers
+from hub.proposing import Proposing, Rolling
 from hub.publisher import Cause, Publisher
 from hub.streams import Fenced
 from hub.turns import Turns
 from shared.errors import Unavailable, YardarmError
-from shared.model import ObjectRef, Place, Problem, UnitKey
+from shared.model import ObjectRef, Place, Problem
 from shared.tasks import Backoff, Clock, Lanes
 
 log = logging.getLogger(__name__)
@@ -50,24 +48,6 @@ class Shelf(Protocol):
 
     def application_removed(self, name: str) -> None:
         """It is gone, and nothing of it is left on any cluster."""
-
-
-class Rolling(Protocol):
-    """Has changes roll out."""
-
-    async def propose(
-        self, proposal: Proposal, candidate: Callable[[str], Candidate], known: Mapping[str, Body]
-    ) -> Rollout | None:
-        """See `hub.loops.rollouts.Rollouts`."""
-
-    def newest(self, application: str) -> Rollout | None:
-        """The last rollout of an application."""
-
-    def history(self, application: str) -> tuple[Rollout, ...]:
-        """Its rollouts, the newest first."""
-
-    async def forget(self, application: str) -> None:
-        """The application is gone."""
 
 
 Allows = Callable[[str, str, str], bool]
@@ -94,7 +74,6 @@ class Applications:
         self._publisher = publisher
         self._carrier = carrier
         self._rollouts = rollouts
-        self._published: dict[str, tuple[str, int]] = {}
         self._moves = moves
         self._allows = allows
         self._again = again
@@ -103,7 +82,9 @@ class Applications:
         self._claims = Claims()
         self._turns = turns
         self._bundles = Bundles(publisher.store, turns, metrics, clock)
-        self._newcomers = Newcomers(self._bundles, rollouts.history)
+        self._proposing = Proposing(
+            publisher, carrier, rollouts, Newcomers(self._bundles, rollouts.history), self._published, clock
+        )
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}
@@ -245,7 +226,7 @@ class Applications:
         staying = moving.staying(allowed)
         self._hold(name, self._held(name, {unit.cluster for unit in staying}))
         self._bundles.forget(name)
-        self._newcomers.forget(name)
+        self._proposing.forget(name)
         info = self.infos.get(name)
         if info is not None and staying:
             clusters = tuple(sorted(unit.cluster for unit in staying))
@@ -293,7 +274,9 @@ class Applications:
         # Held before it is published: another application that asks meanwhile must not get the same object.
         self._hold(name, outcome.bodies | self._held(name, frozen))
         self._carrier.aim(name, Aim(evaluation.basis, bodies, frozenset(frozen), evaluation.renamed))
-        revision = await self._roll_out(evaluation, outcome, frozen, bodies, times)
+        info = self.infos.get(name)
+        current = info.history[0] if info is not None and info.history else None
+        revision = await self._proposing.propose(evaluation, outcome.bodies, frozen, bodies, current, times)
         await self._turns.turn()
         place_of = evaluation.fleet.place("Application", name, "spec.placement")
         outcome.problems += [_waiting(each, place_of, name) for each in pending]
@@ -311,67 +294,8 @@ class Applications:
         if evaluation.renamed:
             self.remove_again(evaluation.renamed)  # only now it is known which clusters wait for this one
 
-    async def _roll_out(
-        self, evaluation: Evaluation, outcome: Outcome, frozen: set[str], bodies: Mapping[str, Body], times: PathTimes
-    ) -> Revision | None:
-        """Has the change roll out, and returns the revision that is in effect since, or about to be.
-
-        None while no cluster has, or should have, anything of it.
-        """
-        name, namespace = evaluation.name, evaluation.application.spec.namespace
-        mine = self._publisher.of_application(name)
-        targets = {cluster: Target(namespace, body.digest) for cluster, body in outcome.bodies.items()}
-        effect = _effect(name, targets, mine, frozen)
-        info = self.infos.get(name)
-        current = info.history[0] if info is not None and info.history else None
-        revision = f"{evaluation.commit.sha[:12]}-{effect[:12]}"
-        if current is not None and current.revision.endswith(effect[:12]):
-            revision = current.revision
-        given = self._carrier.given(name)
-        leaving = {cluster: Target(where.namespace) for cluster, where in given.items() if cluster not in frozen}
-        targets = leaving | targets
-        first = await self._newcomers.bases(evaluation, targets)
-        proposal = Proposal(
-            application=name,
-            revision=revision,
-            commit=evaluation.commit,
-            strategy=evaluation.fleet.strategy_of(evaluation.application),
-            targets=targets,
-            given=given,
-            fleet=tuple(evaluation.fleet.clusters),
-            traceparent=evaluation.traceparent,
-            bases={cluster: target for cluster, (target, _) in first.items()},
-        )
-
-        def candidate(cluster: str) -> Candidate:
-            if cluster not in evaluation.fleet.clusters:
-                return Candidate(cluster, {}, (), {})
-            return evaluation.fleet.candidate(cluster, evaluation.facts.get(cluster))
-
-        known = {**bodies, **{body.digest: body for _, body in first.values()}}
-        rollout = await self._rollouts.propose(proposal, candidate, known)
-        self._newcomers.proposed(evaluation, targets, rollout)
-        if (
-            rollout is not None
-            and rollout.plan.revision == revision
-            and (current is None or current.revision != revision)
-        ):
-            published = self._published.get(name, ("", 0))
-            count = published[1] if published[0] == revision else 0
-            times = msgspec.structs.replace(times, published=self._clock.now())
-            return Revision(revision, evaluation.commit, evaluation.traceparent, times, count)
-        if current is not None:
-            return self.infos[name].history[0]
-        if effect == publishing.effect({}):
-            return None
-        return Revision(revision, evaluation.commit, evaluation.traceparent, times)
-
-    def published(self, rollout: Rollout, count: int) -> None:
-        """So many units were given something by a rollout."""
-        name, revision = rollout.application, rollout.plan.revision
-        before = self._published.get(name, ("", 0))
-        total = count + (before[1] if before[0] == revision else 0)
-        self._published[name] = revision, total
+    def _published(self, name: str, revision: str, count: int) -> None:
+        """So many more units were given something of a revision that is shown already."""
         info = self.infos.get(name)
         if info is not None and info.history and info.history[0].revision == revision:
             current = msgspec.structs.replace(info.history[0], published=info.history[0].published + count)
@@ -458,13 +382,6 @@ class Applications:
         if info != before:
             self.infos[evaluation.name] = info
             self._shelf.application_changed(info)
-
-
-def _effect(name: str, targets: Mapping[str, Target], mine: Mapping[UnitKey, Given], frozen: set[str]) -> str:
-    """Names what the application amounts to on the whole fleet."""
-    digests = {UnitKey(cluster, where.namespace, name): where.digest for cluster, where in targets.items()}
-    digests |= {unit: given.digest for unit, given in mine.items() if unit.cluster in frozen and not given.removed}
-    return publishing.effect(digests)
 
 
 def _waiting(pending: Pending, where: Place | None, application: str) -> Problem:

@@ -401,8 +401,9 @@ class Rollouts:
                     await self._hands.repeat(rollout, command.clusters)
                 case Move():
                     carry = True
-                case Ended():
-                    pass
+                case Ended(ended, told):
+                    for each in told:
+                        self._tell(_event(ended, each, self._clock.now()))
         if carry and not await self._hands.carry(rollout):
             self._inbox(name).carry = True
             asyncio.get_running_loop().call_later(1.0, self._ready.put, name, None)
