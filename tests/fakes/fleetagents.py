@@ -10,12 +10,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import time
 from collections.abc import Iterable
 
 from shared import __version__, bundle, subjects
 from shared.bus import Bus, Message
+from shared.errors import Unavailable
 from shared.messages import VERSION, Assignment, Heartbeat, Phase, Report, Timeline, decode, encode, states_digest
 from shared.model import Health, UnitKey
 
@@ -118,7 +120,7 @@ class FleetAgents:
             traceparent=assignment.traceparent,
         )
         self._said[unit] = report
-        await self._bus.publish_stored(subjects.report(unit), encode(report))
+        await self._tell(subjects.report(unit), encode(report))
         if phase is Phase.REMOVED:
             del self._said[unit]
             self._newest.pop(unit, None)
@@ -145,7 +147,17 @@ class FleetAgents:
             units=sum(unit.cluster == cluster for unit in self._newest),
             states=states_digest(reports),
         )
-        await self._bus.publish_stored(subjects.beat(cluster), encode(beat))
+        await self._tell(subjects.beat(cluster), encode(beat))
+
+    async def _tell(self, subject: str, data: bytes) -> None:
+        """As agents do it: again until it is stored, as the hub may still be making its streams."""
+        while True:
+            try:
+                await self._bus.publish_stored(subject, data)
+            except Unavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 def text(assignment: Assignment) -> str:
