@@ -170,7 +170,7 @@ def extended(rollout: Rollout, plan: Plan, *, joining: bool = True) -> tuple[Rol
     new = joiners(plan, rollout) if joining else set()
     gone = {name for name in rollout.plan.clusters.keys() - plan.clusters.keys() if _gone(rollout, plan, name)}
     skipped = [name for name, slot in rollout.slots.items() if slot.state is SlotState.SKIPPED]
-    returned = {name for name in skipped if name in plan.clusters and slots.has_left(rollout.slots[name])}
+    returned = {name for name in skipped if name in plan.clusters and rollout.slots[name].left}
     anew = new | _never_given(rollout, plan)
     if anew or gone or returned:
         after = dict(rollout.slots)

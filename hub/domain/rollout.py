@@ -455,7 +455,7 @@ class _Machine(Draft):
         order = dict.fromkeys((*newest_first, *sorted(to)))
         untouched, before = Slot(released=plan.at), self.rollout.slots
         self.slots({name: slots.sent_back(before.get(name, untouched), self.now) for name in order})
-        self.move(tuple(name for name in order if not slots.has_left(self.rollout.slots[name])))
+        self.move(tuple(name for name in order if not self.rollout.slots[name].left))
         self._come_back()
 
     def _come_back(self) -> None:

@@ -132,6 +132,10 @@ class Plan(Value, frozen=True, omit_defaults=True):
     back: bool = False
 
 
+LEFT = "it is not among the application's clusters any more, or is paused"
+"""Why a cluster is skipped that no person left out. What it should have is not for the rollout to say any more."""
+
+
 class Slot(Value, frozen=True, omit_defaults=True, gc=False):
     """How far one cluster is. Since `released` it is to have the target, before that what it had.
 
@@ -147,6 +151,11 @@ class Slot(Value, frozen=True, omit_defaults=True, gc=False):
     failing: float | None = None
     silent: float | None = None
     reason: str = ""
+
+    @property
+    def left(self) -> bool:
+        """Whether it is skipped for that, and has not come back."""
+        return self.state is SlotState.SKIPPED and self.reason == LEFT
 
 
 class Wait(Value, frozen=True, omit_defaults=True):
@@ -271,6 +280,8 @@ class Rollout(Value, frozen=True, omit_defaults=True):
         slot = self.slots.get(cluster)
         if slot is None:
             return pinned.target
+        if slot.reason == LEFT and slot.left:
+            return None
         if slot.back is not None:
             return pinned.restore
         return pinned.target if slot.released is not None else pinned.previous

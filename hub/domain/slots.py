@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hub.domain.runs import Sight, Slot, SlotState, Target, Verdict
+from hub.domain.runs import LEFT, Sight, Slot, SlotState, Target, Verdict
 from hub.domain.status import span
 
 GRACE = 5.0
@@ -16,7 +16,6 @@ moment while it starts is no failure."""
 IN_FLIGHT = frozenset({SlotState.ASSIGNED, SlotState.RESTORING})
 LEAVES_WHEN_SILENT = frozenset({SlotState.PENDING, SlotState.ASSIGNED, SlotState.HEALTHY, SlotState.RESTORING})
 ARRIVED = frozenset({SlotState.HEALTHY, SlotState.RESTORED})
-LEFT = "it is not among the application's clusters any more, or is paused"
 
 
 def released(slot: Slot, now: float) -> Slot:
@@ -35,11 +34,6 @@ def sent_back(slot: Slot, now: float) -> Slot:
 def without(slot: Slot) -> Slot:
     """The cluster has left the fleet or the application, or nothing may be given to it now."""
     return Slot(SlotState.SKIPPED, released=slot.released, back=slot.back, reason=LEFT)
-
-
-def has_left(slot: Slot) -> bool:
-    """Whether it has, and has not come back."""
-    return slot.state is SlotState.SKIPPED and slot.reason == LEFT
 
 
 def returned(slot: Slot) -> Slot:

@@ -143,7 +143,9 @@ class Account:
             return
         for name, slot in rollout.slots.items():
             where = self.proven.get(name)
-            if where is not None:
+            if slot.left:
+                assert rollout.position(name) is None, f"{name} is not a cluster of the application now"
+            elif where is not None:
                 assert rollout.position(name) == where, f"{name} goes to {rollout.position(name)}, not to {where}"
             elif slot.released is not None and slot.state is not SlotState.SKIPPED:
                 assert slot.state is SlotState.KEPT, f"{name} has nothing to go back to"
