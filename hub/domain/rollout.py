@@ -447,13 +447,13 @@ class _Machine(Draft):
         newest_first = [name for stage in reversed(plan.stages) for name in stage.clusters if name in to]
         self.change(plan=msgspec.structs.replace(plan, clusters=clusters), freed=False, ended=None)
         self._enter(Phase.ROLLING_BACK, reason, asked.by if asked is not None else "")
-        for name, slot in self.rollout.slots.items():
-            nowhere = name not in wanted if wanted else clusters[name].restore is None
-            if nowhere and slot.released is not None and slot.state is not SlotState.SKIPPED:
-                kept = "it has had nothing before that it could go back to"
-                self.slot(name, msgspec.structs.replace(slot, state=SlotState.KEPT, reason=kept))
-        order = dict.fromkeys((*newest_first, *sorted(to)))
         untouched, before = Slot(released=plan.at), self.rollout.slots
+        nowhere = before.keys() - wanted.keys() if wanted else {name for name in before if not clusters[name].restore}
+        for name in nowhere:
+            if before[name].released is not None and before[name].state is not SlotState.SKIPPED:
+                kept = "it has had nothing before that it could go back to"
+                self.slot(name, msgspec.structs.replace(before[name], state=SlotState.KEPT, reason=kept))
+        order = (*newest_first, *sorted(to.keys() - set(newest_first)))
         self.slots({name: slots.sent_back(before.get(name, untouched), self.now) for name in order})
         self.move(tuple(name for name in order if not self.rollout.slots[name].left))
         self._come_back()
