@@ -146,6 +146,7 @@ class Lead:
             self.rolling.carrier.basis,
             self.rolling.rollouts.history,
             lambda name: bool(host.view.rollouts.holds(name)),
+            self.applications.busy,
             self.repositories,
             Writer(registered.author(settings.git), clock),
             statuses,

@@ -5,12 +5,13 @@ Nothing ever waits for any of it. What cannot be written is a finding, and is tr
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub.bundles import Basis
-from hub.domain import promotion
+from hub.domain import promotion, semver
 from hub.domain.blending import candidates
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel
@@ -20,10 +21,11 @@ from hub.domain.runs import Phase, Rollout, SlotState, StagePhase
 from hub.domain.selectors import matches
 from hub.domain.staging import Promote
 from hub.domain.statuses import StageCount, Summary
-from hub.promoting import PinFile, file_of, promote
+from hub.promoting import PinFile, file_of, last_change, promote
 from hub.repositories import Repositories
 from hub.reverting import Rejection, paths_of, revert
 from hub.sources.mirror import Mirror
+from hub.sources.objects import Objects
 from hub.sources.writing import Writer
 from hub.statuses import Statuses
 from hub.supply.pins import FLEET
@@ -35,6 +37,8 @@ from shared.tasks import Backoff, Clock, Mailbox
 log = logging.getLogger(__name__)
 
 _SHORT = 7
+INTERVAL = 1.0
+"""Seconds between looks at whether something has to be promoted."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,24 @@ class Outward:
         basis: Callable[[str], Basis | None],
         history: Callable[[str], Sequence[Rollout]],
         held: Callable[[str], bool],
+        busy: Callable[[str], bool],
         repositories: Repositories,
         writer: Writer,
         statuses: Statuses,
         tell: Callable[[Event], None],
         clock: Clock,
     ) -> None:
-        """`basis` is of the newest evaluation of an application, `held` whether a person keeps it where it is."""
+        """`basis` is of the newest evaluation of an application.
+
+        `held` says whether a person keeps it where it is, `busy` whether it is being worked out.
+        """
         self._fleet = fleet
         self._model = model
         self._facts = facts
         self._basis = basis
         self._history = history
         self._held = held
+        self._busy = busy
         self._repositories = repositories
         self._writer = writer
         self._statuses = statuses
@@ -78,13 +87,14 @@ class Outward:
         self._mailbox: Mailbox[str, None] = Mailbox()
         self._wrong: dict[str, Problem] = {}
         self._done: set[str] = set()
+        self._of: tuple[FleetModel, Mapping[str, Application]] | None = None
 
     def changed(self, rollout: Rollout) -> None:
         """A rollout is further than it was. Never blocks."""
         basis = self._basis(rollout.application)
         if basis is not None:
             self._statuses.put(_summary(rollout, basis.source.repo, self._back_to(rollout)))
-        if rollout.phase in (Phase.COMPLETED, Phase.ROLLED_BACK):
+        if rollout.phase is Phase.ROLLED_BACK and rollout.plan.strategy.revert == "branch":
             self._mailbox.put(rollout.application, None)
 
     def problems(self) -> tuple[Problem, ...]:
@@ -93,6 +103,36 @@ class Outward:
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._work())
+            group.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Applications that are promoted by Git are looked at when anything has changed that decides about it."""
+        seen: dict[str, object] = {}
+        while True:
+            await self._clock.sleep(INTERVAL)
+            model = self._model()
+            if model is None:
+                continue
+            for name, application in self._promoted(model).items():
+                newest, basis = next(iter(self._history(name)), None), self._basis(name)
+                if newest is None or basis is None or newest.phase is not Phase.COMPLETED or self._busy(name):
+                    continue
+                state = newest.id, basis.commit.sha, pins_of(application), self._held(name)
+                if seen.get(name) != state:
+                    seen[name] = state
+                    self._mailbox.put(name, None)
+
+    def _promoted(self, model: FleetModel) -> Mapping[str, Application]:
+        """The applications that are promoted by Git."""
+        if self._of is None or self._of[0] is not model:
+            applications = model.applications.items()
+            terms = {name: model.strategy_of(each) for name, each in applications}
+            self._of = model, {name: each for name, each in applications if (of := terms[name]) and of.promotion}
+        return self._of[1]
+
+    async def _work(self) -> None:
         backoff = Backoff(1.0, 60.0)
         while True:
             name, _ = await self._mailbox.get()
@@ -128,24 +168,31 @@ class Outward:
         self, application: Application, newest: Rollout, terms: Promote, model: FleetModel, basis: Basis
     ) -> None:
         chart, pins = is_chart(application), pins_of(application)
-        completed = _completed(newest, model, terms, pins, chart=chart, basis=basis)
         present = self._present(application, model)
-        source = await self._mirror(self._address(application)) if not chart else None
-
-        def due(newer: Callable[[str, str], bool]) -> tuple[Due, ...]:
-            return promotion.due(terms.environments, present, pins, completed, newer)
-
-        if source is None:
-            found = due(promotion.newer_version)
+        file = file_of(model, application.name, terms, self._fleet.path)
+        settled = _settled(newest, model)
+        first = next((name for name in terms.environments if name in present), "")
+        done = {name: pins[name] for name in settled if name in pins}
+        if chart:
+            done |= {first: _version(application)} if first in settled and first not in pins else {}
+            found = promotion.due(terms.environments, present, pins, done, promotion.newer_version)
         else:
-            found = await source.read(lambda objects: due(objects.newer))
+            paths = paths_of(application)
+            besides = file if self._address(application) == self._fleet.repo else ""
+
+            def look(objects: Objects) -> tuple[Due, ...]:
+                own = first in settled and first not in pins
+                source = {first: last_change(objects, basis.commit.sha, paths, besides)} if own else {}
+                return promotion.due(terms.environments, present, pins, done | source, objects.newer)
+
+            found = await (await self._mirror(self._address(application))).read(look)
         if not found:
             return
         mirror = await self._mirror(self._fleet.repo)
-        file = file_of(model, application.name, terms, self._fleet.path)
         where = PinFile(application.name, file, self._fleet.ref, review=terms.write == "branch", chart=chart)
         for pin in found:
-            written = await promote(self._writer, mirror, where, pin, newest.plan.commit.subject, newest.id)
+            subject = "" if chart else await self._subject(application, pin.revision)
+            written = await promote(self._writer, mirror, where, pin, subject, newest.id)
             if written.pushed:
                 shown = f"{promotion.short(pin.revision)} is promoted to {pin.environment}, on branch {written.branch}"
                 self._say(newest, f"promoted-{pin.environment}", Severity.INFO, shown, written.commit)
@@ -163,6 +210,10 @@ class Outward:
         if written.pushed:
             shown = f"branch {written.branch} takes {commit[:_SHORT]} back: merge it"
             self._say(rejected, "reverted", Severity.INFO, shown, written.commit)
+
+    async def _subject(self, application: Application, commit: str) -> str:
+        mirror = await self._mirror(self._address(application))
+        return await mirror.read(lambda objects: objects.commit(commit).subject)
 
     async def _mirror(self, address: str) -> Mirror:
         return (await self._repositories.watch(address)).mirror
@@ -195,18 +246,26 @@ class Outward:
         self._tell(Event(identity, now, kind, severity, message, application=rollout.application, commit=commit))
 
 
-def _completed(
-    rollout: Rollout, model: FleetModel, terms: Promote, pins: dict[str, str], *, chart: bool, basis: Basis
-) -> dict[str, str]:
-    """What a completed rollout has brought to every cluster of an environment, by environment."""
+def _settled(rollout: Rollout, model: FleetModel) -> set[str]:
+    """The environments of which every cluster has what a completed rollout was to bring, and is healthy with it."""
     brought: dict[str, bool] = {}
     for name in rollout.plan.clusters:
         environment, slot = model.environment_of(name), rollout.slots.get(name)
         fine = slot is None or slot.state is SlotState.HEALTHY
         brought[environment] = brought.get(environment, True) and fine
-    first = terms.environments[0]
-    source = basis.source.version if chart else rollout.plan.commit.sha
-    return {name: pins.get(name) or (source if name == first else "") for name, fine in brought.items() if fine}
+    return {name for name, fine in brought.items() if fine}
+
+
+def _version(application: Application) -> str:
+    """The version of a chart that is promoted.
+
+    Raises:
+        DocumentError: it is a range, of which nobody can say what the next environment is to have.
+    """
+    version = candidates(application)[0].source.version
+    if semver.parse(version) is None:
+        raise DocumentError(f"{version!r} cannot be promoted: it is no version", hint="name the version of the chart")
+    return version
 
 
 def _summary(rollout: Rollout, repo: str, back_to: str) -> Summary:

@@ -6,13 +6,16 @@ What is to be pinned `hub.domain.promotion` says. Writing it twice changes nothi
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from hub.domain import promotion
 from hub.domain.fleet import FleetModel
 from hub.domain.promotion import Due
 from hub.domain.staging import Promote
+from hub.sources.changes import changes
 from hub.sources.mirror import Mirror
+from hub.sources.objects import TREE, Entry, Objects
 from hub.sources.writing import Base, Change, Writer, Written
 from shared.errors import DocumentError
 from shared.model import Place
@@ -76,6 +79,33 @@ async def promote(writer: Writer, mirror: Mirror, where: PinFile, pin: Due, subj
 
     branch = promotion.branch(where.application, pin) if where.review else ""
     return await writer.write(mirror, making, onto=where.ref, branch=branch)
+
+
+def last_change(objects: Objects, commit: str, paths: Collection[str], besides: str) -> str:
+    """The newest commit up to this one that changed something below the paths, the file `besides` left out.
+
+    A commit that only says something else, such as a promotion, is none to be promoted itself. Empty where none of the
+    last `LOOK_BACK` commits did.
+    """
+    for _ in range(LOOK_BACK):
+        parents = objects.commit(commit).parents
+        if _touches(objects, commit, parents[0] if parents else "", paths, besides):
+            return commit
+        if not parents:
+            return ""
+        commit = parents[0]
+    return ""
+
+
+def _touches(objects: Objects, commit: str, parent: str, paths: Collection[str], besides: str) -> bool:
+    def root(sha: str) -> Entry | None:
+        return Entry("", objects.tree_of(sha), TREE) if sha else None
+
+    whole, inside = "." in paths, tuple(f"{path}/" for path in paths)
+    return any(
+        change.path != besides and (whole or change.path in paths or change.path.startswith(inside))
+        for change in changes(objects, root(parent), root(commit))
+    )
 
 
 def _is_told(base: Base, said: str) -> bool:
