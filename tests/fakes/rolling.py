@@ -106,6 +106,7 @@ class Fleet:
                 self.told.append(command)
             case Ended():
                 self.ended.append(command.rollout)
+                self.told += command.told
 
     def align(self, name: str) -> None:
         """Gives a cluster what it should have, unless it has; not one that is gone or paused."""

@@ -176,7 +176,7 @@ class World(Fleet):
         assert self.newest_record() == stored, "a deposed hub has written"
 
     def newest_record(self) -> tuple[str, bytes]:
-        newest = at_once(Ledger(self.store).load())[0]
+        newest = at_once(Ledger(self.store).load(Reader()))[0]
         key = f"{ledger.key_of(newest)}.state"
         return key, self.store.records[key][0]
 
