@@ -64,7 +64,7 @@ class Account:
             self._note(event, before, now)
         for name, slot in rollout.slots.items():
             was = before.slots.get(name) if before is not None else None
-            if was is None or (was.released, was.back) != (slot.released, slot.back):
+            if was is None or (was.released, was.back, was.left) != (slot.released, slot.back, slot.left):
                 self.words[name] = Word(silent=self.words[name].silent if name in self.words else None)
             self.states_are_as_agents_say(name, was, slot, rollout, now)
         self._rest(rollout, now)
