@@ -122,6 +122,7 @@ class Rollouts:
         self._turns = turns
         self._clock = clock
         self._history: dict[str, list[Rollout]] = {}
+        self._active: dict[str, Rollout] = {}
         self._inboxes: dict[str, _Inbox] = {}
         self._ready: Mailbox[str, None] = Mailbox()
         self._busy: set[str] = set()
@@ -138,6 +139,7 @@ class Rollouts:
         for name, rollouts in self._history.items():
             self._changed(rollouts[0])
             if rollouts[0].active:
+                self._active[name] = rollouts[0]
                 inbox = self._inbox(name)
                 inbox.carry = True
                 inbox.seen.update(rollouts[0].slots)
@@ -154,7 +156,7 @@ class Rollouts:
 
     def active(self) -> list[Rollout]:
         """The rollouts under way."""
-        return [known[0] for known in self._history.values() if known and known[0].active]
+        return list(self._active.values())
 
     @property
     def idle(self) -> bool:
@@ -210,6 +212,7 @@ class Rollouts:
         """The application is gone, and its rollouts with it."""
         self._inboxes.pop(application, None)
         self._due.pop(application, None)
+        self._active.pop(application, None)
         gone = self._history.pop(application, [])
         await self._forget(gone)
 
@@ -278,9 +281,11 @@ class Rollouts:
                 continue  # whoever is at it looks again
             self._busy.add(name)
             try:
-                while (inbox := self._inboxes.pop(name, None)) is not None or self._must_write(name):
-                    if not await self._attempt(name, inbox or _Inbox()):
-                        break
+                more = name in self._inboxes or self._must_write(name)
+                while more:
+                    done = await self._attempt(name, self._inboxes.pop(name, None) or _Inbox())
+                    # What was only seen waits for the pulse, and what could not be published yet for its time.
+                    more = done and name in self._inboxes and bool(self._inboxes[name].events)
             finally:
                 self._busy.discard(name)
 
@@ -388,6 +393,10 @@ class Rollouts:
                 known.insert(0, each)
             self._view.rollouts.put(each)
             self._changed(each)
+        if known[0].active:
+            self._active[rollout.application] = known[0]
+        else:
+            self._active.pop(rollout.application, None)
 
     async def _carry_out(self, name: str, rollout: Rollout | None, commands: Iterable[Command], inbox: _Inbox) -> None:
         if rollout is None:

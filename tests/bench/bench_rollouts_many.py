@@ -137,7 +137,7 @@ async def _fleet(folder: Path, hub: HubProcess, clusters: list[str]) -> AsyncIte
 async def _completed(bus: Bus, fleet: Program, sha: str, seconds: float) -> None:
     async def done() -> bool:
         fleet.alive()
-        counts = await counted(bus)
+        counts = await counted(bus, "rollouts")
         return counts["looked"] == sha and not counts["busy"] and counts["rollouts"] == {"Completed": APPLICATIONS}
 
     await until(done, seconds, f"all rollouts of {sha[:8]} are completed", step=0.5)
@@ -202,7 +202,7 @@ async def _stuck(
 
         async def there() -> bool:
             fleet.alive()
-            counts = await counted(bus)
+            counts = await counted(bus, "rollouts")
             given = orjson.loads((await bus.request("bench.fleet")).data)["assigned"] - before
             return given == APPLICATIONS * (RINGS["canary"] + RINGS["early"] // 2) and not counts["busy"]
 
@@ -225,7 +225,7 @@ async def _resumed(
 
         async def taken_up() -> bool:
             hub.program.alive()
-            counts = await counted(bus)
+            counts = await counted(bus, "rollouts")
             under_way = sum(counts["rollouts"].values()) if counts["looked"] == sha else counts["underway"]
             return under_way == APPLICATIONS and not counts["stepping"]
 
@@ -233,7 +233,7 @@ async def _resumed(
         resumed = time.monotonic() - start
 
         async def at_rest() -> bool:
-            counts = await counted(bus)
+            counts = await counted(bus, "rollouts")
             return counts["looked"] == sha and not counts["busy"] and not counts["stepping"]
 
         await until(at_rest, 300, "the hub has worked everything out again")

@@ -1,5 +1,5 @@
-"""A hub as `yardarm hub` runs it, that also tells on `bench.hub` what it has counted, and on `bench.late` how late a
-10 ms timer of its event loop was since that was last asked.
+"""A hub as `yardarm hub` runs it, that also tells on `bench.hub` what it has counted, on `bench.rollouts` how
+far rollouts are, and on `bench.late` how late a 10 ms timer of its event loop was since that was last asked.
 
 python -m tests.bench.child_hub FILE
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 import orjson
 
 from hub.app import Hub
-from hub.leading import Lead
 from hub.settings import load
 from shared.bus import Bus, Message
 from shared.telemetry import configure_logging
@@ -58,7 +57,11 @@ async def _answer(hub: Hub, late: list[float]) -> None:
         late.clear()
         await bus.publish(message.reply, orjson.dumps(found))
 
+    async def answer_rollouts(message: Message) -> None:
+        await bus.publish(message.reply, orjson.dumps(_counts(hub) | _rollouts(hub)))
+
     await bus.subscribe("bench.hub", answer)
+    await bus.subscribe("bench.rollouts", answer_rollouts)
     await bus.subscribe("bench.late", answer_late)
     await bus.run()
 
@@ -66,7 +69,7 @@ async def _answer(hub: Hub, late: list[float]) -> None:
 def _counts(hub: Hub) -> dict[str, object]:
     lead = hub._lead
     if lead is None:
-        return {"looked": "", "busy": True, "stepping": True, "rollouts": {}, "underway": 0}
+        return {"looked": "", "busy": True}
     count = hub.metrics.registry.get_sample_value
     return {
         "looked": lead.fleet.looked,
@@ -74,17 +77,17 @@ def _counts(hub: Hub) -> dict[str, object]:
         "evaluated": lead.fleet.evaluated,
         "rendered": count("yardarm_renders_total", {"result": "ok"}) or 0,
         "failed": count("yardarm_renders_total", {"result": "error"}) or 0,
-        **_rollouts(lead),
     }
 
 
-def _rollouts(lead: Lead) -> dict[str, object]:
+def _rollouts(hub: Hub) -> dict[str, object]:
     """The rollouts of the commit that was looked at last, by phase; `stepping` while any has something to take in."""
+    lead = hub._lead
+    if lead is None:
+        return {"rollouts": {}, "underway": 0, "stepping": True}
     rollouts = lead.rolling.rollouts
-    newest = (rollouts.newest(name) for name in lead.applications.present() | set(lead.applications.infos))
-    found = Counter(
-        str(each.phase) for each in newest if each is not None and each.plan.commit.sha == lead.fleet.looked
-    )
+    newest = [each for name in lead.applications.infos if (each := rollouts.newest(name)) is not None]
+    found = Counter(str(each.phase) for each in newest if each.plan.commit.sha == lead.fleet.looked)
     return {"rollouts": found, "underway": len(rollouts.active()), "stepping": not rollouts.idle}
 
 
