@@ -283,7 +283,7 @@ class Rollouts:
             try:
                 more = name in self._inboxes or self._must_write(name)
                 while more:
-                    done = await self._attempt(name, self._inboxes.pop(name, None) or _Inbox())
+                    done = await self._attempt(name, self._inboxes.pop(name, _Inbox()))
                     # What was only seen waits for the pulse, and what could not be published yet for its time.
                     more = done and name in self._inboxes and bool(self._inboxes[name].events)
             finally:
