@@ -83,8 +83,8 @@ class Carrier:
         self._rate = rate
         self._clock = clock
         self._aims: dict[str, Aim] = {}
-        self.on_published: Callable[[Rollout, int], None] = lambda _rollout, _count: None
-        """Hears how many units were given something."""
+        self.on_published: Callable[[Rollout, int, float], None] = lambda _rollout, _count, _at: None
+        """Hears how many units were given something, and when that began."""
 
     def aim(self, name: str, aim: Aim) -> None:
         """What counts from now on."""
@@ -184,7 +184,7 @@ class Carrier:
                     "trace": telemetry.trace_id(cause.traceparent),
                 },
             )
-            self.on_published(rollout, len(some))
+            self.on_published(rollout, len(some), start)
 
     def _cause(self, rollout: Rollout, order: Order) -> Cause:
         """The revision that what a unit gets is of: this one's, or with what goes back that of an earlier rollout."""

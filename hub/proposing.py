@@ -58,7 +58,8 @@ class Proposing:
         self._newcomers = newcomers
         self._on_published = on_published
         self._clock = clock
-        self._counts: dict[str, tuple[str, int]] = {}
+        self._counts: dict[str, tuple[str, int, float]] = {}
+        """The revision that was published last, to how many units, and since when."""
         carrier.on_published = self._published
 
     def forget(self, name: str) -> None:
@@ -121,20 +122,22 @@ class Proposing:
             more = self._count(name, current.revision) - before
             return msgspec.structs.replace(current, published=current.published + more)
         if began:
-            times = msgspec.structs.replace(times, published=self._clock.now())
+            counted, _, at = self._counts.get(name, ("", 0, 0.0))
+            times = msgspec.structs.replace(times, published=at if counted == revision else self._clock.now())
         elif effect == publishing.effect({}):
             return None
         return Revision(revision, evaluation.commit, evaluation.traceparent, times, self._count(name, revision))
 
-    def _published(self, rollout: Rollout, count: int) -> None:
+    def _published(self, rollout: Rollout, count: int, at: float) -> None:
         """So many units were given something by a rollout."""
         name, revision = rollout.application, rollout.plan.revision
-        self._counts[name] = revision, self._count(name, revision) + count
+        known, before, first = self._counts.get(name, ("", 0, 0.0))
+        self._counts[name] = (revision, before + count, first) if known == revision else (revision, count, at)
         self._on_published(name, revision, count)
 
     def _count(self, name: str, revision: str) -> int:
         """How many units were given something of a revision since this hub began to lead."""
-        counted, count = self._counts.get(name, ("", 0))
+        counted, count, _ = self._counts.get(name, ("", 0, 0.0))
         return count if counted == revision else 0
 
     def _effect(self, name: str, targets: Mapping[str, Target], frozen: Collection[str]) -> str:

@@ -241,6 +241,18 @@ class Bus:
             options["user_jwt_cb"] = lambda: bytearray(jwt.encode())
             options["signature_cb"] = lambda nonce: base64.b64encode(key.sign(nonce.encode()))
         client = Client()
+        try:
+            await self._connected(client, options)
+        except BaseException:
+            await _close(client)  # a cancellation half-way leaves a socket that nobody else knows of
+            raise
+        self._attempt = 0
+        self._client = client
+        self._announce()
+        return client
+
+    async def _connected(self, client: Client, options: Mapping[str, Any]) -> None:
+        """Connects, with everything that was subscribed to."""
         await client.connect(
             self._urls,
             name=self._name,
@@ -261,10 +273,6 @@ class Bus:
         for subscription in self._subscriptions:
             await _activate(client, subscription)
         await client.flush()
-        self._attempt = 0
-        self._client = client
-        self._announce()
-        return client
 
     async def _unsubscribe(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:
