@@ -76,10 +76,15 @@ class _Proposing:
 
 
 @dataclass
+class _Forgetting:
+    done: asyncio.Future[None]
+
+
+@dataclass
 class _Inbox:
     """What has come for one application and was not taken in yet."""
 
-    events: list[Event | _Proposing] = field(default_factory=list)
+    events: list[Event | _Proposing | _Forgetting] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     carry: bool = False
 
@@ -209,12 +214,15 @@ class Rollouts:
             self._inbox(application).seen.add(cluster)
 
     async def forget(self, application: str) -> None:
-        """The application is gone, and its rollouts with it."""
-        self._inboxes.pop(application, None)
-        self._due.pop(application, None)
-        self._active.pop(application, None)
-        gone = self._history.pop(application, [])
-        await self._forget(gone)
+        """The application is gone, and its rollouts with it.
+
+        Raises:
+            Unavailable: NATS is away; doing it again is safe.
+        """
+        if application in self._history or application in self._inboxes or application in self._busy:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._put(application, _Forgetting(done))
+            await done
 
     async def _forget(self, rollouts: Iterable[Rollout]) -> None:
         for rollout in rollouts:
@@ -233,7 +241,7 @@ class Rollouts:
     def _inbox(self, application: str) -> _Inbox:
         return self._inboxes.setdefault(application, _Inbox())
 
-    def _put(self, application: str, event: Event | _Proposing) -> None:
+    def _put(self, application: str, event: Event | _Proposing | _Forgetting) -> None:
         self._inbox(application).events.append(event)
         self._ready.put(application, None)
 
@@ -290,17 +298,17 @@ class Rollouts:
                 self._busy.discard(name)
 
     async def _attempt(self, name: str, inbox: _Inbox) -> bool:
-        """Takes in what has come. When NATS is away all of it waits, and proposals are told."""
+        """Takes in what has come. When NATS is away all of it waits, and who waits for an answer is told."""
         delay = self._delays.setdefault(name, Backoff(0.2, 10.0))
         try:
             await self._take(name, inbox)
         except Unavailable as error:
             log.warning("a rollout has to wait", extra={"application": name, "error": str(error)})
             for item in inbox.events:
-                if isinstance(item, _Proposing) and not item.done.done():
+                if isinstance(item, _Proposing | _Forgetting) and not item.done.done():
                     item.done.set_exception(error)
             later = self._inbox(name)
-            later.events[:0] = [item for item in inbox.events if not isinstance(item, _Proposing)]
+            later.events[:0] = [item for item in inbox.events if not isinstance(item, _Proposing | _Forgetting)]
             later.seen |= inbox.seen
             later.carry = True
             asyncio.get_running_loop().call_later(delay.next(), self._ready.put, name, None)
@@ -310,6 +318,7 @@ class Rollouts:
 
     async def _take(self, name: str, inbox: _Inbox) -> None:
         await self._turns.turn()
+        inbox = await self._let_go(name, inbox)
         now = self._clock.now()
         last = rollout = self.newest(name)
         commands: list[Command] = []
@@ -320,6 +329,8 @@ class Rollouts:
             commands.extend(more)
         for item in inbox.events:
             event: Event
+            if isinstance(item, _Forgetting):
+                continue
             if isinstance(item, _Proposing):
                 if item.done.done():
                     continue  # something newer has taken its place
@@ -339,6 +350,25 @@ class Rollouts:
             elif isinstance(item, _Proposing) and not item.done.done():
                 item.done.set_result(rollout)
         await self._go_on(name, rollout, last, inbox, now)
+
+    async def _let_go(self, name: str, inbox: _Inbox) -> _Inbox:
+        """Forgets an application that was gone in between. What came before that is done with; returns the rest."""
+        gone = [
+            number
+            for number, item in enumerate(inbox.events)
+            if isinstance(item, _Forgetting) and not item.done.done()  # else it is back already
+        ]
+        if not gone:
+            return inbox
+        await self._forget(self._history.get(name, ()))
+        for known in (self._history, self._active, self._due, self._unwritten):
+            known.pop(name, None)
+        for item in inbox.events[: gone[-1] + 1]:
+            if isinstance(item, Asked):
+                self._done(name, item)
+            elif isinstance(item, _Proposing | _Forgetting) and not item.done.done():
+                item.done.set_result(None)
+        return _Inbox(inbox.events[gone[-1] + 1 :])
 
     def _proposed(self, item: _Proposing, last: Rollout | None, now: float) -> Proposed:
         name = item.proposal.application

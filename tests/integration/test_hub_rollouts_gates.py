@@ -184,3 +184,22 @@ async def test_a_job_on_the_clusters_of_a_stage_decides_about_it(hub: StagedHub)
     await scene.phase("RolledBack")
     assert "smoke" in scene.rollout.reason
     assert scene.story() == ["dev-1: 2", "prod-1: 2", "dev-1: 3", "dev-1: 2"]
+
+
+async def test_an_application_that_leaves_git_in_the_middle_takes_its_rollouts_along(hub: StagedHub):
+    scene = await hub.scene("remove", "dev-1", "prod-1")
+    await scene.when("2", Mood.PROGRESSING, "dev-1")
+    await scene.value("2")
+    await scene.has_got(dev_1="2")
+    await scene.when("2", Mood.HEALTHY, "dev-1")  # seen, and not written yet
+    hub.repo.remove("fleet/remove/application.yaml")
+    await hub.commit("remove leaves")
+    await until(lambda: scene.has() == {"dev-1": "gone", "prod-1": "gone"})
+    assert hub.live.hub.view.rollouts.of("remove") == ()
+
+    scene.content = scene.content.replace("'2'", "'3'")
+    scene.write()
+    await hub.commit("remove is back")
+    await scene.phase("Completed")
+    assert scene.story()[-2:] == ["dev-1: 3", "prod-1: 3"]
+    assert len(hub.live.hub.view.rollouts.of("remove")) == 1
