@@ -1,7 +1,7 @@
 """The bundles of checks by a Job: rendered as the application's own manifests are, with its variables, on each cluster.
 
-The Job is at a path of the application's repository, at the very commit that is rolled out. An application that is a
-chart has no repository: its checks are in the fleet repository.
+The Job is at a path of the application's repository, at the commit that is rolled out or a later one that changes
+nothing of the application. One that is a chart has no repository: its checks are in the fleet repository.
 """
 
 from __future__ import annotations

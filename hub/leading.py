@@ -124,6 +124,7 @@ class Lead:
             host.metrics,
             clock,
         )
+        self.rolling.basis_of = self.applications.basis_of
         trust = Trust((host.identity.signing_key.public,))
         self.suspicion = Suspicion(bus, self.publisher, trust, self._again, clock)
         self.sweeper = Sweeper(bus, self.publisher, self._packs, clock)

@@ -56,6 +56,10 @@ class Newcomers:
             known[newest.id] = evaluation.basis
         self._bases[evaluation.name] = known
 
+    def known(self, rollout: Rollout) -> Basis | None:
+        """What was evaluated for a rollout last, at its commit or at one that changes nothing of it."""
+        return self._bases.get(rollout.application, {}).get(rollout.id)
+
     def forget(self, name: str) -> None:
         """The application is gone."""
         self._bases.pop(name, None)

@@ -70,7 +70,8 @@ class Proposing:
     async def propose(
         self,
         evaluation: Evaluation,
-        bodies: Mapping[str, Body],
+        worked_out: Mapping[str, Target],
+        going_on: Mapping[str, Target],
         frozen: Collection[str],
         known: Mapping[str, Body],
         current: Revision | None,
@@ -80,7 +81,8 @@ class Proposing:
 
         Args:
             evaluation: what was worked out.
-            bodies: what each cluster should have; who is in neither this nor `frozen` is to let the application go.
+            worked_out: what each cluster should have; who is in none of these three is to let the application go.
+            going_on: what clusters go on with for which nothing could be worked out.
             frozen: clusters that keep what they have.
             known: bundles at hand, by digest.
             current: the revision that was in effect before.
@@ -92,9 +94,9 @@ class Proposing:
         Raises:
             Unavailable: trying again may help.
         """
-        name, namespace = evaluation.name, evaluation.application.spec.namespace
+        name = evaluation.name
         given = self._carrier.given(name)
-        wanted = {cluster: Target(namespace, body.digest) for cluster, body in bodies.items()}
+        wanted = {**worked_out, **going_on}
         leaving = {cluster: Target(where.namespace) for cluster, where in given.items() if cluster not in frozen}
         effect = self._effect(name, wanted, frozen)
         revision = f"{evaluation.commit.sha[:12]}-{effect[:12]}"
@@ -116,7 +118,8 @@ class Proposing:
         at_hand = {**known, **{body.digest: body for _, body in first.values()}}
         before = self._count(name, current.revision) if current is not None else 0
         rollout = await self._rollouts.propose(proposal, lambda cluster: _candidate(evaluation, cluster), at_hand)
-        self._newcomers.proposed(evaluation, targets, rollout)
+        if worked_out:
+            self._newcomers.proposed(evaluation, targets, rollout)
         began = rollout is not None and rollout.plan.revision == revision
         if current is not None and (current.revision == revision or not began):
             more = self._count(name, current.revision) - before

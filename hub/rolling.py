@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from hub import registered
-from hub.bundles import Evaluation
+from hub.bundles import Basis, Evaluation
 from hub.carrier import Carrier, Rate
 from hub.checks.measuring import Measuring
 from hub.domain.egress import Egress
@@ -56,6 +56,8 @@ class Rolling:
         clock: Clock,
     ) -> None:
         """`model` is the fleet, once it is known. The rest: see the parts."""
+        self.basis_of: Callable[[Rollout], Basis | None] = lambda _rollout: None
+        """What was evaluated for a rollout; None while that is not known."""
         self._view = view
         self._model = model
         self._facts = facts
@@ -120,9 +122,9 @@ class Rolling:
     def _history(self, application: str) -> tuple[Rollout, ...]:
         return self.rollouts.history(application)
 
-    def _evaluation(self, application: str) -> Evaluation | None:
-        """The newest evaluation of an application, in the fleet as it is now."""
-        basis, model = self.carrier.basis(application), self._model()
+    def _evaluation(self, rollout: Rollout) -> Evaluation | None:
+        """What was evaluated for a rollout, in the fleet as it is now."""
+        basis, model = self.basis_of(rollout), self._model()
         return basis.at(model, self._facts()) if basis is not None and model is not None else None
 
     def _stands(self, application: str, cluster: str) -> bool:

@@ -41,7 +41,7 @@ class Verifying:
     def __init__(  # noqa: PLR0913, PLR0917 - called once, by the composition root
         self,
         rollouts: Callable[[], Iterable[Rollout]],
-        evaluation: Callable[[str], Evaluation | None],
+        evaluation: Callable[[Rollout], Evaluation | None],
         measuring: Measuring,
         on_measured: Callable[[str, Measured], None],
         publisher: Publisher,
@@ -49,7 +49,7 @@ class Verifying:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """`rollouts` are those under way; `evaluation` is the newest of an application."""
+        """`rollouts` are those under way; `evaluation` is what was worked out for one, if known."""
         self._rollouts = rollouts
         self._evaluation = evaluation
         self._on_measured = on_measured
@@ -118,8 +118,8 @@ class Verifying:
         known = self._bodies.get(each.key)
         if known is not None and known[:2] == (each.run, each.healthy):
             return known[2:]
-        evaluation = self._evaluation(each.rollout.application)
-        if evaluation is None or evaluation.commit.sha != each.rollout.plan.commit.sha:
+        evaluation = self._evaluation(each.rollout)
+        if evaluation is None:
             return {}, "its commit is not the one that the hub has worked out"
         outcome = await job_bundles(evaluation, each.run, each.healthy, self._metrics, self._clock)
         trouble = outcome.problems[0].message if outcome.kept and outcome.problems else ""

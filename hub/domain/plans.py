@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -238,6 +238,20 @@ def _with_new(rollout: Rollout, plan: Plan, new: set[str]) -> Rollout:
         plan=msgspec.structs.replace(rollout.plan, clusters=rollout.plan.clusters | pinned, stages=stages),
         slots=rollout.slots | {name: Slot() for name in sorted(taking_part)},
     )
+
+
+def undisturbed(last: Rollout | None, targets: Mapping[str, Target], lacking: Collection[str]) -> dict[str, Target]:
+    """What clusters for which nothing could be worked out go on with: the rollout under way, as it was planned.
+
+    Only if `targets`, what could be worked out for others, is what that rollout brings anyway. An error neither stops
+    a rollout nor counts as its end.
+    """
+    if last is None or not last.active:
+        return {}
+    clusters = last.plan.clusters
+    if any(where != clusters[name].target for name, where in targets.items() if name in clusters):
+        return {}
+    return {name: clusters[name].target for name in lacking if name in clusters}
 
 
 def proven_revision(last: Rollout | None) -> str:

@@ -13,12 +13,14 @@ from typing import Protocol
 
 import msgspec
 
-from hub.bundles import Bundles, Evaluation, Outcome
+from hub.bundles import Basis, Bundles, Evaluation, Outcome
 from hub.carrier import Aim, Carrier
 from hub.domain import budget, publishing
 from hub.domain.placement import place
+from hub.domain.plans import undisturbed
 from hub.domain.publishing import Body, Claim, Claims, TooLong
 from hub.domain.records import ApplicationInfo, Pending, Revision
+from hub.domain.runs import Rollout, Target
 from hub.metrics import Metrics
 from hub.moves import Moves
 from hub.newcomers import Newcomers
@@ -82,9 +84,8 @@ class Applications:
         self._claims = Claims()
         self._turns = turns
         self._bundles = Bundles(publisher.store, turns, metrics, clock)
-        self._proposing = Proposing(
-            publisher, carrier, rollouts, Newcomers(self._bundles, rollouts.history), self._published, clock
-        )
+        self._newcomers = Newcomers(self._bundles, rollouts.history)
+        self._proposing = Proposing(publisher, carrier, rollouts, self._newcomers, self._published, clock)
         self._lanes: Lanes[str, Evaluation | None] = Lanes(self._work)
         self._causes: dict[str, Cause] = {}
         self._disputing: dict[str, tuple[Evaluation, frozenset[str]]] = {}
@@ -140,6 +141,10 @@ class Applications:
     def too_long(self) -> tuple[TooLong, ...]:
         """The clusters that have more units than their lists can name."""
         return self._publisher.too_long()
+
+    def basis_of(self, rollout: Rollout) -> Basis | None:
+        """What was evaluated for a rollout, as far as this hub knows."""
+        return self._newcomers.known(rollout)
 
     def packs(self) -> set[str]:
         """The digests of packs that may be assigned without being stored again."""
@@ -267,16 +272,17 @@ class Applications:
         times = evaluation.times
         if outcome.rendered:
             times = msgspec.structs.replace(times, rendered=self._clock.now())
-        frozen = outcome.kept | placement.frozen | (have - evaluation.fleet.clusters.keys())
-        pending = self._over_budget(evaluation, have - outcome.bodies.keys() - frozen, len(have))
+        wanted = {cluster: Target(application.spec.namespace, body.digest) for cluster, body in outcome.bodies.items()}
+        going_on = undisturbed(self._rollouts.newest(name), wanted, outcome.kept)
+        frozen = (outcome.kept - going_on.keys()) | placement.frozen | (have - evaluation.fleet.clusters.keys())
+        pending = self._over_budget(evaluation, have - wanted.keys() - going_on.keys() - frozen, len(have))
         frozen |= {cluster for held in pending for cluster in held.items}
         bodies = {body.digest: body for body in (*self._claims.held(name).values(), *outcome.bodies.values())}
         # Held before it is published: another application that asks meanwhile must not get the same object.
-        self._hold(name, outcome.bodies | self._held(name, frozen))
+        self._hold(name, outcome.bodies | self._held(name, frozen | going_on.keys()))
         self._carrier.aim(name, Aim(evaluation.basis, bodies, frozenset(frozen), evaluation.renamed))
-        info = self.infos.get(name)
-        current = info.history[0] if info is not None and info.history else None
-        revision = await self._proposing.propose(evaluation, outcome.bodies, frozen, bodies, current, times)
+        current = self._current(name)
+        revision = await self._proposing.propose(evaluation, wanted, going_on, frozen, bodies, current, times)
         await self._turns.turn()
         place_of = evaluation.fleet.place("Application", name, "spec.placement")
         outcome.problems += [_waiting(each, place_of, name) for each in pending]
@@ -309,6 +315,10 @@ class Applications:
         if self._allows("clusters", name, pending.token if pending is not None else "") or pending is None:
             return ()
         return (budget.since_first(pending, self._pending(name)),)
+
+    def _current(self, name: str) -> Revision | None:
+        info = self.infos.get(name)
+        return info.history[0] if info is not None and info.history else None
 
     def _pending(self, name: str) -> tuple[Pending, ...]:
         info = self.infos.get(name)

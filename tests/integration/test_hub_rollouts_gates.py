@@ -169,7 +169,14 @@ async def test_a_job_on_the_clusters_of_a_stage_decides_about_it(hub: StagedHub)
     scene = await hub.scene("job", "dev-1", "prod-1", stages=[DEV], onFailure="rollback")
     scene.strategy |= {"stages": [DEV | {"checks": [{"job": "checks/smoke.yaml"}]}, PROD]}
     hub.agents.content('"kind":"Job"', Mood.PROGRESSING, "job-dev-1")
+    await scene.when("2", Mood.PROGRESSING)
     await scene.value("2")
+    await scene.has_got(dev_1="2")
+    hub.repo.write("README.md", "worked out again, at another commit")
+    await hub.commit("nothing of it changes")
+    await hub.post("applications/job/sync")
+    await hub.live.seen(hub.repo.head)
+    await scene.when("2", Mood.HEALTHY)
     await scene.waits("check", "smoke")
     await until(lambda: [each for each in hub.agents.given if each.application.startswith("yardarm-check-job-dev")])
     check = next(each for each in hub.agents.given if each.application.startswith("yardarm-check-job-dev"))
@@ -203,3 +210,25 @@ async def test_an_application_that_leaves_git_in_the_middle_takes_its_rollouts_a
     await scene.phase("Completed")
     assert scene.story()[-2:] == ["dev-1: 3", "prod-1: 3"]
     assert len(hub.live.hub.view.rollouts.of("remove")) == 1
+
+
+async def test_a_commit_that_cannot_be_worked_out_neither_stops_what_is_under_way_nor_proves_it(hub: StagedHub):
+    scene = await hub.scene("typo", "dev-1", "prod-1")
+    await scene.when("2", Mood.PROGRESSING, "dev-1")
+    await scene.value("2")
+    await scene.has_got(dev_1="2")
+    good, scene.content = scene.content, "a: b: c:\n"
+    scene.write()
+    await hub.commit("a typo")
+    assert any("apps/typo/cm.yaml:1" in problem for problem in hub.live.problems())
+    await until(lambda: scene.rollout.slots["typo-dev-1"].reason == "0 of 1 pods are ready")
+    assert (scene.rollout.phase, scene.rollout.current) == ("Progressing", 0)
+
+    await scene.when("2", Mood.HEALTHY, "dev-1")
+    await scene.phase("Completed")
+    assert scene.story() == ["dev-1: 2", "prod-1: 2"]
+    scene.content = good
+    scene.write()
+    await hub.commit("mended")
+    assert scene.story() == ["dev-1: 2", "prod-1: 2"]
+    assert len(hub.live.hub.view.rollouts.of("typo")) == 2

@@ -2,8 +2,9 @@
 
 import pytest
 
+from hub.domain.plans import undisturbed
 from hub.domain.runs import Phase, StagePhase
-from tests.fakes.rolling import BY_STAGE, rolled_out
+from tests.fakes.rolling import BY_STAGE, bundle, rolled_out
 
 DEV = {"name": "dev", "environments": ["dev"]}
 PROD = {"name": "prod", "environments": ["prod"]}
@@ -281,3 +282,15 @@ def test_rollouts_follow_each_other_in_time_though_the_clock_is_put_back(seconds
     fleet.commit("v3")
 
     assert fleet.rollout.plan.at > before
+
+
+def test_who_cannot_be_worked_out_goes_on_with_what_is_under_way_unless_others_get_something_else():
+    fleet = rolled_out("dev-1", "prod-1", strategy=BY_STAGE)
+    assert undisturbed(fleet.rollout, {}, {"dev-1", "prod-1"}) == {}
+    fleet.commit("v2")
+
+    both = {"dev-1": bundle("v2"), "prod-1": bundle("v2")}
+    assert undisturbed(fleet.rollout, {}, {"dev-1", "prod-1", "prod-9"}) == both
+    assert undisturbed(fleet.rollout, {"dev-1": bundle("v2")}, {"prod-1"}) == {"prod-1": bundle("v2")}
+    assert undisturbed(fleet.rollout, {"dev-1": bundle("v3")}, {"prod-1"}) == {}
+    assert undisturbed(None, {}, {"dev-1"}) == {}
