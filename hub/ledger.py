@@ -206,10 +206,11 @@ def _decode_model(kind: type, value: Any) -> Any:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_encode_model, order="deterministic")
+_COMPRESSOR = zstandard.ZstdCompressor(level=1)
 
 
 def _written(value: Rollout | Plan) -> bytes:
-    return zstandard.ZstdCompressor(level=1).compress(_ENCODER.encode(value))
+    return _COMPRESSOR.compress(_ENCODER.encode(value))
 
 
 def _read(data: bytes, kind: type[T]) -> T:
