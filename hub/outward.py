@@ -92,7 +92,7 @@ class Outward:
     def changed(self, rollout: Rollout) -> None:
         """A rollout is further than it was. Never blocks."""
         basis = self._basis(rollout.application)
-        if basis is not None:
+        if basis is not None and self._statuses.tells(basis.source.repo):
             self._statuses.put(_summary(rollout, basis.source.repo, self._back_to(rollout)))
         if rollout.phase is Phase.ROLLED_BACK and rollout.plan.strategy.revert == "branch":
             self._mailbox.put(rollout.application, None)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.2
+SHARE = 0.1
 """The part of the time that may go into lists: that of a cluster with thousands costs as much as it is long, and while
 thousands are published one after the other, each would be out of date before it is read."""
 DELAY = 5.0

@@ -31,6 +31,8 @@ GONE_FOR = 3600
 """Seconds for which a removed record leaves a mark, so that other hubs hear of it."""
 LIMIT = 256 * 1024 * 1024
 
+_COMPRESSOR = zstandard.ZstdCompressor(level=3)
+
 T = TypeVar("T", ApplicationInfo, Fleet)
 
 
@@ -103,7 +105,7 @@ def show(view: View, key: str, data: bytes) -> None:
 
 
 def _written(record: Fleet | ApplicationInfo) -> bytes:
-    return zstandard.ZstdCompressor(level=3).compress(encode(record))
+    return _COMPRESSOR.compress(encode(record))
 
 
 def _read(data: bytes, kind: type[T]) -> T:

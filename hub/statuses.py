@@ -70,9 +70,13 @@ class Statuses:
         self._wrong: dict[str, Problem] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
 
+    def tells(self, repo: str) -> bool:
+        """Whether the host of this repository is told of anything."""
+        return self._hosts(repo) is not None
+
     def put(self, summary: Summary) -> None:
         """Has a rollout told of. Never blocks."""
-        if summary.commit and self._hosts(summary.repo) is not None:
+        if summary.commit and self.tells(summary.repo):
             self._mailbox.put((summary.repo, summary.commit, summary.application), summary)
 
     def problems(self) -> tuple[Problem, ...]:

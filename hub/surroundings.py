@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from hub.domain import dependencies, releases
 from hub.domain.documents import Environment
@@ -11,6 +12,30 @@ from hub.domain.requests import Asked
 from hub.domain.runs import Around, Closed, Hold, Plan, Rollout, Wait
 from hub.domain.windows import Opening, opening
 from shared.tasks import Clock
+
+_NOTHING = Around()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What of a fleet has anything to heed: worked out once, as rollouts ask every second, and mostly for nothing."""
+
+    closing: bool
+    """Whether an environment has windows or freezes."""
+    waiting: frozenset[str]
+    """The applications that wait for others."""
+    sets: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, model: FleetModel) -> _Scope:
+        closing = any(each.spec.windows or each.spec.freezes for each in model.environments.values())
+        applications = model.applications.items()
+        waiting = frozenset(name for name, each in applications if each.spec.release_set or each.spec.depends_on)
+        return cls(closing, waiting, releases.members(model.applications))
+
+    def concerns(self, application: str) -> bool:
+        """Whether there may be something for an application."""
+        return self.closing or application in self.waiting
 
 
 class Surroundings:
@@ -38,18 +63,21 @@ class Surroundings:
         self._facts = facts
         self._clock = clock
         self._openings: dict[str, tuple[Environment, Opening]] = {}
-        self._sets: tuple[FleetModel, dict[str, tuple[str, ...]]] | None = None
+        self._scope: tuple[FleetModel, _Scope] | None = None
 
     def around(self, plan: Plan) -> Around | None:
         """What a plan has to heed now; None while the fleet is not known."""
         model = self._model()
         if model is None:
             return None
+        holds = self._holds(plan.application)
+        if not (holds or self._scope_of(model).concerns(plan.application)):
+            return _NOTHING
         closed = {name: each for name, environment in model.environments.items() if (each := self._closed(environment))}
         if closed:
             concerned = {name for pinned in plan.clusters.values() for name in pinned.environments}
             closed = {name: each for name, each in closed.items() if name in concerned}
-        return Around(closed, self._holds(plan.application), self._waits(plan, model))
+        return Around(closed, holds, self._waits(plan, model))
 
     def follows(self) -> dict[str, Asked]:
         """What to ask of applications because of what became of others of their release sets."""
@@ -87,10 +115,13 @@ class Surroundings:
                 found[stage] = (*found.get(stage, ()), *waits)
         return found
 
-    def _members(self, model: FleetModel) -> dict[str, tuple[str, ...]]:
-        if self._sets is None or self._sets[0] is not model:
-            self._sets = model, releases.members(model.applications)
-        return self._sets[1]
+    def _members(self, model: FleetModel) -> Mapping[str, tuple[str, ...]]:
+        return self._scope_of(model).sets
+
+    def _scope_of(self, model: FleetModel) -> _Scope:
+        if self._scope is None or self._scope[0] is not model:
+            self._scope = model, _Scope.of(model)
+        return self._scope[1]
 
     def _rollouts(self, members: Iterable[str]) -> dict[str, Rollout]:
         return {name: rollout for name in members if (rollout := self._newest(name)) is not None}

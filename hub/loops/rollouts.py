@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
-from hub.domain.plans import Proposal, planned
+from hub.domain.plans import AT_ONCE, Proposal, planned
 from hub.domain.publishing import Body
 from hub.domain.requests import Asked, Verb
 from hub.domain.rollout import due, step
@@ -45,6 +45,8 @@ TIDYING = 3600.0
 """Seconds between looks for bundles that are kept and not needed any more."""
 LAZY = 1.0
 """Seconds for which it may stay unwritten that clusters have become healthy: their reports say so again."""
+SELDOM = 60.0
+"""Seconds for which it may stay unwritten since when clusters were seen: another hub would give them as long again."""
 HISTORY = 20
 """Rollouts remembered per application."""
 WORKERS = 64
@@ -268,7 +270,7 @@ class Rollouts:
             await self._clock.sleep(SURROUNDINGS)
             for rollout in self.active():
                 around = self._around(rollout.plan)
-                if around is not None and around != rollout.around:
+                if around is not None and around is not rollout.around and around != rollout.around:
                     self._put(rollout.application, Surrounded(around))
             for name, asked in self._follows().items():
                 self._put(name, asked)
@@ -389,7 +391,7 @@ class Rollouts:
         return found
 
     async def _keep(
-        self, rollout: Rollout, last: Rollout | None, commands: Iterable[Command], known: Mapping[str, Body]
+        self, rollout: Rollout, last: Rollout | None, commands: Collection[Command], known: Mapping[str, Body]
     ) -> None:
         """Stores what has come of it: first the bundles that it may need, then those that ended by it, then itself."""
         if last is None or rollout.plan is not last.plan:
@@ -400,11 +402,11 @@ class Rollouts:
             if isinstance(command, Ended):
                 await self._ledger.save(command.rollout)
         now = self._clock.monotonic()
-        same = last is not None and last.id == rollout.id
-        if same and last is not None and not commands and msgspec.structs.replace(last, slots=rollout.slots) == rollout:
-            at = self._unwritten.setdefault(rollout.application, now + LAZY)
-            if now < at:
-                return
+        at = now + _patience(rollout, last, commands)
+        at = min(at, self._unwritten.get(rollout.application, at))
+        if now < at:
+            self._unwritten[rollout.application] = at
+            return
         self._unwritten.pop(rollout.application, None)
         await self._ledger.save(rollout)
 
@@ -463,6 +465,20 @@ class Rollouts:
         if len(known) > HISTORY and not rollout.active:
             self._history[name], old = known[:HISTORY], known[HISTORY:]
             await self._forget(old)
+
+
+def _patience(rollout: Rollout, last: Rollout | None, commands: Collection[Command]) -> float:
+    """For how many seconds what has come of a step may stay unwritten: 0 where another hub could not find out itself.
+
+    An application's first rollout, to everybody at once, decides nothing: all that a hub could lose with it is that it
+    has been. Thousands of them begin together.
+    """
+    if last is None:
+        return SELDOM if rollout.active and rollout.plan.strategy == AT_ONCE else 0.0
+    if last.id != rollout.id or commands or msgspec.structs.replace(last, slots=rollout.slots) != rollout:
+        return 0.0
+    moved = any(slot.state is not last.slots[name].state for name, slot in rollout.slots.items())
+    return LAZY if moved else SELDOM
 
 
 def _needed(newest: Rollout) -> set[str]:

@@ -70,13 +70,13 @@ def _counts(hub: Hub) -> dict[str, object]:
     lead = hub._lead
     if lead is None:
         return {"looked": "", "busy": True}
-    count = hub.metrics.registry.get_sample_value
+    renders = hub.metrics.renders.labels  # asked for many times a second: collecting all metrics for it would be felt
     return {
         "looked": lead.fleet.looked,
         "busy": bool(lead.applications.pending) or not lead.publisher.idle,
         "evaluated": lead.fleet.evaluated,
-        "rendered": count("yardarm_renders_total", {"result": "ok"}) or 0,
-        "failed": count("yardarm_renders_total", {"result": "error"}) or 0,
+        "rendered": renders("ok")._value.get(),
+        "failed": renders("error")._value.get(),
     }
 
 
