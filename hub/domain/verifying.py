@@ -55,6 +55,8 @@ def wanted(rollouts: Iterable[Rollout]) -> Iterator[Wanted]:
     Also while the rollout is paused: what stopped for a check that failed goes on when it holds.
     """
     for rollout in rollouts:
+        if not any(stage.spec is not None and stage.spec.checks for stage in rollout.plan.stages):
+            continue
         number = rollout.current
         if rollout.phase not in (Phase.PROGRESSING, Phase.PAUSED) or number >= len(rollout.stages) or ungated(rollout):
             continue
