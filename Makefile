@@ -24,7 +24,7 @@ demo: $(STAMP) ## hub, NATS and six sandbox clusters on this machine; ARGS="--re
 	@$(BIN)/yardarm demo $(ARGS)
 
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 contract: $(STAMP) ## the Kubernetes contract, on the sandbox and on a real API server when one is given
 	@$(BIN)/python -m pytest tests/contract $(ARGS)

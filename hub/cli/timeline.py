@@ -128,10 +128,12 @@ def _bounds(bars: Sequence[Bar]) -> tuple[float, float]:
 def _drawn(segments: Sequence[Segment], begin: float, end: float, room: int) -> str:
     """Every stretch gets at least one column; where they do not fit beside each other, the later one is seen."""
     cells = [" "] * room
-    scale = room / (end - begin) if end > begin else 0.0
+    span = end - begin
     for segment in segments:
-        first = min(room - 1, int((segment.start - begin) * scale))
-        last = min(room, max(first + 1, round((segment.end - begin) * scale)))
+        # Divided first: the shortest of spans would make a scale that is no number.
+        start, stop = ((segment.start - begin) / span, (segment.end - begin) / span) if span > 0 else (0.0, 0.0)
+        first = min(room - 1, int(start * room))
+        last = min(room, max(first + 1, round(stop * room)))
         cells[first:last] = segment.mark * (last - first)
     return "".join(cells)
 

@@ -99,6 +99,7 @@ class Closures:
         self._memory = memory or Memory()
         self._allowed = tuple(allowed)
         self._directories: dict[str, _Directory] = {}
+        self._being_read: set[str] = set()
 
     def closure(self, path: str, components: Sequence[str] = ()) -> Closure:
         """What a build of the directory `path` reads, when `components` (relative to it) are added to it."""
@@ -117,7 +118,11 @@ class Closures:
         """The kustomization in one directory."""
         known = self._directories.get(path)
         if known is None:
-            known = self._directories[path] = self._read(path)
+            self._being_read.add(path)
+            try:
+                known = self._directories[path] = self._read(path)
+            finally:
+                self._being_read.discard(path)
         return known
 
     def _read(self, path: str) -> _Directory:
@@ -214,8 +219,11 @@ class Closures:
 
         Otherwise what they name could be patched in when it was too late to check.
         """
-        if directory in above or len(above) >= MOST_DEPTH:
+        if directory in above or directory in self._being_read:
             here.trail.error(place, f"{directory or '.'} leads back to itself")
+            return
+        if len(above) + len(self._being_read) >= MOST_DEPTH:
+            here.trail.error(place, f"kustomizations are nested deeper than {MOST_DEPTH}")
             return
         below = self.directory(directory)
         here.trail.merge(below.trail)

@@ -147,6 +147,7 @@ def test_the_waterfall_names_the_commit_and_every_cluster():
     assert "healthy on 1 of 2 clusters" in lines[-1]
 
 
+@example([0.0, None, None, 5e-324, None], 30)
 @given(st.lists(st.floats(0, 1e4) | st.none(), min_size=5, max_size=5), st.integers(30, 200))
 def test_a_waterfall_can_be_drawn_of_any_times(times, width):
     names = ("published", "delivered", "fetched", "applied", "healthy")

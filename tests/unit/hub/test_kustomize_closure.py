@@ -249,6 +249,25 @@ def test_thousands_of_overlays_are_looked_up_and_not_parsed_again(repo):
     assert again.reads == ["apps/a7/kustomization.yaml"]
 
 
+def test_generators_that_lead_back_to_themselves_are_refused(repo):
+    root = repo(
+        {
+            "app/kustomization.yaml": "generators: ['']\n",
+            "a/kustomization.yaml": "generators: [../b]\n",
+            "b/kustomization.yaml": "generators: [../a]\n",
+        }
+    )
+
+    assert "app leads back to itself" in " ".join(errors(closure(root, "app")))
+    assert "a leads back to itself" in " ".join(errors(closure(root, "a")))
+
+
+def test_generators_nested_without_end_are_refused(repo):
+    root = repo({f"d{n}/kustomization.yaml": f"generators: [../d{n + 1}]\n" for n in range(300)})
+
+    assert "nested deeper than 50" in " ".join(errors(closure(root, "d0")))
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(["path", "files", "envs", "kind", "apiVersion", "items"]) | st.text(max_size=5), x, max_size=3), max_leaves=8), st.sampled_from(["resources", "patches", "generators", "configMapGenerator", "replacements", "openapi", "components", "patchesStrategicMerge"]))  # fmt: skip
 def test_any_kustomization_is_read_without_failing(tmp_path_factory, value, field):
     import json
