@@ -23,7 +23,7 @@ def agreed(effect: str, yes: bool, output: Output) -> None:
     if yes:
         return
     if not sys.stdin.isatty() or output is not Output.TABLE:
-        usage(f"this {effect}; nobody can be asked here: add --yes")
+        usage(f"{effect}; nobody can be asked here: add --yes")
     show([effect])
     if not typer.confirm("Do that?", default=False):
         raise Trouble("nothing was done")
