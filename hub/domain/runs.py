@@ -132,7 +132,7 @@ class Plan(Value, frozen=True, omit_defaults=True):
     back: bool = False
 
 
-LEFT = "it is not among the application's clusters any more, or is paused"
+LEFT = "nothing can be given to it: it has left the application, is paused, or could not be worked out"
 """Why a cluster is skipped that no person left out. What it should have is not for the rollout to say any more."""
 
 

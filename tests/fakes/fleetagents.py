@@ -15,10 +15,22 @@ import enum
 import time
 from collections.abc import Iterable
 
+from hub import streams
 from shared import __version__, bundle, subjects
 from shared.bus import Bus, Message
 from shared.errors import Unavailable
-from shared.messages import VERSION, Assignment, Heartbeat, Phase, Report, Timeline, decode, encode, states_digest
+from shared.messages import (
+    VERSION,
+    Assignment,
+    Heartbeat,
+    PackRef,
+    Phase,
+    Report,
+    Timeline,
+    decode,
+    encode,
+    states_digest,
+)
 from shared.model import Health, UnitKey
 
 INTERVAL = 60.0
@@ -52,6 +64,7 @@ class FleetAgents:
         self._contents: list[tuple[str, Mood, frozenset[str]]] = []
         self._newest: dict[UnitKey, Assignment] = {}
         self._said: dict[UnitKey, Report] = {}
+        self._packs: dict[str, bytes] = {}
         self.given: list[Assignment] = []
 
     async def listen(self) -> FleetAgents:
@@ -90,9 +103,22 @@ class FleetAgents:
         if not isinstance(subjects.parse_desired(message.subject), UnitKey):
             return
         assignment = decode(message.data, Assignment)
+        for ref in assignment.packs:
+            self._packs[ref.digest] = await self._fetched(ref)
         self.given.append(assignment)
         self._newest[assignment.unit] = assignment
         await self._answer(assignment)
+
+    async def _fetched(self, ref: PackRef) -> bytes:
+        """A piece of a bundle, from the stream: anew each time, as an agent that has forgotten it."""
+        names = [f"{ref.digest}-{n}" for n in range(ref.chunks)] if ref.chunks > 1 else [ref.digest]
+        stored = [await streams.last(self._bus, streams.BLOBS.name, subjects.blob(subjects.TENANT, n)) for n in names]
+        assert None not in stored, f"a piece of a bundle that is assigned is not there: {names}"
+        return bundle.unpack(ref, b"".join(filter(None, stored)))
+
+    def text(self, assignment: Assignment) -> str:
+        """The manifests that it means, as they are sent."""
+        return b"\n".join(bundle.open_bundle(assignment, lambda ref: self._packs[ref.digest]).lines).decode()
 
     async def _answer(self, assignment: Assignment) -> None:
         mood = self._mood(assignment)
@@ -129,7 +155,7 @@ class FleetAgents:
         mood = self._moods.get(assignment.cluster, Mood.SILENT)
         if mood is not Mood.HEALTHY:
             return mood
-        content = text(assignment)
+        content = self.text(assignment)
         for part, spoilt, clusters in self._contents:
             if part in content and assignment.cluster in (clusters or {assignment.cluster}):
                 return spoilt
@@ -158,8 +184,3 @@ class FleetAgents:
                 await asyncio.sleep(0.05)
             else:
                 return
-
-
-def text(assignment: Assignment) -> str:
-    """The manifests of a small bundle, as they are sent."""
-    return b"\n".join(bundle.open_bundle(assignment, lambda _: b"").lines).decode()

@@ -84,6 +84,12 @@ class LiveHub:
         self.hub.wake()
         await until(done)
 
+    async def sweep(self) -> None:
+        """Takes out of the store what nothing names any more, as two looks an hour apart would."""
+        assert self.hub._lead is not None
+        await self.hub._lead.sweeper.sweep()
+        await self.hub._lead.sweeper.sweep()
+
     async def desired(self) -> dict[UnitKey, Assignment]:
         """All assignments in the stream."""
         return {item.unit: item for item in [decode(data, Assignment) for data, _ in await self._raw("desired.*.*.*")]}

@@ -25,7 +25,7 @@ from hub.domain.runs import Rollout
 from hub.settings import ApiToken, EgressSettings, HubSettings, NatsSettings
 from shared.messages import Assignment
 from shared.tasks import Clock
-from tests.fakes.fleetagents import FleetAgents, Mood, text
+from tests.fakes.fleetagents import FleetAgents, Mood
 from tests.fakes.gitrepo import GitRepo
 from tests.fakes.livehub import LiveHub, configmap, live_hub, settings, until
 
@@ -249,11 +249,10 @@ class Scene:
     def _short(self, cluster: str) -> str:
         return cluster.removeprefix(f"{self.name}-")
 
-    @staticmethod
-    def _value(assignment: Assignment) -> str:
+    def _value(self, assignment: Assignment) -> str:
         if assignment.removed:
             return "gone"
-        objects = [json.loads(line) for line in text(assignment).splitlines()]
+        objects = [json.loads(line) for line in self.hub.agents.text(assignment).splitlines()]
         return "+".join(str(each.get("data", {}).get("value", each["kind"])) for each in objects)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import pytest_asyncio
 
 from hub.domain.runs import SlotState
 from tests.fakes.fleetagents import Mood
-from tests.fakes.livehub import until
+from tests.fakes.livehub import configmap, until
 from tests.fakes.stagedhub import STAGES, StagedHub, staged_hub
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,6 +69,29 @@ async def test_what_fails_goes_back_newest_first_to_the_very_bundles_and_is_not_
     await scene.ask("release", reason="it was the registry")
     await scene.phase("Completed")
     assert scene.story()[4:] == ["dev-1: bad", "canary-1: bad", "prod-1: bad"]
+
+
+async def test_a_bundle_too_large_for_a_message_goes_back_even_if_what_nobody_has_was_swept_away(hub: StagedHub):
+    noise = random.Random(1).randbytes(30_000).hex()
+    scene = await hub.scene("large", "dev-1", onFailure="pause")
+    scene.content = configmap("large", noise)
+    scene.write()
+    await hub.commit("large: much")
+    await scene.phase("Completed")
+    before = scene.digests()
+    assert hub.agents.of("large")[-1].packs
+
+    await scene.when("bad", Mood.DEGRADED)
+    await scene.value("bad")
+    await scene.has_got(dev_1="bad")
+    await scene.fails()
+    await scene.phase("Paused")
+    await hub.live.sweep()
+    await scene.ask("rollback", reason="no good")
+    await scene.phase("RolledBack")
+
+    assert scene.has() == {"dev-1": noise}
+    assert scene.digests() == before
 
 
 async def test_taking_a_rejected_change_out_of_git_asks_for_nothing(hub: StagedHub):
