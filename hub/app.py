@@ -15,9 +15,10 @@ from typing import Any
 
 import uvicorn
 
-from hub import ledger, shelf, steering, streams
+from hub import auditlog, ledger, shelf, steering, streams
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.auditlog import AuditLog
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
@@ -64,6 +65,7 @@ class Hub:
         self.token = settings.token.get_secret_value() or _own_token(settings)
         self._reports: ReportsLoop | None = None
         self._bus: Bus | None = None
+        self._audit: AuditLog | None = None
         self._leader: Leader | None = None
         self._lead: Lead | None = None
         self._stored: dict[str, bytes] = {}
@@ -75,6 +77,7 @@ class Hub:
         async with self._nats() as url:
             self.nats_url = url
             bus = self._bus = Bus(url, name=self.settings.name, credentials=self._credentials(), clock=self.clock)
+            audit = self._audit = AuditLog(bus, self.settings.name, self.metrics, self.clock)
             self._reports = ReportsLoop(
                 bus,
                 self.view,
@@ -88,9 +91,12 @@ class Hub:
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.run())
                 group.create_task(collect_seldom(self.clock))
-                group.create_task(self._serve())
+                group.create_task(audit.run())
+                group.create_task(self._serve(audit))
                 await bus.wait_connected()
-                await streams.ensure(bus, replicas=self.settings.nats.replicas)
+                kept = (*streams.ALL, auditlog.stream(self.settings.audit_retention))
+                await streams.ensure(bus, kept, self.settings.nats.replicas)
+                await audit.own("hub.start", self.settings.name, f"version {__version__}")
                 group.create_task(self._reports.run())
                 self._leader = Leader(bus, self.settings.name, ttl=self.settings.lease, clock=self.clock)
                 group.create_task(supervise("leading", self._take_part, self.clock))
@@ -136,6 +142,8 @@ class Hub:
             )
         )
         async with pool:
+            if self._audit is not None:
+                await self._audit.own("hub.lead", self.settings.name, f"epoch {fence.epoch}")
             self._lead = Lead(self, self._bus, pool)
             try:
                 await self._lead.run(fence)
@@ -206,7 +214,7 @@ class Hub:
         elif rollout is not None:
             self.view.rollouts.put(rollout)
 
-    async def _serve(self) -> None:
+    async def _serve(self, audit: AuditLog) -> None:
         app = create_app(
             Context(
                 view=self.view,
@@ -220,6 +228,7 @@ class Hub:
                 token=self.token,
                 version=__version__,
                 tokens=tuple(each.known for each in self.settings.tokens),
+                audit=audit,
             )
         )
         listener = _listen(self.settings.host, self.settings.port)
@@ -307,6 +316,8 @@ class Hub:
             waits["state"] = "reading reports and desired state"
         elif self._lead is not None and self._lead.fleet.model is None:
             waits["sources"] = f"the fleet repository {self.settings.fleet_repo} has not been read yet"
+        if self._audit is not None and (late := self._audit.late()):
+            waits["audit"] = late
         return waits
 
     async def received(self, provider: str, headers: Mapping[str, str], body: bytes) -> str:

@@ -66,6 +66,10 @@ class Metrics:
         self.nudges = Counter(
             "yardarm_report_requests_total", "Clusters asked to send all reports again.", registry=registry
         )
+        self.audited = Counter(
+            "yardarm_audit_entries_total", "Audit entries by result: ok, refused, failed, lost.", ["result"],
+            registry=registry,
+        )  # fmt: skip
         self.leading = Gauge("yardarm_leading", "1 while this hub leads.", registry=registry)
         self.sse_clients = Gauge("yardarm_sse_clients", "Open event streams.", registry=registry)
         self.requests = Counter(

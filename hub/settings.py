@@ -348,6 +348,10 @@ class HubSettings(BaseSettings):
     """Whole seconds after which another hub takes over from a silent leader. Default 10: longer than a pause of the
     process or a NATS election (5 to 7), short enough for people."""
 
+    audit_retention: float = Field(default=0.0, ge=0)
+    """Days for which entries of the audit trail are kept. Default 0: for ever; a year of a busy fleet is about a
+    gigabyte."""
+
     otlp_endpoint: str = Field(
         default="", validation_alias=AliasChoices("YARDARM_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     )

@@ -17,7 +17,7 @@ import orjson
 
 from hub.pull import Delivery, Pull
 from shared import subjects
-from shared.bus import Bus, Refused, acknowledged
+from shared.bus import Bus, Message, Refused, acknowledged
 from shared.errors import Unavailable, YardarmError
 from shared.tasks import Backoff, Clock
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 HOUR = 3600 * 10**9
 """JetStream counts in nanoseconds."""
+DAY = 24 * HOUR
 
 BATCH_MESSAGES = 1000
 """The server's limit for an atomic batch."""
@@ -190,6 +191,43 @@ async def blob_names(bus: Bus, tenant: str = subjects.TENANT) -> set[str]:
         names.update(subject.rpartition(".")[2] for subject in page)
         if not page or len(names) >= int(answer.get("total", 0)):
             return names
+
+
+async def bounds(bus: Bus, stream: str) -> tuple[int, int]:
+    """The sequences of the first and the last message of a stream; of an empty one, the first is beyond the last."""
+    state = (await _api(bus, f"STREAM.INFO.{stream}"))["state"]
+    return int(state["first_seq"]) or 1, int(state["last_seq"])
+
+
+async def between(bus: Bus, stream: str, first: int, last: int) -> list[tuple[int, bytes]]:
+    """The messages from sequence `first` to `last`, as (sequence, data), without a consumer.
+
+    Raises:
+        Unavailable: they did not come; ask again.
+    """
+    found: list[tuple[int, bytes]] = []
+    done = asyncio.Event()
+
+    async def take(message: Message) -> None:
+        if message.headers.get("Status") is not None:  # 204 ends the batch, 404 says that there is none
+            done.set()
+            return
+        sequence = int(message.headers["Nats-Sequence"])
+        if sequence <= last:
+            found.append((sequence, message.data))
+
+    inbox = bus.new_inbox()
+    subscription = await bus.subscribe(inbox, take)
+    try:
+        asked = {"seq": first, "batch": last - first + 1}
+        await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(asked), reply=inbox)
+        async with asyncio.timeout(10):
+            await done.wait()
+    except TimeoutError as error:
+        raise Unavailable(f"{stream}: no answer within 10 s") from error
+    finally:
+        await subscription.end()
+    return found
 
 
 async def last_per_subject(bus: Bus, stream: str, subject: str) -> AsyncIterator[tuple[str, bytes, int]]:

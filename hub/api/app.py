@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api import problems
+from hub.api.audited import Audited
 from hub.api.context import Context
 from hub.api.routes import (
     applications,
@@ -61,6 +62,7 @@ def create_app(context: Context) -> FastAPI:
     problems.install(app)
     app.add_middleware(SafeHeaders)
     app.add_middleware(_Measured, metrics=context.metrics, clock=context.view.clock)
+    app.add_middleware(Audited, audit=context.audit, clock=context.view.clock)  # the outermost: it sees every refusal
     return app
 
 

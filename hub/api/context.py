@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hub.domain.auditing import Entry, Stored, Wanted
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.principals import KnownToken
@@ -110,6 +111,31 @@ class Rollouts(Protocol):
         """Adds to the history what a person asked for, and what became of it."""
 
 
+class Audit(Protocol):
+    """The audit trail. Requests that change something or are refused get into it by themselves (`hub.api.audited`)."""
+
+    async def record(self, entry: Entry) -> None:
+        """Has an entry stored, or waiting to be. Never fails for want of NATS.
+
+        Raises:
+            InvalidMessage: its action is no `noun.verb`.
+        """
+
+    async def page(self, wanted: Wanted, limit: int, before: int = 0) -> tuple[list[Stored], int | None]:
+        """Entries, the newest first, and the `before` of those that follow; None: that was all.
+
+        Raises:
+            Unavailable: the trail cannot be read now.
+        """
+
+    async def after(self, wanted: Wanted, limit: int, number: int) -> tuple[list[Stored], int]:
+        """Entries after `number`, the oldest first, and the number up to which was looked.
+
+        Raises:
+            Unavailable: the trail cannot be read now.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything `create_app` needs. `token` opens the API and must not be empty; `tokens` are those with names."""
@@ -125,6 +151,7 @@ class Context:
     token: str
     version: str
     tokens: tuple[KnownToken, ...] = ()
+    audit: Audit = field(kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.token:

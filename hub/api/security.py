@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.api.audited import act_of
 from hub.api.context import Context
 from hub.api.problems import Refusal
 from hub.domain.principals import OWNER, ROLES, KnownToken, Principal, Role
@@ -56,8 +57,10 @@ async def caller(
         raise Refusal(401, "this is not a token of this hub", invalid)
     context: Context = request.app.state.context
     if found.expires is not None and found.expires <= context.view.clock.now():
+        act_of(request.scope).by(found.holder)
         detail = f"this token of {found.holder.name} has expired: ask for a new one (`yardarm token create`)"
         raise Refusal(401, detail, invalid, expired=found.expires)
+    act_of(request.scope).by(found.holder)
     return found.holder
 
 

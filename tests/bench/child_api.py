@@ -24,6 +24,7 @@ from shared.model import Health
 from shared.tasks import Clock
 from tests.bench.filling import healthy
 from tests.fakes.fleetview import application, assignment, drift, event, fleet, heartbeat
+from tests.fakes.trail import Trail
 
 EVENTS = 5000
 TOKEN = "bench"
@@ -110,7 +111,7 @@ def _shuffled(count: int) -> Iterator[int]:
 async def main(port: int, clusters: int, applications: int, rate: int) -> None:
     clock, hub = Clock(), _Hub()
     view, units = filled(clock, clusters, applications)
-    context = Context(view, Metrics(view, "bench"), *[hub] * 6, TOKEN, "bench")
+    context = Context(view, Metrics(view, "bench"), *[hub] * 6, TOKEN, "bench", audit=Trail())
     config = uvicorn.Config(
         _Bare(create_app(context)), host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
     )

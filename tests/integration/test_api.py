@@ -23,6 +23,7 @@ from shared.errors import InvalidMessage, InvalidSignature
 from shared.messages import Blocker, Phase
 from shared.model import Health, ObjectRef, Place, Problem
 from tests.fakes.fleetview import START, application, assignment, drift, event, fleet, report, sample
+from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
 
 TOKEN = "a-test-token"
@@ -69,9 +70,11 @@ class Hub:
         self.metrics = Metrics(self.view, "0.1.0")
         self.webhooks = Webhooks()
         self.readiness = Readiness()
+        self.trail = Trail()
         context = Context(
-            self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, self, self, TOKEN, "0.1.0"
-        )
+            self.view, self.metrics, Explainer(), self.webhooks, self.readiness, self, self, self, TOKEN, "0.1.0",
+            audit=self.trail,
+        )  # fmt: skip
         self.app = create_app(context)
         self.url = ""
         self.session: aiohttp.ClientSession

@@ -17,6 +17,7 @@ from hub.metrics import Metrics
 from shared.errors import DocumentError
 from tests.fakes.fleetview import START, application, sample
 from tests.fakes.rollingout import Rolling
+from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
 
 OWN = "the-hubs-own-token"
@@ -75,7 +76,9 @@ class Hub:
         tokens = [KnownToken(fingerprint(f"of-{name}"), holder) for name, holder in HOLDERS.items()]
         tokens.append(KnownToken(fingerprint("of-gone"), Principal("gone", ("admin",)), START + 100))
         metrics = Metrics(self.view, "0.1.0")
-        self.app = create_app(Context(self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens)))
+        self.app = create_app(
+            Context(self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens), audit=Trail())
+        )
         self.url = ""
         self.session: aiohttp.ClientSession
 

@@ -21,6 +21,7 @@ from hub.metrics import Metrics
 from shared.errors import Unavailable
 from tests.fakes.fleetview import FakeClock, application, sample
 from tests.fakes.rollingout import Rolling
+from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
 from tests.integration.test_api import messages
 
@@ -48,7 +49,9 @@ class Hub:
         self.asked, self.held, self.gone, self.away = [], [], [], False
         tokens = tuple(KnownToken(fingerprint(name), holder) for name, holder in HOLDERS.items())
         self.metrics = Metrics(self.view, "0.1.0")
-        self.app = create_app(Context(self.view, self.metrics, *[self] * 6, "the-hubs-own", "0.1.0", tokens))
+        self.app = create_app(
+            Context(self.view, self.metrics, *[self] * 6, "the-hubs-own", "0.1.0", tokens, audit=Trail())
+        )
         self.url = ""
         self.session: aiohttp.ClientSession
 

@@ -16,6 +16,7 @@ from hub.view.index import write_cursor
 from shared.errors import DocumentError
 from tests.fakes.fleetview import sample
 from tests.fakes.rollingout import Rolling
+from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
 
 TOKEN = "a-test-token"
@@ -90,7 +91,7 @@ async def test_no_request_makes_the_hub_stumble(seed):
     view = sample()
     view.rollouts.put(Rolling().commit("a" * 40))
     outside = Outside()
-    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0"))
+    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", audit=Trail()))
     seen = set()
     async with serving(app) as origin, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         for path, methods in app.openapi()["paths"].items():

@@ -14,6 +14,7 @@ from hub.metrics import Metrics
 from shared.messages import Phase
 from tests.fakes.fleetview import START, report, sample
 from tests.fakes.rollingout import Rolling
+from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -43,7 +44,7 @@ class Outside:
 async def page():
     """A page with `view` and `origin` beside it; fails on console errors and on requests to other hosts."""
     view, outside, trouble = sample(), Outside(), []
-    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0"))
+    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", audit=Trail()))
     async with serving(app) as origin, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": 390, "height": 844})
