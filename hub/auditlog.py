@@ -141,7 +141,11 @@ class AuditLog:
             Unavailable: the trail cannot be read now.
         """
         first, last = await streams.bounds(self._bus, STREAM)
-        low, stop = max(first, number + 1), min(last, number + LOOKED_THROUGH)
+        low = max(first, number + 1)
+        if number == 0 and wanted.since:
+            start = await streams.since(self._bus, STREAM, wanted.since - CLOCKS_APART)
+            low = max(low, start) if start is not None else last + 1
+        stop = min(last, low + LOOKED_THROUGH - 1)
         found: list[Stored] = []
         while low <= stop:
             high = min(stop, low + STRETCH - 1)

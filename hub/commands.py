@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from hub.cli import (
+    audit,
     confirm,
     doctor,
     dora,
@@ -70,6 +71,7 @@ app.command(rich_help_panel=READ)(read.explain)
 app.command(rich_help_panel=READ)(read.drift)
 app.command(rich_help_panel=READ)(timeline.trace)
 app.command(rich_help_panel=READ)(dora.dora)
+app.command(rich_help_panel=READ)(audit.audit)
 app.add_typer(rollouts.app, name="rollout", rich_help_panel=STEER)
 app.command(rich_help_panel=STEER)(holds.hold)
 app.command(rich_help_panel=STEER)(holds.release)

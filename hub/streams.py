@@ -10,6 +10,7 @@ import base64
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -228,6 +229,17 @@ async def between(bus: Bus, stream: str, first: int, last: int) -> list[tuple[in
     finally:
         await subscription.end()
     return found
+
+
+async def since(bus: Bus, stream: str, moment: float) -> int | None:
+    """The sequence of the first message that was stored at `moment` (unix seconds) or later, None when there is none.
+
+    Raises:
+        Unavailable: no answer.
+    """
+    start = datetime.fromtimestamp(moment, UTC).isoformat()
+    found = await bus.request(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps({"start_time": start, "batch": 1}))
+    return int(found.headers["Nats-Sequence"]) if found.headers.get("Status") is None else None
 
 
 async def last_per_subject(bus: Bus, stream: str, subject: str) -> AsyncIterator[tuple[str, bytes, int]]:

@@ -12,6 +12,7 @@ from hub.api.audited import Audited
 from hub.api.context import Context
 from hub.api.routes import (
     applications,
+    audit,
     confirmations,
     dora,
     fleet,
@@ -53,6 +54,7 @@ def create_app(context: Context) -> FastAPI:
     for module in (fleet, applications, rollouts, dora, units, confirmations, history, stream):
         api.include_router(module.router, dependencies=[BY_METHOD])
     api.include_router(previews.router, dependencies=[require("viewer")])  # they cost work and change nothing
+    api.include_router(audit.router)
     for module in (steering, holds):
         api.include_router(module.router, dependencies=[require("viewer")])  # each asks for the role that it needs
     app.include_router(api)

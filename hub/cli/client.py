@@ -49,6 +49,11 @@ class Client:
             raise Trouble(wrong)
         self._target = target
 
+    @property
+    def address(self) -> str:
+        """The hub's."""
+        return self._target.url
+
     def get(self, path: str, **query: str | int | None) -> Any:
         """The decoded answer to `GET /api/v1/<path>`."""
         return self._ask("GET", path, query)

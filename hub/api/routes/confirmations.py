@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from hub.api.answers import Ctx, Name, json_answer
+from hub.api.audited import Acting
 from hub.api.models.common import Page
 from hub.api.models.confirmations import Confirm, Confirmation, Confirmed
 from hub.api.problems import Refusal
 from hub.api.security import Caller
 from hub.view import confirmations
+from hub.view.items import Item
 from shared.errors import Unavailable
 
 router = APIRouter(tags=["confirmations"])
@@ -23,8 +25,9 @@ async def waiting(ctx: Ctx, application: Name = "") -> Response:
 
 
 @router.post("/confirmations", status_code=202, responses={202: {"model": Confirmed}})
-async def confirm(ctx: Ctx, caller: Caller, asked: Confirm) -> Response:
+async def confirm(ctx: Ctx, act: Acting, caller: Caller, asked: Confirm) -> Response:
     """Lets exactly these deletions go ahead. If any of them is not what waits now, none does."""
+    act.of("deletion.confirm", asked.application or ", ".join(asked.units), asked.reason)
     scope = [each for each in confirmations.held(ctx.view) if each.names(asked.application, asked.units)]
     tokens = set(asked.tokens)
     chosen = [each for each in scope if each.token in tokens]
@@ -39,9 +42,17 @@ async def confirm(ctx: Ctx, caller: Caller, asked: Confirm) -> Response:
             f"{about} what waits to be confirmed now: look at the present list, and confirm again",
             items=confirmations.items(scope),
         )
+    shown = confirmations.items(chosen)
+    act.detail = "; ".join(f"{each['kind']} of {each['application'] or 'the fleet'}: {_extent(each)}" for each in shown)
     now = ctx.view.clock.now()
     try:
         await ctx.confirmations.confirm([each.consent(caller.name, asked.reason, now) for each in chosen])
     except Unavailable as error:
         raise Refusal(503, f"the confirmation could not be stored: {error}", {"Retry-After": "5"}) from error
-    return json_answer({"items": confirmations.items(chosen)}, 202)
+    return json_answer({"items": shown}, 202)
+
+
+def _extent(shown: Item) -> str:
+    """How much goes ahead, and where."""
+    where = ", ".join(unit["cluster"] for unit in shown["units"]) or ", ".join(shown["items"])
+    return f"{shown['count']} ({where})"

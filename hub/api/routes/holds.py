@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Response
 
 from hub.api import acts
 from hub.api.answers import Ctx
+from hub.api.audited import Acting
 from hub.api.context import Context
 from hub.api.models.rollouts import Asking, Effect, Scope
 from hub.api.problems import Refusal, unknown
@@ -25,14 +26,15 @@ Plain = Annotated[Asking, Body(default_factory=Asking)]
 
 
 @router.post("/{application}/hold", status_code=202, responses={202: {"model": Effect}})
-async def hold(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> Response:
+async def hold(ctx: Ctx, act: Acting, caller: Caller, application: str, body: Scoping) -> Response:
     """Has nothing new go to an application, everywhere or only on a cluster or in an environment. Needs a reason."""
+    act.of("hold.set", application, body.reason, looks=body.dry_run)
     _known(ctx, application, body)
     given = Hold(caller.name, ctx.view.clock.now(), body.reason, body.cluster, body.environment)
     with _told(ctx, caller, application, "hold", body):
         demand(caller, "operator")
         acts.reason(body)
-    effect = effects.held(application, given)
+    act.detail = effect = effects.held(application, given)
     if not body.dry_run:
         with acts.stored():
             await ctx.rollouts.hold(application, given)
@@ -41,8 +43,9 @@ async def hold(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> Res
 
 
 @router.post("/{application}/release", status_code=202, responses={202: {"model": Effect}})
-async def release(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> Response:
+async def release(ctx: Ctx, act: Acting, caller: Caller, application: str, body: Scoping) -> Response:
     """Lets go of the hold of exactly this scope: on a cluster, in an environment, or (with neither) everywhere."""
+    act.of("hold.release", application, body.reason, looks=body.dry_run)
     _known(ctx, application, body)
     holds = ctx.view.rollouts.holds(application)
     meant = [each for each in holds if (each.cluster, each.environment) == (body.cluster, body.environment)]
@@ -50,7 +53,7 @@ async def release(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> 
         demand(caller, "operator")
         if not meant:
             raise Refusal(409, _not_held(application, body, holds))
-    effect = effects.released(application, meant)
+    act.detail = effect = effects.released(application, meant)
     if not body.dry_run:
         with acts.stored():
             await ctx.rollouts.release(application, caller.name, body.reason, body.cluster, body.environment)
@@ -59,15 +62,16 @@ async def release(ctx: Ctx, caller: Caller, application: str, body: Scoping) -> 
 
 
 @router.post("/{application}/sync", status_code=202, responses={202: {"model": Effect}})
-async def sync(ctx: Ctx, caller: Caller, application: str, body: Plain) -> Response:
+async def sync(ctx: Ctx, act: Acting, caller: Caller, application: str, body: Plain) -> Response:
     """Has an application looked at now: its repositories fetched, and what is wanted compared with what is there."""
+    act.of("application.sync", application, body.reason, looks=body.dry_run)
     _known(ctx, application, Scope())
     with _told(ctx, caller, application, "sync", body):
         demand(caller, "operator")
     effect = f"looks at {application} and its repositories now"
     if not body.dry_run:
         with acts.stored():
-            effect = await ctx.rollouts.sync(application)
+            act.detail = effect = await ctx.rollouts.sync(application)
         _tell(ctx, caller, application, "synced", effect)
     return acts.answer(effect, application, dry_run=body.dry_run)
 

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from hub.api.answers import Ctx, json_answer
+from hub.api.audited import Acting
 from hub.api.models.operations import Accepted
 from hub.api.problems import Refusal
+from hub.domain.auditing import Via
 from shared.errors import InvalidMessage, InvalidSignature
 
 router = APIRouter(prefix="/hooks", tags=["hooks"])
@@ -33,8 +35,10 @@ class Provider(enum.StrEnum):
 
 
 @router.post("/{provider}", status_code=202, responses={202: {"model": Accepted}})
-async def hook(request: Request, ctx: Ctx, provider: Provider) -> Response:
+async def hook(request: Request, ctx: Ctx, act: Acting, provider: Provider) -> Response:
     """Has the repositories that the webhook names fetched at once."""
+    act.of("webhook.receive", provider.value)
+    act.via = Via.GIT
     body = await _body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
@@ -46,6 +50,7 @@ async def hook(request: Request, ctx: Ctx, provider: Provider) -> Response:
         ctx.metrics.webhooks.labels(provider.value, "refused").inc()
         raise Refusal(400, str(error)) from error
     ctx.metrics.webhooks.labels(provider.value, "accepted").inc()
+    act.actor, act.detail = provider.value, done  # its signature has shown that it is who it says
     return json_answer({"accepted": True, "message": done}, 202)
 
 

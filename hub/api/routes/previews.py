@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from hub.api.answers import Ctx, json_answer
+from hub.api.audited import Acting
 from hub.api.models.previews import PreviewAnswer, PreviewRequest
 from hub.api.problems import Refusal
 from hub.domain.preview.markdown import markdown
@@ -17,12 +18,13 @@ router = APIRouter(tags=["previews"])
 
 
 @router.post("/previews", responses={200: {"model": PreviewAnswer}})
-async def preview(ctx: Ctx, asked: PreviewRequest) -> Response:
+async def preview(ctx: Ctx, act: Acting, asked: PreviewRequest) -> Response:
     """What changes on every cluster from one ref of the fleet repository to another, rendered but not published.
 
     `form` chooses how the whole is told: `json`, `text` like a diff, or `markdown` for a comment on a pull request.
     With `live`, agents also say what it would do on their clusters as they are, by dry runs.
     """
+    act.of("preview.make", asked.to, looks=True)
     if ctx.previews.busy():
         raise Refusal(503, "other previews are being worked on: ask again in a moment", {"Retry-After": "5"})
     try:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Body, Response
 
 from hub.api import acts
 from hub.api.answers import Ctx
+from hub.api.audited import Acting
 from hub.api.context import Context
 from hub.api.models.rollouts import Effect, Steer
 from hub.api.problems import Refusal
@@ -24,6 +25,7 @@ from hub.domain.principals import Principal
 from hub.domain.requests import Asked, Verb, awaited, objection
 from hub.domain.runs import Rollout
 from hub.domain.staging import Approve
+from shared.telemetry import trace_id
 
 router = APIRouter(prefix="/rollouts", tags=["steering"])
 
@@ -35,12 +37,14 @@ Steering = Annotated[Steer, Body(default_factory=Steer)]
 
 
 @router.post("/{application}/{verb}", status_code=202, responses={202: {"model": Effect}})
-async def steer(ctx: Ctx, caller: Caller, application: str, verb: Verb, body: Steering) -> Response:
+async def steer(ctx: Ctx, act: Acting, caller: Caller, application: str, verb: Verb, body: Steering) -> Response:
     """Asks something of a rollout: the one that is under way, or the last one.
 
     Answers what will happen; with `dryRun` nothing does. 409 says why it cannot be done now.
     """
+    act.of(f"rollout.{verb}", application, body.reason, looks=body.dry_run)
     rollout = newest(ctx, application)
+    act.trace = trace_id(rollout.plan.traceparent)
     asked = _asked(ctx, caller, rollout, verb, body)
     try:
         _may(caller, rollout, asked)
@@ -51,7 +55,7 @@ async def steer(ctx: Ctx, caller: Caller, application: str, verb: Verb, body: St
             ctx.rollouts.tell(telling.refused(rollout, asked, refusal.detail))
             acts.note("a request about a rollout was refused", application, verb, caller, refusal.detail)
         raise
-    effect = effects.effect(rollout, asked)
+    act.detail = effect = effects.effect(rollout, asked)
     if not body.dry_run:
         with acts.stored():
             await ctx.rollouts.ask(application, asked)
