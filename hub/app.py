@@ -19,6 +19,7 @@ from hub import auditlog, ledger, shelf, steering, streams
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.auditlog import AuditLog
+from hub.domain import auditing
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
 from hub.domain.records import Consent
@@ -27,7 +28,7 @@ from hub.domain.runs import Hold
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.garbage import collect_seldom
-from hub.identity import Identity
+from hub.identity import KEYS_FILE, Identity
 from hub.leader import Leader
 from hub.leading import Lead
 from hub.loops import consents
@@ -56,6 +57,7 @@ class Hub:
     def __init__(self, settings: HubSettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or Clock()
+        self._new_keys = not (settings.state / "keys" / KEYS_FILE).exists()
         self.identity = Identity.load_or_create(settings.state, self.clock)
         self.ready = asyncio.Event()
         self.url = ""
@@ -87,6 +89,7 @@ class Hub:
                 on_removed=self._removed,
                 on_record=self._record,
                 on_rejected=self._rejected,
+                on_refused=self._refused,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.run())
@@ -96,6 +99,8 @@ class Hub:
                 await bus.wait_connected()
                 kept = (*streams.ALL, auditlog.stream(self.settings.audit_retention))
                 await streams.ensure(bus, kept, self.settings.nats.replicas)
+                if self._new_keys:
+                    await audit.own("keys.create", str(self.identity), "this hub's identity is new")
                 await audit.own("hub.start", self.settings.name, f"version {__version__}")
                 group.create_task(self._reports.run())
                 self._leader = Leader(bus, self.settings.name, ttl=self.settings.lease, clock=self.clock)
@@ -169,9 +174,19 @@ class Hub:
             self._lead.publisher.forget(unit, generation)
             self._lead.applications.left(unit.application)
 
-    def _rejected(self, cluster: str) -> None:
+    def _rejected(self, event: Event) -> None:
+        """An agent would not believe a message: somebody forges, or its keys are not this hub's."""
         if self._lead is not None:
-            self._lead.suspicion.doubt(cluster)
+            self._lead.suspicion.doubt(event.cluster)
+        self._suspect("assignment.reject", event)
+
+    def _refused(self, event: Event) -> None:
+        """This hub would not believe a message of an agent."""
+        self._suspect("report.refuse", event)
+
+    def _suspect(self, action: str, event: Event) -> None:
+        if self._audit is not None and self._reports is not None and self._reports.loaded.is_set():
+            self._audit.note(auditing.told(action, event))
 
     def _show_stored(self) -> None:
         stored, self._stored = self._stored, {}

@@ -78,15 +78,23 @@ class AuditLog:
         Raises:
             InvalidMessage: its action is no `noun.verb`.
         """
-        auditing.subject(entry)
-        kept = self._folding.take(auditing.fit(msgspec.structs.replace(entry, hub=entry.hub or self._hub)))
-        stored = [self._put(each) for each in kept]
+        stored = self.note(entry)
         try:
             async with asyncio.timeout(PATIENCE):
                 for each in stored:
                     await each.wait()
         except TimeoutError:
             log.info("an audit entry waits to be stored", extra={"entry": entry.id, "waiting": len(self._waiting)})
+
+    def note(self, entry: Entry) -> list[asyncio.Event]:
+        """As `record`, without waiting: the events are set once it is stored.
+
+        Raises:
+            InvalidMessage: its action is no `noun.verb`.
+        """
+        auditing.subject(entry)
+        kept = self._folding.take(auditing.fit(msgspec.structs.replace(entry, hub=entry.hub or self._hub)))
+        return [self._put(each) for each in kept]
 
     async def own(self, action: str, target: str = "", detail: str = "") -> None:
         """Records something that this hub did by itself."""

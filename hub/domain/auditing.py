@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import InvalidMessage
+from shared.messages import Event
 from shared.model import Value
 
 SUBJECTS = "audit.>"
@@ -44,7 +45,7 @@ class Via(enum.StrEnum):
     PAGE = "page"
     OIDC = "oidc"
     JOIN = "join"
-    """From an agent, over NATS."""
+    """From an agent, over NATS: its joining, and what it says."""
     GIT = "git"
     """From a Git host, by webhook."""
     HUB = "hub"
@@ -110,6 +111,24 @@ class Stored(Value, frozen=True):
 
     number: int
     entry: Entry
+
+
+def told(action: str, event: Event) -> Entry:
+    """The entry for a message that hub or agent would not believe, from the event that tells of it.
+
+    It has the event's own id, so that several hubs which hear of it make one entry.
+    """
+    return Entry(
+        id=f"event-{event.id}"[:200],
+        at=event.at,
+        action=action,
+        actor=event.cluster,
+        via=Via.JOIN,
+        target="/".join(part for part in (event.cluster, event.namespace, event.application) if part),
+        result=Result.REFUSED,
+        detail=event.message,
+        trace=event.trace,
+    )
 
 
 def category(entry: Entry) -> str:

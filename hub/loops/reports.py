@@ -84,12 +84,13 @@ class ReportsLoop:
         on_facts: Callable[[], None] | None = None,
         on_removed: Callable[[UnitKey, int], None] | None = None,
         on_record: Callable[[str, bytes], None] | None = None,
-        on_rejected: Callable[[str], None] | None = None,
+        on_rejected: Callable[[Event], None] | None = None,
+        on_refused: Callable[[Event], None] | None = None,
     ) -> None:
         """Calls back when a cluster's agent reports other facts than before, and when it has removed a unit.
 
-        `on_record` gets every key and value of the hub's own store, `on_rejected` the name of a cluster whose agent
-        rejected a message.
+        `on_record` gets every key and value of the hub's own store, `on_rejected` the event by which an agent tells
+        that it rejected a message, `on_refused` the one by which this hub tells that it dropped one.
         """
         self._bus = bus
         self._view = view
@@ -98,7 +99,8 @@ class ReportsLoop:
         self._on_facts = on_facts or (lambda: None)
         self._on_removed = on_removed or (lambda _unit, _generation: None)
         self._on_record = on_record or (lambda _key, _value: None)
-        self._on_rejected = on_rejected or (lambda _cluster: None)
+        self._on_rejected = on_rejected or (lambda _event: None)
+        self._on_refused = on_refused or (lambda _event: None)
         self._name = f"view-{secrets.token_hex(6)}"
         self._followers = (
             _Follower(DESIRED.name, self._desired),
@@ -225,7 +227,7 @@ class ReportsLoop:
         if self._view.event(event):
             self._metrics.events.labels(str(event.severity)).inc()
             if event.type == REJECTED and event.cluster:
-                self._on_rejected(event.cluster)
+                self._on_rejected(event)
 
     def _record(self, message: Message) -> None:
         self._on_record(message.subject.removeprefix(PREFIX), message.data)
@@ -239,16 +241,16 @@ class ReportsLoop:
         if now - self._complained.get(cluster, 0.0) < COMPLAINT:
             return
         self._complained[cluster] = now
-        self._tell(
-            Event(
-                id=f"invalid-{message.subject}-{Delivery.of(message).sequence}",
-                at=now,
-                type="message.invalid",
-                severity=Severity.ERROR,
-                message=f"a message on {message.subject} was dropped: {error}",
-                cluster=cluster if is_token(cluster) else "",
-            )
+        event = Event(
+            id=f"invalid-{message.subject}-{Delivery.of(message).sequence}",
+            at=now,
+            type="message.invalid",
+            severity=Severity.ERROR,
+            message=f"a message on {message.subject} was dropped: {error}",
+            cluster=cluster if is_token(cluster) else "",
         )
+        self._tell(event)
+        self._on_refused(event)
 
     def _tell(self, event: Event) -> None:
         if self._view.event(event):
