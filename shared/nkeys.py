@@ -10,9 +10,9 @@ import binascii
 import struct
 from typing import Literal
 
-from nacl import bindings
+from nacl import bindings, exceptions
 
-from shared.errors import InvalidMessage
+from shared.errors import InvalidMessage, InvalidSignature
 
 Kind = Literal["operator", "account", "user"]
 
@@ -42,7 +42,7 @@ class NKey:
         """
         try:
             data = base64.b32decode(text + "=" * (-len(text) % 8))
-        except binascii.Error as error:
+        except ValueError as error:
             raise InvalidMessage("not a NATS seed: no base32") from error
         if len(data) != 36 or data[-2:] != _checksum(data[:-2]) or data[0] & 0xF8 != _SEED:
             raise InvalidMessage("not a NATS seed: wrong length, prefix or checksum")
@@ -68,6 +68,35 @@ class NKey:
     def sign(self, message: bytes) -> bytes:
         """A detached signature of 64 bytes."""
         return bindings.crypto_sign(message, self._secret)[: bindings.crypto_sign_BYTES]
+
+
+def parse_public(text: str, kind: Kind) -> bytes:
+    """The 32 bytes of a public name (`U…`, `A…`, `O…`).
+
+    Raises:
+        InvalidMessage: it is not the public name of such a key.
+    """
+    try:
+        data = base64.b32decode(text + "=" * (-len(text) % 8))
+    except ValueError as error:
+        raise InvalidMessage(f"not the public name of a NATS {kind} key: no base32") from error
+    if len(data) != 35 or data[-2:] != _checksum(data[:-2]) or data[0] != _PREFIX[kind]:
+        raise InvalidMessage(f"not the public name of a NATS {kind} key: wrong length, prefix or checksum")
+    return data[1:-2]
+
+
+def verify(public: str, kind: Kind, message: bytes, signature: bytes) -> None:
+    """Checks a detached signature by the key of a public name.
+
+    Raises:
+        InvalidMessage: it is not the public name of such a key.
+        InvalidSignature: the signature is not by that key, or not over that message.
+    """
+    raw = parse_public(public, kind)
+    try:
+        bindings.crypto_sign_open(signature + message, raw)
+    except (exceptions.BadSignatureError, exceptions.ValueError) as error:
+        raise InvalidSignature(f"not signed by {public[:8]}…") from error
 
 
 def _base32(data: bytes) -> str:

@@ -17,6 +17,10 @@ REPORTS_ALL = "report.>"
 EVENTS_ALL = "events.>"
 NOTIFY_PREFIX = "notify."
 ASK_ALL = "ask.*.*"
+JOIN_ALL = "join.*"
+RENEW_ALL = "renew.*"
+ANCHORS = "desired._hub.anchors"
+"""What every agent may believe: the hub's keys, each vouched for by the one before it. Signed; the same for all."""
 TENANT = "default"
 """Whose blobs are shared with whom: agents of one tenant can fetch each other's packs by digest, no others."""
 
@@ -98,6 +102,16 @@ def apis(cluster: str) -> str:
 def ask_diff(cluster: str) -> str:
     """Where the hub asks an agent what applying something would do (a request; see `shared.asking`)."""
     return f"ask.{token(cluster)}.diff"
+
+
+def join(code_id: str) -> str:
+    """Where whoever holds a join code asks to become an agent. `code_id` names the code and is no secret."""
+    return f"join.{token(code_id)}"
+
+
+def renew(cluster: str) -> str:
+    """Where an agent asks for a new user before its own expires."""
+    return f"renew.{token(cluster)}"
 
 
 def event(cluster: str, kind: str) -> str:

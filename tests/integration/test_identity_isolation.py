@@ -12,6 +12,7 @@ from shared import subjects
 from shared.bus import Bus, Message
 from shared.errors import Unavailable
 from shared.model import UnitKey
+from shared.tasks import Clock
 from tests.fakes.natshub import hub_nats, running
 
 OWN = UnitKey("c1", "web", "shop")
@@ -124,6 +125,10 @@ async def test_its_own_state_reports_and_news_reach_it(nats, hub, agent):
         "notify.desired.c1.web.shop",
         subjects.ask_diff("c1"),
         subjects.ask_diff("c2"),
+        subjects.renew("c2"),
+        subjects.join("code-1"),
+        f"get.{subjects.EPOCH}",
+        subjects.ANCHORS,
     ],
 )
 async def test_what_is_not_its_own_is_denied(hub, agent, subject):
@@ -237,6 +242,45 @@ async def test_a_question_is_answered_once_and_only_where_it_was_asked(hub, agen
         await hub.request(subjects.ask_diff("c2"), b"?", timeout=0.3)
     await settled(agent, hub)
     assert replies[0].lower() in agent.last_error.lower()
+
+
+async def test_a_join_code_asks_one_question_and_reads_its_answer(nats, hub):
+    """Whoever holds the bootstrap credentials gets no further than that, and an agent cannot ask in its place."""
+    asked = await collect(hub, subjects.JOIN_ALL)
+    credentials = nats.identity.join_credentials("code-1", expires=Clock().now() + 60)
+    async with running(Bus(nats.server.url, name="join", credentials=credentials, inbox="_INBOX.join.code-1")) as bus:
+        others = await collect(bus, "_INBOX.join.code-2.>")
+        for subject in (
+            subjects.join("code-2"),
+            subjects.renew("c1"),
+            subjects.get_root("c1"),
+            subjects.report(OWN),
+            "$JS.API.INFO",
+        ):
+            with pytest.raises(Unavailable):
+                await bus.request(subject, b"", timeout=0.3)
+            assert f'publish to "{subject.lower()}"' in bus.last_error
+        answer = asyncio.create_task(bus.request(subjects.join("code-1"), b"please"))
+        request = await asyncio.wait_for(asked.get(), 10)
+        await hub.publish(request.reply, b"welcome")
+        assert (request.data, (await answer).data) == (b"please", b"welcome")
+        assert asked.empty()
+        assert others.empty()
+
+
+async def test_an_agent_asks_for_its_own_renewal_and_reads_what_all_may_believe(hub, agent):
+    asked = await collect(hub, subjects.RENEW_ALL)
+    await hub.request("$JS.API.INFO")
+    await hub.publish_stored(subjects.ANCHORS, b"keys")
+
+    answer = asyncio.create_task(agent.request(subjects.renew("c1"), b"please"))
+    request = await asyncio.wait_for(asked.get(), 10)
+    await hub.publish(request.reply, b"renewed")
+    believed = await agent.get_last(f"get.{subjects.ANCHORS}")
+
+    assert (request.subject, (await answer).data) == (subjects.renew("c1"), b"renewed")
+    assert believed is not None
+    assert believed.data == b"keys"
 
 
 async def test_another_cluster_cannot_be_spoken_to(nats, hub, agent):

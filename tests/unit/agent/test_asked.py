@@ -1,7 +1,7 @@
 """An agent's answer fits a message, whatever was found."""
 
 from agent.asked import ANSWER_BYTES, _Looked
-from hub.identity import AGENT_PAYLOAD
+from hub.identity.claims import AGENT_PAYLOAD
 from shared.asking import Expected
 from shared.messages import FieldDrift, encode
 from shared.model import ObjectRef
