@@ -28,7 +28,7 @@ from hub.domain.runs import Hold
 from hub.embedded import EmbeddedServer
 from hub.explainer import FleetExplainer
 from hub.garbage import collect_seldom
-from hub.identity import KEYS_FILE, Identity
+from hub.identity import Identity, keyfile
 from hub.leader import Leader
 from hub.leading import Lead
 from hub.loops import consents
@@ -57,7 +57,7 @@ class Hub:
     def __init__(self, settings: HubSettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self._new_keys = not (settings.state / "keys" / KEYS_FILE).exists()
+        self._new_keys = not keyfile.where(settings.state).exists()
         self.identity = Identity.load_or_create(settings.state, self.clock)
         self.ready = asyncio.Event()
         self.url = ""

@@ -27,13 +27,18 @@ def load_or_create(folder: Path, now: float) -> Keyring:
     Raises:
         DocumentError: the file is damaged. It is never replaced: a new identity would lock out every agent.
     """
-    path = folder / FOLDER / NAME
+    path = where(folder)
     with contextlib.suppress(FileExistsError):
         if not path.exists():
             _create(path, create(now))
     if path.stat().st_mode & 0o077:
         log.warning("the hub's keys can be read by other users: chmod 600", extra={"file": str(path)})
     return _read(path, now)
+
+
+def where(folder: Path) -> Path:
+    """Where the keys are kept."""
+    return folder / FOLDER / NAME
 
 
 def _read(path: Path, now: float) -> Keyring:
