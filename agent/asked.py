@@ -15,7 +15,7 @@ import orjson
 
 from agent.domain import hints
 from agent.domain.desired import Desired, prepare
-from agent.domain.reach import account_user, within
+from agent.domain.reach import account_user, allowed, within
 from agent.kube.errors import Unreachable
 from agent.survey import Survey
 from agent.tools import Tools
@@ -106,10 +106,11 @@ class Asked:
         set_id = tools.inventory.set_id(unit)
         prepared, wrong = prepare(manifests, unit, set_id, survey.namespaced)
         prepared, far = within(prepared, tools.settings.namespace_scope)
+        prepared, forbidden = allowed(prepared, policy)
         kept = [each for each in prepared if not hints.is_hook(each.manifest)]
         kube = tools.kube.acting_as(account_user(policy.service_account, unit.namespace))
         trial = Trial(kube, policy, set_id, kept, tools.inventory.units)
-        found = [Expected(each.ref, "refused", reason=each.reason) for each in (*wrong, *far)]
+        found = [Expected(each.ref, "refused", reason=each.reason) for each in (*wrong, *far, *forbidden)]
         looked = _Looked(found)
         with contextlib.suppress(TimeoutError):  # what was not reached is counted
             async with asyncio.timeout(seconds * 0.9):

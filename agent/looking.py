@@ -9,7 +9,7 @@ import orjson
 from agent.domain import applyset, claims, hints, hooks, resting
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.plan import Known
-from agent.domain.reach import within
+from agent.domain.reach import allowed, within
 from agent.examiner import Examiner
 from agent.hookrun import HookRun
 from agent.inbox import Delivery
@@ -151,7 +151,8 @@ class Look:
         prepared, wrong = prepare(given, self._unit, self.set_id, self._survey.namespaced)
         self._made = dict(zip(lines, prepared, strict=False)) if len(prepared) == len(lines) else {}
         prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
-        self.refused = [*wrong, *unreachable]
+        prepared, forbidden = allowed(prepared, self._policy)
+        self.refused = [*wrong, *unreachable, *forbidden]
         self.desired = self._hooks.take(prepared)
         self._examiner.vigil.restrict(set(self.desired))
         self._prepared = True

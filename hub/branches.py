@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import msgspec
 
+from hub.admission import Judge
 from hub.asking import Ask, asked
 from hub.domain.fleet import Facts, FleetModel, build_fleet
 from hub.domain.items import lookups_of
@@ -33,7 +34,7 @@ Questions = Callable[[Iterable[Ask]], Awaitable[tuple[Live, ...]]]
 class Branches:
     """Of one fleet repository. `repo`, `ref` and `path` say where the fleet is described."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - called once, by the composition root
         self,
         fleet: tuple[str, str, str],
         pins: Pins,
@@ -42,6 +43,7 @@ class Branches:
         facts: Callable[[], Facts],
         have: Have,
         registered: Callable[[], tuple[FleetDocument, ...]],
+        judge: Judge,
     ) -> None:
         self._repo, self._ref, self._path = fleet
         self._pins = pins
@@ -50,6 +52,7 @@ class Branches:
         self._facts = facts
         self._have = have
         self._registered = registered
+        self._judge = judge
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
@@ -72,7 +75,7 @@ class Branches:
             await self._pins.refresh(self._repo)
             facts = self._facts()
             old, new = await self._snapshot(before or self._ref), await self._snapshot(after)
-            states = await Previewer(self._render, facts, self._have).states(old, new, applications)
+            states = await Previewer(self._render, facts, self._have, self._judge).states(old, new, applications)
             found = compare(*states, versions(facts))
             if ask is not None:
                 described = new.model.applications

@@ -1,20 +1,23 @@
 """Bundles for the clusters of one application: every distinct variant is rendered once, and not at all when known.
 
-What cannot be rendered leaves its clusters as they are, and says why; the others go on.
+What cannot be rendered, or must not be published (`hub.admission`), leaves its clusters as they are, and says why; the
+others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from hub.admission import Judge, guarded, nobody, objections
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.publishing import Body
 from hub.domain.records import Commit, PathTimes, SourceInfo
+from hub.domain.tenancy import Fence, Fences
 from hub.domain.variants import ContentKey, Inputs, Variant, Variants, policy_of
 from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderError
@@ -35,13 +38,16 @@ CALLERS = 16
 MOST_USED = 8
 """Sets of variables in use that are remembered of one kind of variant."""
 
+NAMED = 5
+"""Clusters that a finding names."""
+
 Render = Callable[[Inputs, Supplies], Awaitable[Rendered]]
 """Renders one variant: `Renderer.render`."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One application as it stands at one commit, and how to read and render its content.
+    """One application as it stands at one commit, and how to read, render and judge its content.
 
     `supplies` are its sources as of that moment; where they cannot be had at all is in `problems`.
     """
@@ -58,6 +64,7 @@ class Evaluation:
     problems: tuple[Problem, ...] = ()
     renamed: str = ""
     """The application that is gone and had the same source: this one takes its place."""
+    judge: Judge = nobody
 
     @property
     def name(self) -> str:
@@ -67,7 +74,9 @@ class Evaluation:
     @property
     def basis(self) -> Basis:
         """What of it can be kept."""
-        return Basis(self.application, self.source, self.commit, self.supplies, self.render, self.traceparent)
+        return Basis(
+            self.application, self.source, self.commit, self.supplies, self.render, self.traceparent, self.judge
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,7 @@ class Basis:
     supplies: Supplies
     render: Render
     traceparent: str
+    judge: Judge = nobody
 
     def at(self, fleet: FleetModel, facts: Facts) -> Evaluation:
         """The same in another fleet."""
@@ -93,6 +103,7 @@ class Basis:
             self.render,
             self.traceparent,
             PathTimes(),
+            judge=self.judge,
         )
 
 
@@ -117,6 +128,8 @@ class _Known:
     bodies: dict[str, Body] = field(default_factory=dict)
     used: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     warnings: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    objections: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
+    """What is to be said against a variant within a fence, by the digests of both."""
 
 
 class Bundles:
@@ -175,8 +188,15 @@ class _Work:
         self._evaluation = evaluation
         self._turns = turns
         self._metrics = metrics
-        self._policy = policy_of(evaluation.application, evaluation.fleet)
-        self._variants = Variants(evaluation.application, evaluation.fleet)
+        application, fleet = evaluation.application, evaluation.fleet
+        self._policy = policy_of(application, fleet)
+        self._variants = Variants(application, fleet)
+        self._fences = Fences(application, fleet)
+        self._asked: tuple[Fence, ...] = ()
+        self._against: dict[str, tuple[Problem, ...]] = {}
+        project = fleet.projects.get(application.spec.project)
+        rules = project.spec if project is not None else None
+        self._supplies = guarded(evaluation.supplies, application.spec.project, rules)
         self._known = known
         self._store = store
         self._clock = clock
@@ -195,6 +215,8 @@ class _Work:
             Unavailable: as `Bundles.make`.
         """
         waiting = iter(clusters)
+        fences = map(self._fence, clusters)
+        self._asked = tuple({fence.digest: fence for fence in fences}.values())
 
         async def caller() -> None:
             for name in waiting:
@@ -212,6 +234,7 @@ class _Work:
             raise self._lost
         # In the order of the clusters, whichever was done first: what is said must not differ from time to time.
         said = [problem for name in clusters for problem in self._said.get(name, ())]
+        said += _grouped(clusters, self._against)
         about = [p if p.application else msgspec.structs.replace(p, application=self._evaluation.name) for p in said]
         self._outcome.problems = list(dict.fromkeys(about))
         return self._outcome
@@ -225,6 +248,11 @@ class _Work:
                 self._keep(name, _undecided(name, made))
                 return
             digest = await self._made(made)
+            against = self._objections(digest, self._fence(name)) or ()
+            self._against[name] = against
+            if _denied(against):
+                self._keep(name)
+                return
             self._outcome.bodies[name] = self.fresh.bodies[digest]
             self._said[name] = self.fresh.warnings[digest]
         except DocumentError as error:
@@ -248,7 +276,7 @@ class _Work:
         facts = self._evaluation.facts.get(cluster)
         for part in self._variants.blend(cluster, facts).parts:
             if part.footing not in self._contents:
-                self._contents[part.footing] = (await self._evaluation.supplies.reading(part)).content
+                self._contents[part.footing] = (await self._supplies.reading(part)).content
         return self._variants.of(cluster, facts=facts, contents=self._contents)
 
     def _unusable(self, error: DocumentError) -> Problem:
@@ -293,32 +321,55 @@ class _Work:
         for used in self._used(made):
             digest = made.by(used)
             body = self.fresh.bodies.get(digest) or self._known.bodies.get(digest)
-            if body is not None and body.policy == self._policy:
-                self._remember(
-                    made, used, body, self.fresh.warnings.get(digest) or self._known.warnings.get(digest, ())
-                )
-                return digest
+            if body is not None and body.policy != self._policy:
+                continue
+            against = [self._objections(digest, fence) for fence in self._asked]
+            if None not in against and (body is not None or all(map(_denied, against))):
+                warnings = self.fresh.warnings.get(digest) or self._known.warnings.get(digest, ())
+                return self._remember(made, used, body, warnings)
         return ""
 
     async def _bundle(self, made: Variant) -> str:
         rendered = await self._render(made)
         await self._turns.turn()
-        return self._remember(made, rendered.used, await self._compose(rendered), rendered.warnings)
+        digest = made.by(rendered.used)
+        found = {
+            fence.digest: await objections(self._evaluation.name, rendered, fence, self._evaluation.judge)
+            for fence in self._asked
+        }
+        self.fresh.objections.update({(digest, fence): against for fence, against in found.items() if fence})
+        # What no cluster may have is not stored either.
+        body = None if all(map(_denied, found.values())) else await self._compose(rendered)
+        return self._remember(made, rendered.used, body, rendered.warnings)
 
-    def _remember(self, made: Variant, used: tuple[str, ...], body: Body, warnings: tuple[Problem, ...]) -> str:
+    def _fence(self, cluster: str) -> Fence:
+        return self._fences.on(cluster, self._evaluation.facts.get(cluster))
+
+    def _objections(self, digest: str, fence: Fence) -> tuple[Problem, ...] | None:
+        """What there is against a variant within a fence; None when that is not known."""
+        if not fence.digest:
+            return ()
+        key = digest, fence.digest
+        found = self.fresh.objections.get(key, self._known.objections.get(key))
+        if found is not None:
+            self.fresh.objections[key] = found
+        return found
+
+    def _remember(self, made: Variant, used: tuple[str, ...], body: Body | None, warnings: tuple[Problem, ...]) -> str:
         known = self._used(made)
         if used not in known:
             known = (used, *known)[:MOST_USED]
         self.fresh.used[made.kind] = known
         digest = made.by(used)
-        self.fresh.bodies[digest] = body
+        if body is not None:
+            self.fresh.bodies[digest] = body
         self.fresh.warnings[digest] = warnings
         return digest
 
     async def _render(self, made: Variant) -> Rendered:
         start = self._clock.now()
         try:
-            rendered = await self._evaluation.render(made.inputs, self._evaluation.supplies)
+            rendered = await self._evaluation.render(made.inputs, self._supplies)
         except RenderError:
             self._metrics.renders.labels("error").inc()
             raise
@@ -349,3 +400,20 @@ class _Work:
 def _undecided(name: str, made: Variant) -> Problem:
     message = f"{name} has not reported the facts that are needed ({', '.join(made.undecided)}): it keeps what it has"
     return Problem("warning", message, application=made.inputs.application)
+
+
+def _denied(against: Iterable[Problem] | None) -> bool:
+    return any(problem.severity == "error" for problem in against or ())
+
+
+def _grouped(clusters: Iterable[str], against: Mapping[str, tuple[Problem, ...]]) -> Iterator[Problem]:
+    """Each objection once, with the clusters that it keeps from getting anything."""
+    found: dict[Problem, list[str]] = {}
+    for name in clusters:
+        for problem in against.get(name, ()):
+            found.setdefault(problem, []).append(name)
+    for problem, names in found.items():
+        more = f" and {len(names) - NAMED} more clusters" if len(names) > NAMED else ""
+        where = f"{', '.join(names[:NAMED])}{more}"
+        then = f"{where} keep what they have" if problem.severity == "error" else f"on {where}"
+        yield msgspec.structs.replace(problem, message=f"{problem.message}; {then}")

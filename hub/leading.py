@@ -173,12 +173,14 @@ class Lead:
             host.view_facts,
             self._clusters_of,
             lambda: registered.clusters(settings.clusters_file),
+            pool.judge,
         )
         self.fleet = FleetLoop(
             FleetSource(settings.fleet_repo, settings.fleet_ref, settings.fleet_path or "."),
             pins,
             warehouse,
             render,
+            pool.judge,
             self.applications,
             host.view_facts,
             self.shelf.fleet_changed,

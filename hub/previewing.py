@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from hub.admission import Judge, guarded, nobody, objections
 from hub.domain import succession
 from hub.domain.blending import Part, candidates, digest_of
 from hub.domain.documents import Application
@@ -19,6 +20,7 @@ from hub.domain.preview.model import Preview, Side
 from hub.domain.preview.outdated import Versions
 from hub.domain.preview.states import About, Failed, Made, Result, State, Unseen, differing, origin
 from hub.domain.records import SourceInfo
+from hub.domain.tenancy import Fence, Fences
 from hub.domain.variants import ContentKey, Inputs, Variants, policy_of
 from hub.render.job import Rendered, RenderError
 from hub.render.parts import Supplies
@@ -53,16 +55,17 @@ class _Survey:
 
     snapshot: Snapshot
     state: State
-    inputs: dict[str, Inputs] = field(default_factory=dict)
+    inputs: dict[str, tuple[Inputs, Fence]] = field(default_factory=dict)
     known: dict[str, Result] = field(default_factory=dict)
 
 
 class Previewer:
     """Compares snapshots as the clusters are now."""
 
-    def __init__(self, render: Render, facts: Facts, have: Have) -> None:
+    def __init__(self, render: Render, facts: Facts, have: Have, judge: Judge = nobody) -> None:
         """`facts` are what clusters have reported, `have` says which clusters have an application."""
         self._render = render
+        self._judge = judge
         self._facts = facts
         self._have = have
 
@@ -128,8 +131,8 @@ class Previewer:
         survey = _Survey(snapshot, State(snapshot.side))
         for name, application in sorted(wanted.items()):
             placement = place(application, model, self._facts, self._have(name))
-            variants = Variants(application, model)
-            units[name] = {cluster: await self._key(survey, variants, name, cluster) for cluster in placement.selected}
+            making = _Making(application, model, snapshot.supplies)
+            units[name] = {cluster: await self._key(survey, making, cluster) for cluster in placement.selected}
             kept = {cluster: _KEPT.format(_why(application, model, cluster)) for cluster in placement.frozen}
             if kept:
                 unmoved[name] = kept
@@ -143,48 +146,69 @@ class Previewer:
         )
         return survey
 
-    async def _key(self, survey: _Survey, variants: Variants, application: str, cluster: str) -> str:
+    async def _key(self, survey: _Survey, making: _Making, cluster: str) -> str:
         """Names the result of an application on a cluster, and notes how it is come by."""
-        facts = self._facts.get(cluster)
+        application, facts = making.application.name, self._facts.get(cluster)
         contents: dict[str, ContentKey] = {}
-        for part in variants.blend(cluster, facts).parts:
+        for part in making.variants.blend(cluster, facts).parts:
             unseen = survey.snapshot.unseen(part)
             if unseen:
                 # Equal parts of a place that nobody can look into here are taken to be equal.
                 return _noted(survey, Unseen(unseen), application, part.footing)
             try:
-                content = (await survey.snapshot.supplies.reading(part)).content
+                content = (await making.supplies.reading(part)).content
                 # What a cluster's API can do is not known without it: charts get Helm's own idea of a cluster then.
                 contents[part.footing] = content if facts else replace(content, capabilities=False)
             except (DocumentError, Unavailable) as error:
                 return _noted(survey, Failed((_problem(error, application),)), application)
-        made = variants.of(cluster, facts=facts, contents=contents)
+        made = making.variants.of(cluster, facts=facts, contents=contents)
         if made.undecided:
             return _noted(survey, Unseen("; ".join(made.undecided)), application, made.digest)
-        survey.inputs[made.digest] = made.inputs
-        return made.digest
+        fence = making.fences.on(cluster, facts)
+        key = digest_of([made.digest, fence.digest]) if fence.digest else made.digest
+        survey.inputs[key] = made.inputs, fence
+        return key
 
     async def _results(self, survey: _Survey, keys: Collection[str]) -> dict[str, Result]:
         results: dict[str, Result] = {}
         for key in sorted(keys):
             known = survey.known.get(key)
-            results[key] = known if known is not None else await self._result(survey, survey.inputs[key])
+            results[key] = known if known is not None else await self._result(survey, *survey.inputs[key])
         return results
 
-    async def _result(self, survey: _Survey, inputs: Inputs) -> Result:
+    async def _result(self, survey: _Survey, inputs: Inputs, fence: Fence) -> Result:
+        name, model = inputs.application, survey.snapshot.model
         try:
-            rendered = await self._render(inputs, survey.snapshot.supplies)
+            rendered = await self._render(inputs, _supplies(model.applications[name], model, survey.snapshot.supplies))
+            against = await objections(name, rendered, fence, self._judge)
         except RenderError as error:
             if error.transient:
-                raise Unavailable(f"{inputs.application}: {error}") from error
+                raise Unavailable(f"{name}: {error}") from error
             return Failed(error.problems)
         except (DocumentError, Unavailable) as error:
-            return Failed((_problem(error, inputs.application),))
+            return Failed((_problem(error, name),))
+        if any(problem.severity == "error" for problem in against):
+            return Failed(against)
         return Made(
             {each.ref.key: (each.ref, each.line) for each in rendered.objects},
-            rendered.warnings,
+            (*rendered.warnings, *against),
             {each.ref.key: each.place for each in rendered.objects},
         )
+
+
+class _Making:
+    """What an application is made of, and what its objects have to keep to."""
+
+    def __init__(self, application: Application, model: FleetModel, supplies: Supplies) -> None:
+        self.application = application
+        self.variants = Variants(application, model)
+        self.fences = Fences(application, model)
+        self.supplies = _supplies(application, model, supplies)
+
+
+def _supplies(application: Application, model: FleetModel, supplies: Supplies) -> Supplies:
+    project = model.projects.get(application.spec.project)
+    return guarded(supplies, application.spec.project, project.spec if project is not None else None)
 
 
 def _why(application: Application, model: FleetModel, cluster: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from hub.domain import urls
 from hub.domain.egress import Egress
 from hub.domain.reading import FleetDocument, Rejected, read_documents
 from hub.domain.statuses import api_of, host_of, provider_of
 from hub.settings import ChartSettings, CheckSettings, GitSettings, HubSettings, SignaturePolicy
-from hub.sources import urls
 from hub.sources.accepting import Acceptance
 from hub.sources.access import Credentials
 from hub.sources.signatures.openpgp import read_certificates

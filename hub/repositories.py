@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hub.domain import urls
 from hub.domain.records import RepositoryInfo
 from hub.metrics import Metrics
-from hub.sources import egress, urls
+from hub.sources import egress
 from hub.sources.access import Limits
 from hub.sources.mirror import Mirror, Notice, Tips, directory_name
 from hub.sources.modules import Reach

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 import aiohttp
 import orjson
 
-from hub.domain import statuses
+from hub.domain import statuses, urls
 from hub.domain.egress import Egress
 from hub.domain.statuses import Provider, Status, Summary
-from hub.sources import urls
 from hub.sources.egress import session
 from shared.errors import DocumentError, Unavailable
 from shared.model import Problem

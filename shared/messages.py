@@ -48,8 +48,25 @@ class HealthRule(Value, frozen=True):
     failed: str = ""
 
 
+class Limits(Value, frozen=True):
+    """What a project may have on a cluster, whatever a bundle holds: see `shared.limits`.
+
+    `namespaces` may hold `*`; none means any. Kinds are `Kind`, `group/Kind`, with `*` for any: `kinds` are those with
+    a namespace (none: any), `cluster_scoped` those without (none: none), and `denied` outweighs both.
+    """
+
+    project: str
+    namespaces: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    cluster_scoped: tuple[str, ...] = ()
+
+
 class Policy(Value, frozen=True):
-    """How a bundle is applied and kept. Part of the bundle: a change of policy is a change of digest."""
+    """How a bundle is applied and kept. Part of the bundle: a change of policy is a change of digest.
+
+    What is not set (`limits`) is not written either, so that bundles without it are called what they always were.
+    """
 
     drift: Literal["correct", "report"] = "correct"
     prune: bool = True
@@ -63,6 +80,8 @@ class Policy(Value, frozen=True):
     health: tuple[HealthRule, ...] = ()
     service_account: str = ""
     """As whom everything is written: `name` in the unit's namespace, or `namespace/name`; empty: as the agent."""
+    limits: Limits | msgspec.UnsetType = msgspec.UNSET
+    """What of the bundle must not be applied, even if it is in it."""
 
 
 class PackRef(Value, frozen=True):

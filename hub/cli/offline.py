@@ -139,7 +139,7 @@ def _looked_at(path: Path, applications: Sequence[str] = (), cluster: str = "") 
             if name not in fleet.applications:
                 known = ", ".join(sorted(fleet.applications)) or "none"
                 usage(f"there is no application {name!r} in {path}; there are: {known}")
-        previewer = Previewer(offline.render, {}, lambda _application: ())
+        previewer = Previewer(offline.render, {}, lambda _application: (), offline.judge)
         yield snapshot, offline.run(previewer.check(snapshot, applications, [cluster] if cluster else []))
 
 

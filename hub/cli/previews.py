@@ -166,7 +166,7 @@ def _worked_out(
             for name in wanted:
                 if name not in known:
                     usage(f"there is no application {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
-            previewer = Previewer(offline.render, {}, lambda _application: ())
+            previewer = Previewer(offline.render, {}, lambda _application: (), offline.judge)
             known_versions = apichecks.minors(kubernetes or (), new.model)
             preview = offline.run(previewer.preview(old, new, wanted, known_versions))
             return preview, planned(preview, new.model, {}, _now())

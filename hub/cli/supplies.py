@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from hub import registered
 from hub.cli import settings
 from hub.domain.egress import Egress
+from hub.render.job import Judged
+from hub.render.pool import RULES_LIMITS
+from hub.render.process import PoolStatistics, Worker
 from hub.render.programs import Programs
 from hub.render.renderer import Renderer
 from hub.render.templates import Templates
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from hub.domain.variants import Inputs
     from hub.importing.recognising import Question, Recognised
     from hub.render.helm.traits import Traits
-    from hub.render.job import PlainJob, Rendered, Templated, TemplateJob
+    from hub.render.job import PlainJob, Rendered, RulesJob, Templated, TemplateJob
     from hub.render.kustomize.gathering import Fetched
     from hub.render.kustomize.remote import Remote, RemoteFile
     from hub.render.parts import Supplies as AnySupplies
@@ -62,6 +65,7 @@ class Offline:
         programs = Programs(own.render.helm_binary, own.render.kustomize_binary)
         renderer = Renderer(workers, Templates(workers), lambda _digest: (), programs)
         self._renderer = Expanding(renderer.render)
+        self._judging = Worker(Judged, RULES_LIMITS, PoolStatistics())
 
     def __enter__(self) -> Self:
         self._runner.__enter__()
@@ -70,6 +74,7 @@ class Offline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._runner.run(self._judging.stop())
         self._runner.run(self._charts.close())
         self._runner.__exit__(kind, error, trace)
 
@@ -92,6 +97,10 @@ class Offline:
     async def render(self, inputs: Inputs, supplies: AnySupplies) -> Rendered:
         """See `Renderer.render`."""
         return await self._renderer.render(inputs, supplies)
+
+    async def judge(self, job: RulesJob) -> Judged:
+        """See `hub.render.pool.RenderPool.judge`: in a process of its own here too, since rules may hang."""
+        return await self._judging.run(job)
 
 
 class OneTree:

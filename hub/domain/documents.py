@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from hub.domain.fields import CountOrPercent, Duration, Model, Name, Variables
 from hub.domain.generating import ApplicationSetSpec
+from hub.domain.projects import PolicySpec, ProjectSpec
 from hub.domain.rendering import FurtherSource, Image, Patch, Render, Replicas, RepositoryPath, Source, ValueFile
 from hub.domain.schedules import Freeze, Window
 from hub.domain.selectors import Selector, Term
@@ -23,7 +24,7 @@ API_VERSION = f"{API_GROUP}/v1alpha1"
 SUBSTITUTE = f"{API_GROUP}/substitute"
 """Annotation that limits `${variables}`: see `hub.domain.variables`."""
 DEFAULT_PROJECT = "default"
-"""The project of applications that name none; it exists without a document and allows everything."""
+"""The project of applications that name none; it exists without a document, and allows everything until it has one."""
 
 
 class Metadata(Model):
@@ -212,19 +213,6 @@ class ApplicationSpec(Model):
         return tuple(each if isinstance(each, str) else each.application for each in self.depends_on)
 
 
-class ProjectSpec(Model):
-    """What applications of a project may do; empty lists allow everything.
-
-    `sources` and `namespaces` may hold `*`; `kinds` are `Kind` or `group/Kind`.
-    """
-
-    sources: tuple[str, ...] = ()
-    clusters: Selector = Selector()
-    namespaces: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    service_account: str = ""
-
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -309,6 +297,13 @@ class Project(_Resource):
     spec: ProjectSpec = ProjectSpec()
 
 
+class FleetPolicy(_Resource):
+    """What the whole fleet demands of objects, before anything is published."""
+
+    kind: Literal["Policy"]
+    spec: PolicySpec
+
+
 class Promotion(_Resource):
     """Which commit of the application of the same name each environment has. Written by people, or by the hub."""
 
@@ -323,7 +318,17 @@ class Notification(_Resource):
     spec: NotificationSpec
 
 
-Resource = Cluster | Environment | Application | ApplicationSet | RolloutStrategy | Promotion | Project | Notification
+Resource = (
+    Cluster
+    | Environment
+    | Application
+    | ApplicationSet
+    | RolloutStrategy
+    | Promotion
+    | Project
+    | FleetPolicy
+    | Notification
+)
 
 KINDS: dict[str, type[Resource]] = {
     "Cluster": Cluster,
@@ -333,5 +338,6 @@ KINDS: dict[str, type[Resource]] = {
     "RolloutStrategy": RolloutStrategy,
     "Promotion": Promotion,
     "Project": Project,
+    "Policy": FleetPolicy,
     "Notification": Notification,
 }

@@ -24,6 +24,7 @@ from hub.domain.documents import (
     ApplicationSet,
     Cluster,
     Environment,
+    FleetPolicy,
     Notification,
     Project,
     Promotion,
@@ -54,9 +55,9 @@ class FleetModel:
     `environments` are in order of promotion. `membership` names the environments of each cluster, first one first.
     `applications` are those with documents of their own and those that sets make; `sets` says which, and `listings`
     what generators found in repositories. Those that a Promotion pins have their pins in them (`pinned`).
-    `shape` names everything that any application may depend on: clusters, environments, projects, and in which
-    environments strategies have an application wait. `blocked` are applications with an error, and those that their
-    sets cannot make now: what they have stays, nothing new is planned for them. `problems` is everything found;
+    `shape` names everything that any application may depend on: clusters, environments, projects, policies, and in
+    which environments strategies have an application wait. `blocked` are applications with an error, and those that
+    their sets cannot make now: what they have stays, nothing new is planned for them. `problems` is everything found;
     `reading_problems` are those of documents by themselves, `notes` what there is to say about reading none.
     """
 
@@ -67,6 +68,7 @@ class FleetModel:
     applications: Mapping[str, Application]
     strategies: Mapping[str, RolloutStrategy]
     projects: Mapping[str, Project]
+    policies: Mapping[str, FleetPolicy]
     notifications: Mapping[str, Notification]
     membership: Mapping[str, tuple[str, ...]]
     variable_names: frozenset[str]
@@ -252,7 +254,7 @@ def _whole(
     clusters, merging = _merged(of(Cluster), documents, registered)
     found = of(Environment)
     environments = {name: found[name] for name in sorted(found, key=lambda name: (found[name].spec.order, name))}
-    projects, strategies = of(Project), of(RolloutStrategy)
+    projects, policies, strategies = of(Project), of(FleetPolicy), of(RolloutStrategy)
     model = FleetModel(
         joined=joined,
         registered=registered,
@@ -261,10 +263,11 @@ def _whole(
         applications=of(Application),
         strategies=strategies,
         projects=projects,
+        policies=policies,
         notifications=of(Notification),
         membership={name: _environments_of(cluster, environments) for name, cluster in clusters.items()},
         variable_names=frozenset(_variable_names(clusters, environments)),
-        shape=_shape(clusters, environments, projects, _promotions(strategies)),
+        shape=_shape(clusters, environments, projects, policies, _promotions(strategies)),
         reading_problems=tuple(sorted(joined.problems, key=_in_reading_order)),
         merging_problems=tuple(merging),
         checked=Checked(),
@@ -337,7 +340,7 @@ def _promotions(strategies: Mapping[str, RolloutStrategy]) -> dict[str, Promote]
     return {name: each.spec.promotion for name, each in strategies.items() if each.spec.promotion is not None}
 
 
-def _shape(*maps: Mapping[str, Cluster | Environment | Project | Promote]) -> str:
+def _shape(*maps: Mapping[str, Cluster | Environment | Project | FleetPolicy | Promote]) -> str:
     documents = [{name: item.model_dump(mode="json") for name, item in each.items()} for each in maps]
     return hashlib.sha256(orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

@@ -16,6 +16,7 @@ from hub.domain.documents import Placement as PlacementSpec
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.picking import not_picked, picked
 from hub.domain.selectors import matches
+from hub.domain.tenancy import admits
 
 LEAVING = "it has the application now, and will be asked to let it go"
 """What more is to be said of a cluster that is not selected any more."""
@@ -103,7 +104,7 @@ def _claim(
     candidate = fleet.candidate(cluster, facts)
     project = fleet.projects.get(application.spec.project)
     if project is not None:
-        allowed = matches(project.spec.clusters, candidate)
+        allowed = admits(project.spec, candidate)
         if not (allowed.selected or (allowed.undecided and has_it)):
             return _Claim(False, tuple(f"project {project.name}: {reason}" for reason in allowed.reasons))
     verdict = matches(placement, candidate)

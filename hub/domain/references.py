@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hub.domain import releases
+from hub.domain import releases, tenancy
 from hub.domain.circles import circles
 from hub.domain.documents import DEFAULT_PROJECT, Application
 from hub.domain.jobchecks import PREFIX, is_check
 from hub.domain.pinning import fits, is_chart
+from hub.domain.rules import ObjectRule
 from hub.domain.selectors import Candidate, Selector, matches
 from hub.domain.staging import Strategy
 from hub.domain.yamldoc import child_path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 GUESSES = 50
 """How many wrong names of one check are compared with all that exist: the same slip in each of thousands is one."""
+
+QUOTA_HINT = "what is there stays, nothing new comes: remove something, or have the quota raised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +82,22 @@ def check_again(fleet: FleetModel, before: FleetModel, changed: frozenset[str]) 
             own[name] = problems
         else:
             own.pop(name, None)
-    pins_moved = _promotions(fleet) != _promotions(before)
-    general = tuple(checks.general()) if names or pins_moved else known.general
+    stirred = names or _promotions(fleet) != _promotions(before) or _changed_project(fleet, before, again)
+    general = tuple(checks.general()) if stirred else known.general
     waits = any(_waits(fleet, name) != _waits(before, name) for name in again)
     # A circle is told where it is written, so a document that moved has to be looked at as well.
     circles = tuple(_cycles(fleet)) if waits or _in_circle(known, again) else known.circles
     in_sets = any(_in_set(fleet, name) or _in_set(before, name) for name in again)
     return Checked(general, own, circles, tuple(checks.release_sets()) if in_sets else known.release_sets)
+
+
+def _count(fleet: FleetModel, project: str) -> int:
+    return sum(each.spec.project == project for each in fleet.applications.values())
+
+
+def _changed_project(fleet: FleetModel, before: FleetModel, names: Iterable[str]) -> bool:
+    pairs = [(fleet.applications.get(name), before.applications.get(name)) for name in names]
+    return any(now and then and now.spec.project != then.spec.project for now, then in pairs)
 
 
 def _promotions(fleet: FleetModel) -> dict[str, FleetDocument]:
@@ -130,6 +142,12 @@ class _Checks:
             yield from self._stages("RolloutStrategy", name, strategy.spec, "spec")
         for name, project in fleet.projects.items():
             yield from self._selector("Project", name, project.spec.clusters, "spec.clusters")
+            yield from self._selector("Project", name, Selector(environments=project.spec.environments), "spec")
+            yield from self._rules("Project", name, project.spec.objects)
+            if over := tenancy.over_quota(name, project.spec.quota, tenancy.Usage(_count(fleet, name))):
+                yield self._problem("Project", name, "spec.quota.applications", over, QUOTA_HINT)
+        for name, policy in fleet.policies.items():
+            yield from self._rules("Policy", name, policy.spec.objects)
         for name, notification in fleet.notifications.items():
             yield from self._selector("Notification", name, notification.spec.when, "spec.when")
             yield from self._known("Notification", name, "spec.applications", notification.spec.applications)
@@ -137,7 +155,12 @@ class _Checks:
             hint = self._closest("application", name, fleet.applications)
             message = f"there is no application {name!r}, at least not yet: a Promotion is named after its application"
             yield self._problem("Promotion", name, "metadata.name", message, hint, warning=True)
-        yield from self._without_effect()
+        for name in fleet.notifications:
+            yield self._problem("Notification", name, "spec", "notifications are not sent yet", warning=True)
+
+    def _rules(self, kind: str, name: str, rules: Iterable[ObjectRule]) -> Iterator[Problem]:
+        for number, rule in enumerate(rules):
+            yield from self._selector(kind, name, rule.when, f"spec.objects[{number}].when")
 
     def application(self, name: str, application: Application) -> Iterator[Problem]:
         """One application; circles are looked for over all of them."""
@@ -154,6 +177,10 @@ class _Checks:
         if spec.project not in fleet.projects and spec.project != DEFAULT_PROJECT:
             hint = self._closest("project", spec.project, fleet.projects)
             yield self._problem("Application", name, "spec.project", f"there is no project {spec.project!r}", hint)
+        for at, message in tenancy.trespasses(application, fleet):
+            written = fleet.place("Project", spec.project)
+            hint = f"use what it allows, or have the Project allow this: {written}"
+            yield self._problem("Application", name, at, message, hint)
         if isinstance(spec.rollout, Strategy):
             yield from self._stages("Application", name, spec.rollout, "spec.rollout")
         elif spec.rollout is not None and spec.rollout not in fleet.strategies:
@@ -221,17 +248,6 @@ class _Checks:
                 hint = self._closest("environment", environment, self._fleet.environments)
                 message = f"there is no environment {environment!r}: nothing is pinned by this"
                 yield self._problem("Promotion", name, at, message, hint, warning=True)
-
-    def _without_effect(self) -> Iterator[Problem]:
-        """What this version reads and checks but does not carry out: nobody may rely on it unknowingly."""
-        fleet = self._fleet
-        for name, project in fleet.projects.items():
-            for part in ("sources", "namespaces", "kinds"):
-                if getattr(project.spec, part):
-                    message = f"{part} of a project are not enforced yet: its clusters and service account are"
-                    yield self._problem("Project", name, f"spec.{part}", message, warning=True)
-        for name in fleet.notifications:
-            yield self._problem("Notification", name, "spec", "notifications are not sent yet", warning=True)
 
     def _problem(
         self, kind: str, name: str, at: str, message: str, hint: str = "", *, warning: bool = False

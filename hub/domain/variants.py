@@ -11,10 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from hub.domain.blending import Blend, Numbered, blend, digest_of
 from hub.domain.documents import Application
 from hub.domain.fleet import FleetModel
 from hub.domain.selectors import matches
+from hub.domain.tenancy import limits_of
 from hub.domain.variables import Scope, scope
 from shared.messages import DeletionPolicy, HealthRule, IgnoreRule, Policy
 
@@ -153,6 +156,7 @@ def policy_of(application: Application, fleet: FleetModel) -> Policy:
     """How its bundles are applied and kept, as the agent is told."""
     project = fleet.projects.get(application.spec.project)
     sync = application.spec.sync
+    limits = limits_of(application.spec.project, project)
     return Policy(
         drift=sync.drift,
         prune=sync.prune,
@@ -167,6 +171,7 @@ def policy_of(application: Application, fleet: FleetModel) -> Policy:
         depends_on=application.spec.beside,
         health=tuple(HealthRule(rule.kind, rule.healthy, rule.failed) for rule in application.spec.health),
         service_account=project.spec.service_account if project is not None else "",
+        limits=limits if limits is not None else msgspec.UNSET,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hub.admission import Judge
 from hub.bundles import Evaluation, Render
 from hub.domain import budget, succession
 from hub.domain.blending import Part, candidates
@@ -34,11 +35,11 @@ from hub.domain.records import (
     Pending,
     SourceInfo,
 )
+from hub.domain.urls import redact
 from hub.importing.recognising import Recognised
 from hub.metrics import Metrics
 from hub.publisher import Cause
 from hub.sources.scan import FleetScanner
-from hub.sources.urls import redact
 from hub.supply.git import Warehouse, recognised_at
 from hub.supply.listings import Lister
 from hub.supply.pinned import Key, Supplies, key_of
@@ -128,6 +129,7 @@ class FleetLoop:
         pins: Pins,
         warehouse: Warehouse,
         render: Render,
+        judge: Judge,
         downstream: Downstream,
         facts: Callable[[], Facts],
         on_fleet: Callable[[Fleet], None],
@@ -145,6 +147,7 @@ class FleetLoop:
         self._pins = pins
         self._warehouse = warehouse
         self._render = render
+        self._judge = judge
         self._downstream = downstream
         self._facts = facts
         self._on_fleet = on_fleet
@@ -395,6 +398,7 @@ class FleetLoop:
             traceparent=traceparent,
             times=times,
             problems=problems,
+            judge=self._judge,
         )
 
     def _let_go(self, look: _Look, found: Origin, renamed: Mapping[str, str]) -> None:

@@ -1,7 +1,8 @@
 """What goes into a render and what comes out: the values that cross to a worker process.
 
 A job is a tagged union. A `PlainJob` makes objects of YAML files; a template job makes YAML files of something else
-(a chart), and what comes out of it goes into a plain job. The results are tagged the same way.
+(a chart), and what comes out of it goes into a plain job; a `RulesJob` holds objects against rules. The results are
+tagged the same way.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hub.domain.fields import Scalar
+from hub.domain.rules import Rule
 from shared.errors import YardarmError
 from shared.model import ObjectRef, Place, Problem, Value
 
@@ -204,7 +206,17 @@ class JsonnetJob(Value, frozen=True, tag="jsonnet"):
 TemplateJob = HelmJob | KustomizeJob | JsonnetJob
 """Jobs that make YAML files."""
 
-Job = PlainJob | TemplateJob
+
+class RulesJob(Value, frozen=True, tag="rules"):
+    """Rules to hold objects against; `objects` are canonical lines. `most`: findings to stop at."""
+
+    application: str
+    objects: tuple[bytes, ...]
+    rules: tuple[Rule, ...]
+    most: int = 100
+
+
+Job = PlainJob | TemplateJob | RulesJob
 
 
 class RenderedObject(Value, frozen=True):
@@ -243,7 +255,21 @@ class Templated(Value, frozen=True, tag="templated"):
     warnings: tuple[Problem, ...] = ()
 
 
-Result = Rendered | Templated
+class Broken(Value, frozen=True):
+    """A rule that does not hold of an object, both by number. `reason`: it could not be said, and why; or empty."""
+
+    object: int
+    rule: int
+    reason: str = ""
+
+
+class Judged(Value, frozen=True, tag="judged"):
+    """What came of a rules job."""
+
+    broken: tuple[Broken, ...]
+
+
+Result = Rendered | Templated | Judged
 
 
 class RenderError(YardarmError):

@@ -20,12 +20,14 @@ class Reading:
     """What a part reads, found without rendering.
 
     `content` changes only when something that it reads does. `varies` says that it comes out differently each time it
-    is rendered.
+    is rendered. `elsewhere` are (repository, chart) of what it reads besides its own source; no chart: from Git, or a
+    file by http.
     """
 
     content: ContentKey
     way: Way
     varies: bool = False
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,27 @@ import asyncio
 from types import TracebackType
 
 from hub.render.crew import Crew
-from hub.render.job import PlainJob, Rendered, Templated, TemplateJob
+from hub.render.job import Judged, PlainJob, Rendered, RulesJob, Templated, TemplateJob
 from hub.render.process import PoolLimits, PoolStatistics
 
-__all__ = ["TEMPLATE_LIMITS", "PoolLimits", "PoolStatistics", "RenderPool"]
+__all__ = ["RULES_LIMITS", "TEMPLATE_LIMITS", "PoolLimits", "PoolStatistics", "RenderPool"]
 
 TEMPLATE_LIMITS = PoolLimits(memory=3 * 1024**3)
 """Go reserves 1.7 GiB of address space before it renders anything."""
+
+RULES_LIMITS = PoolLimits(workers=1, timeout=10.0, memory=512 * 1024**2)
+"""A thousand objects against ten rules take a second. The worker starts with the first job."""
 
 
 class RenderPool:
     """`async with RenderPool() as pool: await pool.render(job)`."""
 
-    def __init__(self, limits: PoolLimits | None = None, templates: PoolLimits | None = None) -> None:
+    def __init__(
+        self, limits: PoolLimits | None = None, templates: PoolLimits | None = None, rules: PoolLimits | None = None
+    ) -> None:
         self._objects = Crew(Rendered, limits or PoolLimits())
         self._templates = Crew(Templated, templates or TEMPLATE_LIMITS)
+        self._rules = Crew(Judged, rules or RULES_LIMITS)
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -42,6 +48,7 @@ class RenderPool:
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self._objects.start(self._tasks, "render", on_demand=False)
         self._templates.start(self._tasks, "template", on_demand=True)
+        self._rules.start(self._tasks, "rules", on_demand=True)
         return self
 
     async def __aexit__(
@@ -49,6 +56,7 @@ class RenderPool:
     ) -> None:
         self._objects.close()
         self._templates.close()
+        self._rules.close()
         if self._tasks is not None:
             # Not told of the caller's exception, which it would wrap in a group.
             await self._tasks.__aexit__(None, None, None)
@@ -68,3 +76,7 @@ class RenderPool:
         so again.
         """
         return await self._templates.run(job)
+
+    async def judge(self, job: RulesJob) -> Judged:
+        """Hold objects against rules. May raise and be cancelled as `template`."""
+        return await self._rules.run(job)

@@ -14,7 +14,7 @@ from typing import IO, Generic, TypeVar
 
 import msgspec
 
-from hub.render.job import HelmJob, Job, PlainJob, RenderError, Result
+from hub.render.job import HelmJob, Job, PlainJob, RenderError, Result, RulesJob
 from hub.render.worker import HEADER, READY, Reply, length, pack
 from shared.model import Problem
 
@@ -83,7 +83,7 @@ class Worker(Generic[R]):
                 reply = await self._exchange(process, frame)
         except TimeoutError:
             await self._kill()
-            message = f"rendering took longer than {self._limits.timeout:g} s and was stopped"
+            message = f"{_what(job)} took longer than {self._limits.timeout:g} s and was stopped"
             raise _failure(job, message, transient=isinstance(job, PlainJob)) from None
         except OverflowError as error:
             await self._kill()
@@ -100,7 +100,7 @@ class Worker(Generic[R]):
         if isinstance(reply.result, self._kind):
             return reply.result
         if reply.out_of_memory:
-            raise _failure(job, self._too_much_memory(), transient=isinstance(job, PlainJob))
+            raise _failure(job, self._too_much_memory(job), transient=isinstance(job, PlainJob))
         raise RenderError(reply.problems)
 
     async def stop(self) -> None:
@@ -167,11 +167,11 @@ class Worker(Generic[R]):
         """Why the worker died. A template does it by itself and would do it again; a kill from outside is chance."""
         code = await self._kill()
         said = self._last_words()
-        message = f"rendering ended its worker ({_ending(code)})"
+        message = f"{_what(job)} ended its worker ({_ending(code)})"
         if "stack" in said and ("exceeds" in said or "overflow" in said):
-            message = "rendering recursed without end and was stopped"
+            message = f"{_what(job)} recursed without end and was stopped"
         elif "out of memory" in said or "cannot allocate memory" in said or "memory allocation error" in said:
-            message = self._too_much_memory()
+            message = self._too_much_memory(job)
         log.info("a worker ended", extra={"application": job.application, "said": said})
         return _failure(job, message, transient=isinstance(job, PlainJob) or code == -signal.SIGKILL)
 
@@ -183,8 +183,8 @@ class Worker(Generic[R]):
         _kill(process)
         return await process.wait()
 
-    def _too_much_memory(self) -> str:
-        return f"rendering needs more than {self._limits.memory // 1024**2} MB of memory"
+    def _too_much_memory(self, job: Job) -> str:
+        return f"{_what(job)} needs more than {self._limits.memory // 1024**2} MB of memory"
 
     def _last_words(self) -> str:
         if self._said is None:
@@ -221,11 +221,17 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 def _failure(job: Job, message: str, *, transient: bool) -> RenderError:
-    log.warning("a render was broken off", extra={"application": job.application, "reason": message})
+    log.warning("a job was broken off", extra={"application": job.application, "reason": message})
     return RenderError((Problem("error", message, application=job.application),), transient=transient)
 
 
+def _what(job: Job) -> str:
+    return "to hold its objects against rules" if isinstance(job, RulesJob) else "rendering"
+
+
 def _size(job: Job) -> int:
+    if isinstance(job, RulesJob):
+        return sum(map(len, job.objects))
     return len(job.archive) if isinstance(job, HelmJob) else sum(len(file.data) for file in job.files)
 
 

@@ -19,11 +19,13 @@ from hub.render.job import (
     HelmJob,
     Job,
     JsonnetJob,
+    Judged,
     KustomizeJob,
     PlainJob,
     Rendered,
     RenderError,
     Result,
+    RulesJob,
     Templated,
     TemplateJob,
 )
@@ -62,6 +64,10 @@ def perform(job: PlainJob) -> Rendered: ...
 def perform(job: TemplateJob) -> Templated: ...
 
 
+@overload
+def perform(job: RulesJob) -> Judged: ...
+
+
 def perform(job: Job) -> Result:
     """What is asked for.
 
@@ -83,6 +89,10 @@ def perform(job: Job) -> Result:
             from hub.render.jsonnet.evaluate import evaluate
 
             return evaluate(job)
+        case RulesJob():
+            from hub.render.judging import judge
+
+            return judge(job)
 
 
 def answer(job: Job) -> Reply:

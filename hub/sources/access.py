@@ -12,7 +12,7 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import CredentialType
 
-from hub.sources import urls
+from hub.domain import urls
 from shared.errors import Unavailable
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hub.sources import urls
+from hub.domain import urls
 from hub.sources.objects import clean
 from shared.errors import DocumentError
 from shared.model import Place

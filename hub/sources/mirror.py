@@ -22,7 +22,8 @@ from typing import TypeVar
 import pygit2
 from pygit2.enums import FetchPrune, RepositoryOpenFlag
 
-from hub.sources import access, urls
+from hub.domain import urls
+from hub.sources import access
 from hub.sources.accepting import Acceptance, Accepted
 from hub.sources.access import Credentials, Limits
 from hub.sources.modules import Modules, Reach

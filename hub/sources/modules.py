@@ -17,7 +17,8 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import FetchPrune
 
-from hub.sources import access, urls
+from hub.domain import urls
+from hub.sources import access
 from hub.sources.access import Callbacks, Credentials, Limits
 from hub.sources.gitmodules import FILE, MAX_BYTES, Described, address_of, read_gitmodules
 from hub.sources.objects import OURS, SUBMODULE, TREE, Objects

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, Self, TypeVar
 
-from hub.sources import urls
+from hub.domain import urls
 from hub.sources.mirror import Notice
 from hub.sources.webhooks import Delivery
 from shared.errors import YardarmError

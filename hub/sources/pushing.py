@@ -14,7 +14,8 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import CredentialType
 
-from hub.sources import access, urls
+from hub.domain import urls
+from hub.sources import access
 from hub.sources.accepting import Acceptance
 from hub.sources.access import Callbacks, Credentials, Limits
 from hub.sources.objects import OURS, Objects

@@ -16,8 +16,8 @@ import aiohttp
 from yarl import URL
 
 from hub.domain.egress import Egress
+from hub.domain.urls import redact
 from hub.sources.egress import session
-from hub.sources.urls import redact
 from shared.errors import DocumentError, Unavailable
 
 _REDIRECTS = 5

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from hub.sources import urls
+from hub.domain import urls
 from shared.errors import InvalidMessage, InvalidSignature
 
 MAX_BODY = 25 * 1024**2

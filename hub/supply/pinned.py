@@ -18,8 +18,9 @@ from hub.render.footprint import read_files
 from hub.render.helm.archive import unpack, unpack_deep
 from hub.render.helm.layout import assemble
 from hub.render.helm.traits import Traits, traits_of, traits_of_texts
+from hub.render.job import RemoteContent
 from hub.render.kustomize.gathering import Fetched, Gathered, gather
-from hub.render.kustomize.remote import Remote, RemoteFile
+from hub.render.kustomize.remote import Remote, RemoteFile, parse_resource
 from hub.render.parts import ChartFiles, KustomizeFiles, LentFiles, Materials, PlainFiles, Reading
 from hub.sources.memo import Memo
 from hub.supply.local import Imports, Local, lent_files, plain_files
@@ -137,12 +138,15 @@ class Supplies:
         """See `hub.render.parts.Supplies`."""
         found = await self._find(part)
         if found.local is not None and not found.is_chart:
-            return Reading(ContentKey(found.key), found.local.way)
+            named = found.kustomization.remotes if found.kustomization is not None else ()
+            return Reading(ContentKey(found.key), found.local.way, elsewhere=tuple(map(_origin, named)))
         traits = found.local.traits if found.local is not None else Traits()
         for chart in (*found.dependencies, *([found.chart] if found.chart is not None else [])):
             traits |= await self._traits_of(chart)
         traits |= traits_of_texts(text.encode() for text in _texts(part.values))
-        return Reading(ContentKey(found.key, capabilities=traits.capabilities), "helm", varies=traits.unsteady)
+        content = ContentKey(found.key, capabilities=traits.capabilities)
+        elsewhere = tuple((chart.repo, chart.chart) for chart in found.dependencies)
+        return Reading(content, "helm", varies=traits.unsteady, elsewhere=elsewhere)
 
     async def materials(self, part: Part) -> Materials:
         """See `hub.render.parts.Supplies`."""
@@ -248,6 +252,12 @@ async def _settled(finding: Awaitable[_Found]) -> _Found | Problem:
         return Problem("error", error.message, error.place, error.hint)
     except Unavailable as error:
         return Problem("error", str(error))
+
+
+def _origin(content: RemoteContent) -> tuple[str, str]:
+    """The repository, or the address of a file, that a kustomization names."""
+    remote = parse_resource(content.text)
+    return (remote.repo if isinstance(remote, Remote) else content.text), ""
 
 
 def _plain(tree: Tree, part: Part, imports: Imports | None) -> PlainFiles:

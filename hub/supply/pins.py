@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from hub.domain.records import Commit, PathTimes, RepositoryInfo, Signature
+from hub.domain.urls import redact
 from hub.repositories import Repositories
 from hub.sources.mirror import Mirror
-from hub.sources.urls import redact
 from hub.supply.pinned import Key
 from shared import telemetry
 from shared.errors import DocumentError, Unavailable, YardarmError

@@ -10,8 +10,8 @@ import pytest
 from pygit2.enums import CredentialType
 
 from hub import registered
+from hub.domain import urls
 from hub.settings import GitSettings, RepositoryAccess
-from hub.sources import urls
 from hub.sources.access import Callbacks, Credentials, Limits, configure
 from shared.errors import Unavailable
 

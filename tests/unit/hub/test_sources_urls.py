@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.sources.urls import normalise, parse, redact
+from hub.domain.urls import normalise, parse, redact
 from shared.errors import DocumentError
 
 

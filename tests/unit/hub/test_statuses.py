@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.domain import statuses
+from hub.domain import statuses, urls
 from hub.domain.runs import Phase
 from hub.domain.statuses import StageCount, State, Status, Summary, status_of
 from hub.registered import status_hosts
 from hub.settings import GitSettings, StatusAccess
-from hub.sources import urls
 from hub.statuses import Host
 
 SHA = "3f2a91c" + "0" * 33
