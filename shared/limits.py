@@ -40,7 +40,9 @@ def any_name(patterns: Iterable[str], name: str) -> bool:
 
 
 def _whole(pattern: str) -> str:
-    """With its group: a kind alone is one of the core group, `*` alone is every kind."""
+    """With its group: a kind alone is one of the core group, as is `core/Kind`; `*` alone is every kind."""
+    if pattern.startswith("core/"):
+        return pattern.removeprefix("core")
     return pattern if "/" in pattern else "*/*" if pattern == "*" else f"/{pattern}"
 
 

@@ -60,9 +60,10 @@ PlaintextSecrets = Literal["allow", "warn", "deny"]
 class ProjectSpec(Model):
     """What applications of a project may do; empty lists allow everything, but for `clusterScoped`.
 
-    Where `sources` (Git) or `charts` (address and name of a chart) says something, nothing else may be used. Kinds
-    without a namespace are allowed by `clusterScoped` alone: none unless it lists them, all in the project `default`
-    as long as it says nothing.
+    `sources` are addresses of repositories, `charts` address and name of charts. Where one of them says something,
+    nothing else may be used; charts of the addresses in `sources` may, as long as no `charts` are listed. Kinds without
+    a namespace are allowed by `clusterScoped` alone: none unless it lists them, all in the project `default` as long as
+    it says nothing.
     """
 
     sources: tuple[AddressPattern, ...] = ()

@@ -43,6 +43,7 @@ class Given(msgspec.Struct, frozen=True):
     packs: tuple[str, ...] = ()
     confirmed: tuple[str, ...] = ()
     succeeds: tuple[str, ...] = ()
+    objects: int = 0
 
     @classmethod
     def of(cls, assignment: Assignment) -> Given:
@@ -57,6 +58,7 @@ class Given(msgspec.Struct, frozen=True):
             packs=tuple(pack.digest for pack in assignment.packs),
             confirmed=assignment.confirmed,
             succeeds=assignment.succeeds,
+            objects=assignment.objects,
         )
 
 

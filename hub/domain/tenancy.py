@@ -177,11 +177,12 @@ def address_refused(spec: ProjectSpec, repo: str, chart: str = "") -> str:
     """
     if repo == FLEET or not (spec.sources or spec.charts):
         return ""
-    address = f"{repo.rstrip('/')}/{chart}" if chart else repo
-    allowed = spec.charts if chart else spec.sources
+    if chart and spec.charts:
+        address, allowed, what = f"{repo.rstrip('/')}/{chart}", spec.charts, "charts"
+    else:
+        address, allowed, what = repo, spec.sources, "sources"
     if any(means(pattern, address) for pattern in allowed):
         return ""
-    what = "charts" if chart else "sources"
     return f"{redact(address)} is not among its {what}: {', '.join(allowed) or 'it lists none'}"
 
 
@@ -258,17 +259,19 @@ def rationed(
     """
     refused_there: dict[str, str] = {}
     if not have and quota.applications is not None and others.applications >= quota.applications:
-        reason = f"project {project} has {others.applications} applications already, its quota is {quota.applications}"
-        return dict.fromkeys(wanted, reason)
+        return dict.fromkeys(wanted, _full(project, others.applications, "applications", quota.applications))
     units = others.units + len(have)
     objects = others.objects + sum(have.values())
     for cluster in sorted(wanted, key=lambda name: (name not in have, name)):
         new, more = cluster not in have, wanted[cluster] - have.get(cluster, 0)
-        if new and quota.units is not None and units + 1 > quota.units:
-            refused_there[cluster] = f"project {project} has {units} units already, its quota is {quota.units}"
+        if new and quota.units is not None and units >= quota.units:
+            refused_there[cluster] = _full(project, units, "units", quota.units)
         elif more > 0 and quota.objects is not None and objects + more > quota.objects:
-            reason = f"project {project} would have {objects + more} objects, its quota is {quota.objects}"
-            refused_there[cluster] = reason
+            refused_there[cluster] = _full(project, objects, "objects", quota.objects)
         else:
             units, objects = units + new, objects + more
     return refused_there
+
+
+def _full(project: str, have: int, what: str, most: int) -> str:
+    return f"project {project} has {have} {what} already, its quota is {most}"

@@ -26,6 +26,7 @@ from hub.moves import Moves
 from hub.newcomers import Newcomers
 from hub.proposing import Proposing, Rolling
 from hub.publisher import Cause, Publisher
+from hub.rationing import Rations
 from hub.streams import Fenced
 from hub.turns import Turns
 from shared.errors import Unavailable, YardarmError
@@ -82,6 +83,7 @@ class Applications:
         self._shelf = shelf
         self._clock = clock
         self._claims = Claims()
+        self._rations = Rations(publisher, self._claims)
         self._turns = turns
         self._bundles = Bundles(publisher.store, turns, metrics, clock)
         self._newcomers = Newcomers(self._bundles, rollouts.history)
@@ -325,7 +327,10 @@ class Applications:
         return info.pending if info is not None else ()
 
     def _settle(self, evaluation: Evaluation, outcome: Outcome) -> None:
-        """An object that another application has on a cluster stays with it; this one keeps what it had there."""
+        """An object that another application has on a cluster stays with it; this one keeps what it had there.
+
+        So it does where its project has no room for more.
+        """
         succeeds = {evaluation.renamed} - {""}
         disputed = self._claims.disputed(evaluation.name, outcome.bodies, succeeds)
         if disputed:
@@ -343,6 +348,18 @@ class Applications:
                     evaluation.name,
                 )
             )
+        self._ration(evaluation, outcome)
+
+    def _ration(self, evaluation: Evaluation, outcome: Outcome) -> None:
+        """What its project has no room for does not come; it is tried again when something of the project changes."""
+        refused = self._rations.refused(evaluation, outcome.bodies)
+        if refused.clusters:
+            known = self._disputing.get(evaluation.name, (evaluation, frozenset()))[1]
+            self._disputing[evaluation.name] = (evaluation, known | refused.others)
+        for cluster in refused.clusters:
+            outcome.kept.add(cluster)
+            del outcome.bodies[cluster]
+        outcome.problems += refused.problems
 
     def _hold(self, name: str, bodies: Mapping[str, Body]) -> None:
         """Records what an application has; those that were refused something of it are tried again if that changes."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from hub.domain.documents import DEFAULT_PROJECT
 from hub.importing.argo.clusters import IN_CLUSTER, IN_CLUSTER_NAME
 from hub.importing.drafts import Draft
 from hub.importing.fields import Fields, Foreign
@@ -14,21 +16,38 @@ from hub.importing.words import compact
 
 Pair = tuple[str, str]
 
+_KINDS = (
+    "clusterResourceWhitelist",
+    "clusterResourceBlacklist",
+    "namespaceResourceWhitelist",
+    "namespaceResourceBlacklist",
+)
+
 
 def project_of(project: Foreign, servers: Mapping[str, str], scene: Scene) -> Draft:
     """The fence as far as it can be drawn here; what is wider than it was is noted."""
     spec = scene.fields(project)
     clusters, namespaces = _destinations(spec, servers)
+    listed = {name: [_kind(each) for each in spec.items(name)] for name in _KINDS}
+    without_namespace = listed["clusterResourceWhitelist"]
     made = compact(
         {
             "sources": _sources(spec),
             "clusters": {"clusters": clusters} if clusters else {},
             "namespaces": namespaces,
-            "kinds": _kinds(spec),
+            "kinds": compact(
+                {
+                    "allow": _unless_all(listed["namespaceResourceWhitelist"]),
+                    "deny": sorted({*listed["namespaceResourceBlacklist"], *listed["clusterResourceBlacklist"]}),
+                }
+            ),
+            "clusterScoped": sorted(set(without_namespace)),
             "serviceAccount": _account(spec),
         }
     )
-    spec.left_if("roles", "access to the API is not given by project")
+    if project.name == DEFAULT_PROJECT and not without_namespace:
+        made["clusterScoped"] = []  # our own default is open as long as it says nothing
+    spec.left_if("roles", "who may do what is given by tokens and groups, in the hub's settings")
     spec.left_if("syncWindows", "windows belong to environments here", "Environment spec.windows")
     spec.left_if("orphanedResources", "objects that nobody owns are not looked for")
     spec.left_if("signatureKeys", "signatures are asked for per repository, in the hub's settings")
@@ -44,7 +63,7 @@ def stub_of(name: str, by: Foreign, scene: Scene) -> Draft:
     """A Project for a name that some Application gives, where its AppProject is not among what is read."""
     message = f"project: the AppProject {name!r} is not here, so the Project {token(name)!r} allows everything"
     scene.differs(by, message, "spec.project", "import its AppProject as well, or write the rules into the Project")
-    return Draft("Project", (name,), {}, by, key=("argocd", "AppProject", name))
+    return Draft("Project", (name,), {"clusterScoped": ["*"]}, by, key=("argocd", "AppProject", name))
 
 
 def _sources(spec: Fields) -> list[str]:
@@ -53,7 +72,14 @@ def _sources(spec: Fields) -> list[str]:
     if denied:
         spec.left("sourceRepos", f"{', '.join(denied)}: only what is allowed can be listed")
     allowed = [text for text in found if not text.startswith("!")]
-    return [] if "*" in allowed else allowed
+    unclear = [text for text in allowed if not _is_pattern(text)]
+    if unclear:
+        spec.left("sourceRepos", f"{', '.join(unclear)}: a pattern knows * within a step, and ** as a whole one")
+    return [] if "*" in allowed else [text for text in allowed if text not in unclear]
+
+
+def _is_pattern(text: str) -> bool:
+    return not re.search(r"[\[\]{}?]", text) and all(step == "**" or "**" not in step for step in text.split("/"))
 
 
 def _destinations(spec: Fields, servers: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -80,31 +106,19 @@ def _destinations(spec: Fields, servers: Mapping[str, str]) -> tuple[list[str], 
     return ([] if "*" in clusters else clusters), ([] if "*" in namespaces else namespaces)
 
 
-def _kinds(spec: Fields) -> list[str]:
-    """Allowed kinds: both lists must be closed for ours to be, because here one list holds both."""
-    for name in ("clusterResourceBlacklist", "namespaceResourceBlacklist"):
-        spec.left_if(name, "only what is allowed can be listed, not what is denied")
-    cluster = [_kind(each) for each in spec.items("clusterResourceWhitelist")]
-    namespaced = [_kind(each) for each in spec.items("namespaceResourceWhitelist")]
-    if "*" in cluster and ("*" in namespaced or not namespaced):
-        return []
-    if not namespaced or "*" in namespaced:
-        spec.left(
-            "clusterResourceWhitelist",
-            "all kinds with a namespace and only some without cannot be said in one list: all are allowed",
-            "list the kinds in the Project, or leave it to the service account's rights",
-        )
-        return []
-    return sorted({*cluster, *namespaced})
+def _unless_all(kinds: list[str]) -> list[str]:
+    return [] if "*" in kinds else sorted(set(kinds))
 
 
 def _kind(entry: Fields) -> str:
     group, kind = entry.text("group"), entry.text("kind")
     entry.left_if("name", "kinds are allowed whole, whatever the object's name")
     entry.finish()
-    if kind == "*":
-        return "*" if group == "*" else f"{group}/*"
-    return kind if group in ("", "*") else f"{group}/{kind}"
+    if kind == "*" and group == "*":
+        return "*"
+    if kind == "*" and not group:
+        return "core/*"
+    return f"{group}/{kind}" if group else kind
 
 
 def _account(spec: Fields) -> str:

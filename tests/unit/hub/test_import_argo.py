@@ -227,24 +227,39 @@ def test_a_project_is_a_fence():
 sourceRepos: [https://git.example.com/team/*]
 destinations: [{name: prod-eu, namespace: team-*}]
 clusterResourceWhitelist: [{group: "", kind: Namespace}]
-namespaceResourceWhitelist: [{group: apps, kind: Deployment}, {group: "", kind: Service}]
+clusterResourceBlacklist: [{group: rbac.authorization.k8s.io, kind: "*"}]
+namespaceResourceWhitelist: [{group: apps, kind: Deployment}, {group: "", kind: "*"}, {group: "*", kind: Ingress}]
+namespaceResourceBlacklist: [{group: "", kind: ResourceQuota}]
 """)
 
     assert spec(found, "team", "Project") == {
         "sources": ["https://git.example.com/team/*"],
         "clusters": {"clusters": ["prod-eu"]},
         "namespaces": ["team-*"],
-        "kinds": ["Namespace", "Service", "apps/Deployment"],
+        "kinds": {
+            "allow": ["*/Ingress", "apps/Deployment", "core/*"],
+            "deny": ["ResourceQuota", "rbac.authorization.k8s.io/*"],
+        },
+        "clusterScoped": ["Namespace"],
     }
 
 
-def test_what_a_project_denies_is_listed():
+def test_a_project_that_allows_all_kinds_denies_what_it_did():
+    everything = "[{group: '*', kind: '*'}]"
     found = project(
-        "namespaceResourceBlacklist: [{group: '', kind: Secret}]\nsyncWindows: [{kind: deny}]\nroles: [{name: x}]\n"
+        f"clusterResourceWhitelist: {everything}\nnamespaceResourceWhitelist: {everything}\n"
+        "namespaceResourceBlacklist: [{group: '', kind: Secret}]\n"
     )
 
+    assert spec(found, "team", "Project") == {"kinds": {"deny": ["Secret"]}, "clusterScoped": ["*"]}
+    assert said(found, "left") == []
+
+
+def test_what_a_project_cannot_say_here_is_listed():
+    found = project("sourceRepos: ['https://git.example.com/{a,b}']\nsyncWindows: [{kind: deny}]\nroles: [{name: x}]\n")
+
     told = " ".join(said(found, "left"))
-    for field in ("namespaceResourceBlacklist", "syncWindows", "roles", "clusterResourceWhitelist"):
+    for field in ("sourceRepos", "syncWindows", "roles"):
         assert field in told
 
 
