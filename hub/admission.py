@@ -68,9 +68,10 @@ async def _broken(application: str, rendered: Rendered, fence: Fence, judge: Jud
     except RenderError as error:
         if error.transient:
             raise Unavailable(f"{application}: {error}") from error
-        names = ", ".join(str(rule) for rule in fence.rules)
+        names = ", ".join(map(str, fence.rules))
+        severity: Literal["error", "warning"] = "warning" if all(rule.warns for rule in fence.rules) else "error"
         return [
-            Problem(each.severity, f"{each.message}; rules: {names}", each.place, "mend the rule", application)
+            Problem(severity, f"{each.message}; rules: {names}", each.place, "mend the rule", application)
             for each in error.problems
         ]
     return [_told(application, asked[each.object], fence.rules[each.rule], each) for each in judged.broken]

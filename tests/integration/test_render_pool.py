@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.render.job import File, JsonnetJob, PlainJob, RenderError
+from hub.domain.rules import Rule
+from hub.render.job import File, JsonnetJob, PlainJob, RenderError, RulesJob
 from hub.render.pool import PoolLimits, RenderPool
 from shared.model import Problem
 
@@ -73,6 +74,21 @@ async def test_jsonnet_without_end_or_measure_fails_alone_and_for_good(text, tim
             await pool.template(jsonnet(text))
         assert not failed.value.transient
         assert (await pool.template(jsonnet("{a: 1}"))).files
+
+
+SLOW_RULE = "object.l.exists(x, object.l.exists(y, object.s.matches('(a|b|aa|ab)*c')))"
+
+
+async def test_a_rule_without_end_or_measure_is_stopped_and_others_are_judged_after_it():
+    about = json.dumps({"kind": "X", "l": list(range(99)), "s": "ab" * 200_000}).encode()
+    fine = RulesJob("other", (config_map("a").encode(),), (Rule("r", "policy p", ("object.metadata.name == 'b'",)),))
+    limits = PoolLimits(workers=1, timeout=1, memory=512 * 1024**2)
+    async with RenderPool(PoolLimits(workers=1), rules=limits) as pool:
+        with pytest.raises(RenderError, match=r"to hold its objects against rules took longer than 1 s") as failed:
+            await pool.judge(RulesJob("web", (about,), (Rule("r", "policy p", (SLOW_RULE,)),)))
+        assert not failed.value.transient
+        assert [(each.object, each.rule) for each in (await pool.judge(fine)).broken] == [(0, 0)]
+        assert (await pool.render(job(config_map("a")))).lines
 
 
 def jsonnet(text: str) -> JsonnetJob:

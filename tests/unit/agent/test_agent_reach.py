@@ -1,7 +1,8 @@
 """What an agent limited to namespaces leaves alone, and as whom it writes."""
 
 from agent.domain.desired import Desired
-from agent.domain.reach import account_user, within
+from agent.domain.reach import account_user, allowed, within
+from shared.messages import Limits, Policy
 from shared.model import ObjectRef
 
 
@@ -23,6 +24,16 @@ def test_what_is_elsewhere_or_of_the_cluster_is_refused_with_the_reason():
     assert [each.ref.name for each in refused] == ["y", "z"]
     assert "it is in namespace b, and this agent is limited to a, c" in refused[0].reason
     assert "it is cluster-scoped" in refused[1].reason
+
+
+def test_what_a_project_may_not_have_is_left_alone_whoever_assigns_it():
+    kept, refused = allowed(OBJECTS, Policy(limits=Limits("shop", namespaces=("a",))))
+
+    assert kept == OBJECTS[:1]
+    assert [each.ref.name for each in refused] == ["y", "z"]
+    assert "project shop may have the namespaces a, not b" in refused[0].reason
+    assert "have the Project allow it" in refused[1].reason
+    assert allowed(OBJECTS, Policy()) == (OBJECTS, [])
 
 
 def test_the_user_name_of_an_account():

@@ -1,6 +1,7 @@
 """Bundles for the clusters of an application: each variant is rendered once, however many are worked on at a time."""
 
 import asyncio
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -17,6 +18,7 @@ from hub.domain.variants import ContentKey
 from hub.domain.yamldoc import Document
 from hub.metrics import Metrics
 from hub.render.job import Rendered, RenderedObject, RenderError
+from hub.render.judging import judge
 from hub.render.parts import Reading
 from hub.turns import Turns
 from hub.view import View
@@ -186,3 +188,119 @@ def test_whatever_is_remembered_every_cluster_gets_what_it_would_get_alone(texts
                 assert (cluster in together.kept) is (cluster in alone.kept)
 
     asyncio.run(check())
+
+
+# --- what must not be published --------------------------------------------------------------------------------------
+
+
+class Court:
+    """Holds objects against rules as a worker does, and counts."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def __call__(self, job):
+        self.asked += 1
+        return judge(job)
+
+
+def policy(*rules):
+    return document("Policy", "p", {"objects": list(rules)})
+
+
+def ruled(count, *documents, spec=None):
+    clusters = [document("Cluster", f"c{n}", {}, {"even": str(n % 2)}) for n in range(count)]
+    return build_fleet([*clusters, document("Application", "web", spec or {}), *documents])
+
+
+NO_SECRET = {"name": "quiet", "require": "object.data.text != 'secret'", "message": "say nothing"}
+
+
+async def make(made, fleet, render, court):
+    asked = dataclasses.replace(evaluation(fleet, render), judge=court)
+    return await made.make(asked, tuple(fleet.clusters))
+
+
+async def test_what_breaks_a_rule_leaves_its_clusters_as_they_are_and_names_them_once():
+    even = {"where": [{"labels": {"even": "0"}}]}
+    fleet = ruled(4, policy({**NO_SECRET, "when": even}))
+
+    outcome = await make(bundles(), fleet, Renders(["secret"]), Court())
+
+    assert outcome.kept == {"c0", "c2"}
+    assert set(outcome.bodies) == {"c1", "c3"}
+    (problem,) = outcome.problems
+    assert problem.severity == "error"
+    assert problem.message == "ConfigMap a breaks rule quiet of policy p: say nothing; c0, c2 keep what they have"
+    assert problem.application == "web"
+
+
+async def test_what_only_warns_is_published_and_told():
+    fleet = ruled(2, policy({**NO_SECRET, "enforce": "warn"}))
+
+    outcome = await make(bundles(), fleet, Renders(["secret"]), Court())
+
+    assert set(outcome.bodies) == {"c0", "c1"}
+    assert [each.message for each in outcome.problems] == [
+        "ConfigMap a breaks rule quiet of policy p: say nothing; on c0, c1"
+    ]
+
+
+async def test_one_result_is_judged_once_however_many_clusters_have_it_and_not_again_until_something_changes():
+    made, court, render = bundles(), Court(), Renders(["fine", "secret"])
+    fleet = ruled(20, policy(NO_SECRET))
+
+    first = await make(made, fleet, render, court)
+    again = await make(made, fleet, render, court)
+    assert (court.asked, first.rendered, again.rendered) == (1, 1, 0)
+    assert again.bodies == first.bodies
+
+    tighter = ruled(20, policy({**NO_SECRET, "require": "object.data.text == 'secret'"}))
+    outcome = await make(made, tighter, render, court)
+    assert court.asked == 2
+    assert outcome.kept == set(tighter.clusters)
+
+    back = await make(made, fleet, render, court)
+    assert {body.digest for body in back.bodies.values()} == {body.digest for body in first.bodies.values()}
+
+
+async def test_what_nobody_may_have_is_neither_kept_nor_rendered_again():
+    made, court, render = bundles(), Court(), Renders(["secret"])
+    fleet = ruled(3, policy(NO_SECRET))
+
+    first, again = await make(made, fleet, render, court), await make(made, fleet, render, court)
+
+    assert first.bodies == again.bodies == {}
+    assert first.problems == again.problems
+    assert (court.asked, again.rendered) == (1, 0)
+
+
+async def test_objects_beyond_a_project_are_not_published_and_nobody_is_asked_where_there_is_no_project():
+    free, court = ruled(2), Court()
+    fenced = ruled(
+        2, document("Project", "shop", {"namespaces": ["shop"]}), spec={"project": "shop", "namespace": "shop"}
+    )
+
+    async def outside(_inputs, _supplies):
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "kube-system"}}
+        return Rendered((RenderedObject(ref_of(manifest), canonical_line(manifest), Place("f")),))
+
+    assert set((await make(bundles(), free, outside, court)).bodies) == {"c0", "c1"}
+    outcome = await make(bundles(), fenced, outside, court)
+
+    assert outcome.kept == {"c0", "c1"}
+    assert "project shop may have the namespaces shop, not kube-system" in outcome.problems[0].message
+    assert court.asked == 0
+
+
+async def test_an_application_takes_nothing_from_where_its_project_may_not():
+    fleet = ruled(
+        1,
+        document("Project", "shop", {"sources": ["https://git.example.com/shop/*"]}),
+        spec={"project": "shop", "source": {"repo": "https://git.example.com/other/x"}},
+    )
+
+    outcome = await make(bundles(), fleet, Renders(["a"]), Court())
+
+    assert outcome.kept == {"c0"}
+    assert "git.example.com/other/x is not among its sources" in outcome.problems[0].message
