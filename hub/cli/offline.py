@@ -52,7 +52,8 @@ def validate(
     with _looked_at(path) as (snapshot, state):
         fleet = snapshot.model
     said = apichecks.problems(state, apichecks.versions(kubernetes or (), fleet))
-    problems = list(dict.fromkeys([*state.problems, *_problems(state), *_claimed(state, fleet), *said]))
+    found = (*state.problems, *_problems(state), *_claimed(state, fleet), *_over_quota(state, fleet), *said)
+    problems = list(dict.fromkeys(found))
     errors = sum(problem.severity == "error" for problem in problems)
 
     def people() -> Iterator[str]:
@@ -173,6 +174,21 @@ def _claimed(state: State, fleet: FleetModel) -> Iterator[Problem]:
                 if owner != name:
                     place, hint = fleet.place("Application", name), "remove the object from one of the two"
                     yield Problem("error", f"{ref} already belongs to application {owner}", place, hint, name)
+
+
+def _over_quota(state: State, fleet: FleetModel) -> Iterator[Problem]:
+    """Projects that would have more units, or objects in them, than they may. Applications are counted by the model."""
+    from hub.domain.preview.states import Made
+    from hub.domain.tenancy import Usage, over_quota
+    from shared.model import Problem
+
+    for name, project in fleet.projects.items():
+        mine = [units for each, units in state.units.items() if fleet.applications[each].spec.project == name]
+        made = [state.results[key] for units in mine for key in units.values()]
+        objects = sum(len(each.objects) for each in made if isinstance(each, Made))
+        if over := over_quota(name, project.spec.quota, Usage(units=len(made), objects=objects)):
+            place, hint = fleet.place("Project", name, "spec.quota"), "remove something of it, or raise its quota"
+            yield Problem("error", over, place, hint)
 
 
 def _print(objects: list[bytes], output: Output) -> None:

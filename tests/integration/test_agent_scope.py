@@ -21,7 +21,7 @@ from agent.kube.client import Kube
 from agent.loop import run_agent
 from agent.rbac import Grantee, role_objects
 from agent.settings import AgentSettings
-from shared.messages import Policy
+from shared.messages import Limits, Policy
 from shared.model import ObjectRef
 from tests.fakes import apiserver
 from tests.fakes.agenthub import agent_hub
@@ -230,6 +230,26 @@ async def test_a_project_is_applied_in_the_name_of_its_service_account(place):
     assert place.proxy.acting["patch"] == {"", account_user}
     assert place.proxy.acting["create"] == {""}
     assert place.proxy.acting.get("delete", {account_user}) == {account_user}
+
+
+async def test_a_hub_that_lost_its_mind_gets_nothing_beyond_a_project_past_the_agent(place):
+    """Limits are in the signed assignment, and the agent goes by them even if the hub did not."""
+    one, other = await place.space("one"), await place.space("other")
+    await place.grant("--namespace-scope", f"{one},{other}")
+    await place.start((one, other))
+    limited = Policy(limits=Limits("shop", namespaces=(one,), denied=("Secret",)))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "Yg=="}}
+
+    given = await place.assign("shop", configmap("a"), configmap("b", other), secret, namespace=one, policy=limited)
+    report = await place.hub.report(given, lambda r: r.phase == "Failed")
+
+    said = {each.ref.kind + "/" + each.ref.name: each.reason for each in report.objects if each.action == "failed"}
+    assert set(said) == {"ConfigMap/b", "Secret/s"}
+    assert f"project shop may have the namespaces {one}, not {other}" in said["ConfigMap/b"]
+    assert "project shop denies Secret" in said["Secret/s"]
+    assert await place.kube.get(ObjectRef("v1", "ConfigMap", one, "a"))
+    assert await place.kube.get(ObjectRef("v1", "ConfigMap", other, "b")) is None
+    assert await place.kube.get(ObjectRef("v1", "Secret", one, "s")) is None
 
 
 async def test_an_account_that_may_not_be_acted_as_is_named(place):

@@ -269,3 +269,28 @@ async def test_private_charts_are_read_with_what_the_environment_says(repo, tmp_
         assert (refused, "charts.access" in said) == (1, True), said
         fine, said = await validate(**allowed, YARDARM_CHARTS__ACCESS=access)
         assert fine == 0, said
+
+
+def test_what_a_project_or_a_policy_refuses_is_found_before_the_merge(yardarm, repo):
+    rule = "{name: labelled, require: 'has(object.metadata.labels)', message: label it, when: {environments: [prod]}}"
+    head = "apiVersion: yardarm.dev/v1alpha1\n"
+    repo.write(
+        "fleet/tenancy.yaml",
+        f"{head}kind: Project\nmetadata: {{name: shop}}\nspec: {{namespaces: [web], quota: {{units: 3}}}}\n---\n"
+        f"{head}kind: Policy\nmetadata: {{name: common}}\nspec: {{objects: [{rule}]}}\n",
+    )
+    repo.write("fleet/web.yaml", application("web", "  project: shop\n"))
+    repo.write("apps/web/cm.yaml", configmap("web", "2").replace("name: web", "name: web, namespace: other"))
+
+    checked, shown = yardarm("validate", "."), yardarm("diff", ".")
+    printed = yardarm("render", ".", "--cluster", "prod-1", "--app", "web")
+
+    assert checked.returncode == 1
+    assert "apps/web/cm.yaml:1: error: ConfigMap other/web: project shop may have the namespaces web" in checked.stdout
+    assert "ConfigMap api/api breaks rule labelled of policy common: label it" in checked.stdout
+    assert "project shop has 4 units, its quota is 3" in checked.stdout
+    assert shown.returncode == 3, shown.stderr
+    assert "ConfigMap other/web: project shop" in shown.stdout
+    assert "label it" in shown.stdout
+    assert (printed.returncode, printed.stdout) == (1, "")
+    assert yardarm("render", ".", "--cluster", "dev-1", "--app", "api").returncode == 0
