@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bundle import body_digest
+from shared.bundle import body_digest, open_bundle
+from shared.errors import DigestMismatch
 from shared.limits import any_kind, any_name, beyond
-from shared.messages import Limits, Policy, decode, encode
+from shared.messages import Assignment, Limits, Policy, decode, encode
 from shared.model import ObjectRef
 
 SHOP = Limits("shop", namespaces=("shop-*",), denied=("ResourceQuota",), cluster_scoped=("Namespace",))
@@ -115,6 +116,17 @@ def test_a_pattern_of_many_stars_is_no_riddle():
 def test_bundles_without_limits_keep_their_digests(policy, body, digest):
     """Digests as they were before there were limits: an upgrade of the hub rolls nothing."""
     assert body_digest(policy, body) == digest
+
+
+def test_an_agent_that_does_not_know_limits_refuses_what_comes_with_them():
+    """It reads over the field, and so finds that policy and digest do not belong together."""
+    limited = Policy(limits=SHOP)
+    given = Assignment(1, "c", "shop", "web", 1, body_digest(limited, b""), "", "", limited, 0, 0.0)
+    as_read = msgspec.structs.replace(given, policy=msgspec.structs.replace(limited, limits=msgspec.UNSET))
+
+    assert open_bundle(given, lambda _: b"").lines == ()
+    with pytest.raises(DigestMismatch):
+        open_bundle(as_read, lambda _: b"")
 
 
 def test_limits_travel_in_the_policy_and_are_part_of_the_digest():
