@@ -6,9 +6,10 @@ asks remembers the answer for as long as objects and fence are the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
+import msgspec
 import orjson
 
 from hub.domain.blending import Part
@@ -23,6 +24,8 @@ from shared.model import Problem
 
 MOST = 50
 """Findings about one result that are told."""
+NAMED = 5
+"""Clusters that a finding names."""
 
 Judge = Callable[[RulesJob], Awaitable[Judged]]
 """Holds objects against rules: `RenderPool.judge`."""
@@ -87,6 +90,24 @@ def _told(application: str, each: RenderedObject, rule: Rule, broken: Broken) ->
     message = f"{each.ref} breaks {rule}: {rule.message}{images}{why}"
     severity: Literal["error", "warning"] = "warning" if rule.warns else "error"
     return Problem(severity, message, each.place, "change the object, or the rule", application)
+
+
+def denied(against: Iterable[Problem] | None) -> bool:
+    """Whether objections keep a result from being published."""
+    return any(problem.severity == "error" for problem in against or ())
+
+
+def by_cluster(clusters: Iterable[str], against: Mapping[str, tuple[Problem, ...]]) -> Iterator[Problem]:
+    """Each objection once, with the clusters that it is about: those that keep what they have, if it is an error."""
+    found: dict[Problem, list[str]] = {}
+    for name in clusters:
+        for problem in against.get(name, ()):
+            found.setdefault(problem, []).append(name)
+    for problem, names in found.items():
+        more = f" and {len(names) - NAMED} more clusters" if len(names) > NAMED else ""
+        where = f"{', '.join(names[:NAMED])}{more}"
+        then = f"{where} keep what they have" if problem.severity == "error" else f"on {where}"
+        yield msgspec.structs.replace(problem, message=f"{problem.message}; {then}")
 
 
 class Guarded:

@@ -7,12 +7,12 @@ others go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from hub.admission import Judge, guarded, nobody, objections
+from hub.admission import Judge, by_cluster, denied, guarded, nobody, objections
 from hub.domain.documents import Application
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.publishing import Body
@@ -37,9 +37,6 @@ CALLERS = 16
 
 MOST_USED = 8
 """Sets of variables in use that are remembered of one kind of variant."""
-
-NAMED = 5
-"""Clusters that a finding names."""
 
 Render = Callable[[Inputs, Supplies], Awaitable[Rendered]]
 """Renders one variant: `Renderer.render`."""
@@ -192,6 +189,7 @@ class _Work:
         self._policy = policy_of(application, fleet)
         self._variants = Variants(application, fleet)
         self._fences = Fences(application, fleet)
+        self._fence: dict[str, Fence] = {}
         self._asked: tuple[Fence, ...] = ()
         self._against: dict[str, tuple[Problem, ...]] = {}
         project = fleet.projects.get(application.spec.project)
@@ -215,8 +213,9 @@ class _Work:
             Unavailable: as `Bundles.make`.
         """
         waiting = iter(clusters)
-        fences = map(self._fence, clusters)
-        self._asked = tuple({fence.digest: fence for fence in fences}.values())
+        facts = self._evaluation.facts
+        self._fence = {name: self._fences.on(name, facts.get(name)) for name in clusters}
+        self._asked = tuple({fence.digest: fence for fence in self._fence.values()}.values())
 
         async def caller() -> None:
             for name in waiting:
@@ -234,7 +233,7 @@ class _Work:
             raise self._lost
         # In the order of the clusters, whichever was done first: what is said must not differ from time to time.
         said = [problem for name in clusters for problem in self._said.get(name, ())]
-        said += _grouped(clusters, self._against)
+        said += by_cluster(clusters, self._against)
         about = [p if p.application else msgspec.structs.replace(p, application=self._evaluation.name) for p in said]
         self._outcome.problems = list(dict.fromkeys(about))
         return self._outcome
@@ -248,9 +247,9 @@ class _Work:
                 self._keep(name, _undecided(name, made))
                 return
             digest = await self._made(made)
-            against = self._objections(digest, self._fence(name)) or ()
-            self._against[name] = against
-            if _denied(against):
+            fence = self._fence[name].digest
+            against = self._against[name] = self.fresh.objections[digest, fence] if fence else ()
+            if denied(against):
                 self._keep(name)
                 return
             self._outcome.bodies[name] = self.fresh.bodies[digest]
@@ -324,7 +323,7 @@ class _Work:
             if body is not None and body.policy != self._policy:
                 continue
             against = [self._objections(digest, fence) for fence in self._asked]
-            if None not in against and (body is not None or all(map(_denied, against))):
+            if None not in against and (body is not None or all(map(denied, against))):
                 warnings = self.fresh.warnings.get(digest) or self._known.warnings.get(digest, ())
                 return self._remember(made, used, body, warnings)
         return ""
@@ -339,11 +338,8 @@ class _Work:
         }
         self.fresh.objections.update({(digest, fence): against for fence, against in found.items() if fence})
         # What no cluster may have is not stored either.
-        body = None if all(map(_denied, found.values())) else await self._compose(rendered)
+        body = None if all(map(denied, found.values())) else await self._compose(rendered)
         return self._remember(made, rendered.used, body, rendered.warnings)
-
-    def _fence(self, cluster: str) -> Fence:
-        return self._fences.on(cluster, self._evaluation.facts.get(cluster))
 
     def _objections(self, digest: str, fence: Fence) -> tuple[Problem, ...] | None:
         """What there is against a variant within a fence; None when that is not known."""
@@ -400,20 +396,3 @@ class _Work:
 def _undecided(name: str, made: Variant) -> Problem:
     message = f"{name} has not reported the facts that are needed ({', '.join(made.undecided)}): it keeps what it has"
     return Problem("warning", message, application=made.inputs.application)
-
-
-def _denied(against: Iterable[Problem] | None) -> bool:
-    return any(problem.severity == "error" for problem in against or ())
-
-
-def _grouped(clusters: Iterable[str], against: Mapping[str, tuple[Problem, ...]]) -> Iterator[Problem]:
-    """Each objection once, with the clusters that it keeps from getting anything."""
-    found: dict[Problem, list[str]] = {}
-    for name in clusters:
-        for problem in against.get(name, ()):
-            found.setdefault(problem, []).append(name)
-    for problem, names in found.items():
-        more = f" and {len(names) - NAMED} more clusters" if len(names) > NAMED else ""
-        where = f"{', '.join(names[:NAMED])}{more}"
-        then = f"{where} keep what they have" if problem.severity == "error" else f"on {where}"
-        yield msgspec.structs.replace(problem, message=f"{problem.message}; {then}")

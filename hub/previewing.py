@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from hub.admission import Judge, guarded, nobody, objections
+from hub.admission import Judge, denied, guarded, nobody, objections
 from hub.domain import succession
 from hub.domain.blending import Part, candidates, digest_of
 from hub.domain.documents import Application
@@ -187,7 +187,7 @@ class Previewer:
             return Failed(error.problems)
         except (DocumentError, Unavailable) as error:
             return Failed((_problem(error, name),))
-        if any(problem.severity == "error" for problem in against):
+        if denied(against):
             return Failed(against)
         return Made(
             {each.ref.key: (each.ref, each.line) for each in rendered.objects},

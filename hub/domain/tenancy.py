@@ -7,7 +7,7 @@ holds is found out elsewhere (`hub.admission`), since to evaluate one may cost a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ from hub.domain.documents import DEFAULT_PROJECT, Application, Project
 from hub.domain.projects import ProjectSpec, Quota
 from hub.domain.rendering import Source
 from hub.domain.rules import Rule, rule_of
-from hub.domain.selectors import Candidate, Selector, Verdict, matches
+from hub.domain.selectors import Candidate, Selector, Verdict, matches, selecting
 from hub.domain.urls import normalise, redact
 from shared.limits import any_name, beyond
 from shared.messages import Limits, to_json
@@ -81,7 +81,7 @@ class Fences:
         self._limits = limits_of(name, project)
         own = [(each, f"project {name}") for each in (project.spec.objects if project is not None else ())]
         common = [(each, f"policy {key}") for key, policy in fleet.policies.items() for each in policy.spec.objects]
-        self._rules: list[tuple[Selector, Rule]] = [(each.when, rule_of(each, by)) for each, by in (*own, *common)]
+        self._rules = [(_meaning(each.when), rule_of(each, by)) for each, by in (*own, *common)]
         self._known: dict[tuple[int, ...], Fence] = {}
 
     def on(self, cluster: str, facts: Mapping[str, object] | None = None) -> Fence:
@@ -89,7 +89,7 @@ class Fences:
         if not self._rules and self._limits is None:
             return OPEN
         candidate = self._fleet.candidate(cluster, facts) if self._rules else Candidate(cluster)
-        numbers = tuple(n for n, (when, _) in enumerate(self._rules) if _may_mean(when, candidate))
+        numbers = tuple(number for number, (means_it, _) in enumerate(self._rules) if means_it(candidate))
         if numbers not in self._known:
             rules = tuple(self._rules[number][1] for number in numbers)
             limits = self._limits
@@ -99,9 +99,14 @@ class Fences:
         return self._known[numbers]
 
 
-def _may_mean(selector: Selector, candidate: Candidate) -> bool:
-    verdict = matches(selector, candidate)
-    return verdict.selected or verdict.undecided
+def _meaning(selector: Selector) -> Callable[[Candidate], bool]:
+    """Whether a selector means a cluster, or would if more were known of it."""
+
+    def may_mean(candidate: Candidate) -> bool:
+        verdict = matches(selector, candidate)
+        return verdict.selected or verdict.undecided
+
+    return may_mean if selector.uses_facts else selecting(selector)
 
 
 def admits(spec: ProjectSpec, candidate: Candidate) -> Verdict:
