@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hub.domain.fields import Mistake, Model, Name
-from hub.domain.rules import KindPattern, ObjectRule, unique
+from hub.domain.rules import Enforce, KindPattern, ObjectRule, unique
 from hub.domain.selectors import Selector
 
 _STEP = re.compile(r"[^*\s]*(\*[^*\s]*)*")
@@ -54,11 +54,10 @@ class Quota(Model):
     objects: Annotated[int, Field(ge=0)] | None = None
 
 
-PlaintextSecrets = Literal["allow", "warn", "deny"]
-
-
 class ProjectSpec(Model):
     """What applications of a project may do; empty lists allow everything, but for `clusterScoped`.
+
+    `plaintext_secrets` says what becomes of Secrets whose values nobody has encrypted.
 
     `sources` are addresses of repositories, `charts` address and name of charts. Where one of them says something,
     nothing else may be used; charts of the addresses in `sources` may, as long as no `charts` are listed. Kinds without
@@ -75,6 +74,7 @@ class ProjectSpec(Model):
     cluster_scoped: tuple[KindPattern, ...] | None = None
     service_account: str = ""
     quota: Quota = Quota()
+    plaintext_secrets: Enforce | None = None
     objects: tuple[ObjectRule, ...] = ()
 
     @model_validator(mode="after")
@@ -86,9 +86,12 @@ class ProjectSpec(Model):
 class PolicySpec(Model):
     """Rules for the objects of all applications, whatever their project."""
 
-    objects: Annotated[tuple[ObjectRule, ...], Field(min_length=1)]
+    plaintext_secrets: Enforce | None = None
+    objects: tuple[ObjectRule, ...] = ()
 
     @model_validator(mode="after")
     def _rules_apart(self) -> PolicySpec:
+        if not self.objects and self.plaintext_secrets is None:
+            raise ValueError("a policy has rules: objects, or plaintextSecrets")
         unique(self.objects)
         return self

@@ -115,6 +115,21 @@ def rule_of(written: ObjectRule, origin: str) -> Rule:
     )
 
 
+_VALUES = "object.?{0}.orValue({{}}).all(k, object.{0}[k] == null || object.{0}[k] == '')"
+_ENCRYPTED = (
+    "object.?sops.?mac.hasValue() || 'yardarm.dev/sealed' in object"
+    # Whose values the cluster puts in.
+    " || object.?type.orValue('') == 'kubernetes.io/service-account-token'"
+    f" || ({_VALUES.format('data')} && {_VALUES.format('stringData')})"
+)
+
+
+def no_plain_secrets(enforce: Enforce, origin: str) -> Rule:
+    """The rule that Secrets are encrypted in Git, or have no values there."""
+    message = "its values are not encrypted: yardarm secret encrypt does it"
+    return Rule("plaintextSecrets", origin, (_ENCRYPTED,), ("Secret",), message, warns=enforce == "warn")
+
+
 def unique(rules: Iterable[ObjectRule]) -> None:
     """Raises ValueError when two rules have one name: findings name them."""
     seen: set[str] = set()

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 import orjson
 
 from hub.domain.documents import DEFAULT_PROJECT, Application, Project
-from hub.domain.projects import ProjectSpec, Quota
+from hub.domain.projects import PolicySpec, ProjectSpec, Quota
 from hub.domain.rendering import Source
-from hub.domain.rules import Rule, rule_of
+from hub.domain.rules import Rule, no_plain_secrets, rule_of
 from hub.domain.selectors import Candidate, Selector, Verdict, matches, selecting
 from hub.domain.urls import normalise, redact
 from shared.limits import any_name, beyond
@@ -79,9 +79,9 @@ class Fences:
         project = fleet.projects.get(name)
         self._fleet = fleet
         self._limits = limits_of(name, project)
-        own = [(each, f"project {name}") for each in (project.spec.objects if project is not None else ())]
-        common = [(each, f"policy {key}") for key, policy in fleet.policies.items() for each in policy.spec.objects]
-        self._rules = [(_meaning(each.when), rule_of(each, by)) for each, by in (*own, *common)]
+        own = _rules(project.spec, f"project {name}") if project is not None else ()
+        common = (each for key, policy in fleet.policies.items() for each in _rules(policy.spec, f"policy {key}"))
+        self._rules = [*own, *common]
         self._known: dict[tuple[int, ...], Fence] = {}
 
     def on(self, cluster: str, facts: Mapping[str, object] | None = None) -> Fence:
@@ -97,6 +97,14 @@ class Fences:
             named = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
             self._known[numbers] = Fence(limits, rules, named if rules or limits is not None else "")
         return self._known[numbers]
+
+
+def _rules(spec: ProjectSpec | PolicySpec, origin: str) -> Iterator[tuple[Callable[[Candidate], bool], Rule]]:
+    """The rules of a document, each with whether it is about a cluster."""
+    if spec.plaintext_secrets is not None:
+        yield _meaning(Selector()), no_plain_secrets(spec.plaintext_secrets, origin)
+    for each in spec.objects:
+        yield _meaning(each.when), rule_of(each, origin)
 
 
 def _meaning(selector: Selector) -> Callable[[Candidate], bool]:

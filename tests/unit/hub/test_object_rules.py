@@ -7,7 +7,7 @@ from hub.admission import Guarded, guarded, nobody, objections
 from hub.domain.blending import Part
 from hub.domain.projects import ProjectSpec
 from hub.domain.rendering import Render, Source
-from hub.domain.rules import ObjectRule, rule_of
+from hub.domain.rules import ObjectRule, no_plain_secrets, rule_of
 from hub.domain.tenancy import OPEN, Fence
 from hub.domain.variants import ContentKey
 from hub.render.job import Rendered, RenderedObject, RenderError, RulesJob
@@ -128,6 +128,29 @@ def test_what_cannot_be_evaluated_does_not_hold():
 
     assert "has no field 'labels'" in missing[1]
     assert "larger than 1024 KB" in large[1]
+
+
+def secret(**more):
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "fine"),
+    [
+        (secret(data={"password": "c2VjcmV0"}), False),
+        (secret(stringData={"password": "secret"}), False),
+        (secret(data={"password": "c2VjcmV0"}, sops="looks like it"), False),
+        (secret(data={"password": "c2VjcmV0"}, sops={}), False),
+        (secret(data={"password": "ENC[…]"}, sops={"mac": "ENC[…]"}), True),
+        (secret(data={"password": "token"}, **{"yardarm.dev/sealed": {}}), True),
+        (secret(data={"password": "", "other": None}), True),
+        (secret(), True),
+        (secret(type="kubernetes.io/service-account-token", data={"extra": "eA=="}), True),
+        (config(password="secret"), True),
+    ],
+)
+def test_secrets_in_plain_text_are_told_from_encrypted_ones(manifest, fine):
+    assert (broken(no_plain_secrets("deny", "project shop"), manifest) == []) is fine
 
 
 def test_no_more_is_told_than_is_asked_for():

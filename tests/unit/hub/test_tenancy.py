@@ -279,6 +279,18 @@ def test_rules_hold_where_their_selector_says_and_where_that_cannot_be_told():
     assert str(fences.on("dev").rules[0]) == "rule new of project shop"
 
 
+def test_plaintext_secrets_are_a_rule_of_projects_and_policies():
+    fleet = fleet_of({"plaintextSecrets": "warn"}, {}, document("Policy", "p", {"plaintextSecrets": "deny"}))
+
+    rules = Fences(fleet.applications["web"], fleet).on("dev").rules
+
+    assert [(str(each), each.warns) for each in rules] == [
+        ("rule plaintextSecrets of project shop", True),
+        ("rule plaintextSecrets of policy p", False),
+    ]
+    assert isinstance(document("Policy", "p", {}), Rejected)
+
+
 def test_every_object_that_is_refused_is_named():
     refs = [
         ObjectRef("v1", "ConfigMap", "shop", "a"),
