@@ -340,6 +340,15 @@ async def test_a_base_of_another_repository_comes_through_the_hubs_mirror_when_i
             await live.seen(sha)
             assert manifest(await live.desired(), "dev-1")["data"] == {"value": "2"}
 
+            # What is written elsewhere is held against the project of who takes it.
+            project = "apiVersion: yardarm.dev/v1alpha1\nkind: Project\nmetadata: {name: shop}\n"
+            repo.write("project.yaml", f"{project}spec: {{sources: [git.example.com/shop/*]}}\n")
+            repo.write("web.yaml", document("  project: shop\n  source: {path: overlay}\n"))
+            before = await live.desired()
+            await live.seen(repo.commit("fenced"))
+            assert await live.desired() == before
+            assert any(f"project shop: {url} is not among its sources" in problem for problem in live.problems())
+
 
 @pytest.mark.skipif(helm_binary() is None, reason="no helm executable here")
 async def test_a_helm_executable_renders_anew_but_for_what_was_drawn_at_random(repo, tmp_path, templated):

@@ -48,7 +48,7 @@ def test_the_examples_are_good_and_say_what_the_page_says():
     fleet = build_fleet([*AROUND, *parsed])
 
     assert [str(problem) for problem in fleet.problems] == []
-    assert set(fleet.projects) == {"shop", "data", "platform"}
+    assert set(fleet.projects) == {"default", "shop", "data", "platform"}
     data, platform = fleet.projects["data"].spec, fleet.projects["platform"].spec
     assert address_refused(data, "oci://registry.example.com/charts", "kafka") == ""
     assert address_refused(data, "https://git.example.com/data/x") != ""

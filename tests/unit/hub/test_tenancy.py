@@ -189,6 +189,7 @@ def test_an_environment_that_does_not_exist_is_told_where_the_project_names_it()
     [
         ({"sources": ["https://x/a**b"]}, "is not a pattern of addresses"),
         ({"kinds": {"allow": ["apps/v1/Deployment"]}}, "is not a kind"),
+        ({"kinds": ["ConfigMap"]}, "must be a map, not a list"),
         ({"namespaces": ["Shop"]}, "is not a namespace"),
         ({"objects": [{"name": "a", "require": "object."}]}, "rule 'a': require:"),
         (
