@@ -172,10 +172,10 @@ async def test_a_body_that_is_not_what_was_signed_is_refused(target: Target):
 
 
 async def test_a_small_message_does_not_become_a_large_one(target: Target):
-    """A gigabyte of nothing in a few kilobytes, as a body and as a list of units."""
+    """A hundred megabytes of nothing in a few kilobytes, as a body and as a list of units."""
     chunk = b"\n" * 2**20
-    compressor = zstandard.ZstdCompressor(level=19).compressobj()
-    bomb = b"".join(compressor.compress(chunk) for _ in range(1024)) + compressor.flush()
+    compressor = zstandard.ZstdCompressor(level=9).compressobj()
+    bomb = b"".join(compressor.compress(chunk) for _ in range(128)) + compressor.flush()
     assert len(bomb) < 256 * 1024
 
     await target.put(encode(target.hub.key.sign(target.evil(inline=bomb))))
