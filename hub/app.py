@@ -18,6 +18,7 @@ import uvicorn
 from hub import auditlog, ledger, shelf, steering, streams
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.api.wire import Prompt
 from hub.auditlog import AuditLog
 from hub.domain import auditing
 from hub.domain.fleet import Facts, FleetModel
@@ -249,7 +250,14 @@ class Hub:
         listener = _listen(self.settings.host, self.settings.port)
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app,
+            http=Prompt,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            proxy_headers=False,  # whoever connects from this machine could say that it comes from elsewhere
+        )
         server = _Server(config, self.ready)
         log.info("the API is being served", extra={"url": self.url})
         with listener:

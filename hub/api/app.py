@@ -28,6 +28,7 @@ from hub.api.routes import (
     units,
 )
 from hub.api.security import BY_METHOD, SafeHeaders, keyring, require
+from hub.api.wire import Unambiguous
 from hub.metrics import Metrics
 from shared.tasks import Clock
 
@@ -44,6 +45,7 @@ def create_app(context: Context) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # it would lead to whatever host the request names
         separate_input_output_schemas=False,
     )
     app.state.context = context
@@ -62,6 +64,7 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(operations.router)
     app.include_router(pages.router)
     problems.install(app)
+    app.add_middleware(Unambiguous)
     app.add_middleware(SafeHeaders)
     app.add_middleware(_Measured, metrics=context.metrics, clock=context.view.clock)
     app.add_middleware(Audited, audit=context.audit, clock=context.view.clock)  # the outermost: it sees every refusal
