@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 
 from hub.api import wire
+from hub.domain import folding
 from hub.domain.auditing import Result, Wanted
 from hub.settings import ApiToken
 from tests.fakes.gitrepo import GitRepo
@@ -79,9 +80,12 @@ async def scene(tmp_path_factory):
         ApiToken(name=name, sha256=hashlib.sha256(f"of-{name}".encode()).hexdigest(), roles=roles)
         for name, roles in TOKENS.items()
     )
-    async with live_hub(settings(folder / "state", str(repo.path), tokens=tokens)) as live:
-        await live.seen(repo.head)
-        async with aiohttp.ClientSession() as session:
+    given = settings(folder / "state", str(repo.path), tokens=tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ALONE", "ALL_ALONE"):  # every refusal of these tests is to be seen
+            patch.setattr(folding, name, 100_000)
+        async with live_hub(given) as live, aiohttp.ClientSession() as session:
+            await live.seen(repo.head)
             yield Scene(live, session)
 
 
@@ -297,7 +301,9 @@ async def test_an_address_cannot_be_made_up(scene: Scene):
     assert await scene.refusals(source="203.0.113.99") == []
 
 
-async def test_guessing_tokens_is_one_line_of_the_trail_and_disturbs_nobody(scene: Scene):
+async def test_guessing_tokens_is_one_line_of_the_trail_and_disturbs_nobody(scene: Scene, monkeypatch):
+    monkeypatch.setattr(folding, "ALONE", 10)
+
     async def guess(number: int) -> int:
         async with scene.session.get(
             f"{scene.url}/api/v1/summary", headers={"Authorization": f"Bearer g{number}"}
