@@ -33,11 +33,17 @@ CLUSTER_SCOPED = frozenset(
 goes by discovery."""
 
 
+_UPWARDS = frozenset({".", ".."})
+"""Names are parts of addresses, and these lead to something else: the `..` of a namespace's Jobs is the namespace.
+Kubernetes refuses them (IsValidPathSegmentName), but what they lead to could be deleted before it is asked to."""
+
+
 def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
     """The reference of a manifest; a namespaced object without a namespace gets `default_namespace`.
 
     Raises:
-        DocumentError: apiVersion, kind or metadata.name is missing or not a string.
+        DocumentError: apiVersion, kind or metadata.name is missing or not a string, or a name would lead elsewhere in
+            the address of an object.
     """
     metadata = manifest.get("metadata")
     if not isinstance(metadata, dict):
@@ -53,6 +59,11 @@ def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
     namespace = metadata.get("namespace") or ""
     if not isinstance(namespace, str):
         raise DocumentError(f"metadata.namespace must be a string, not {namespace!r}")
+    for field, text in (("metadata.name", parts["metadata.name"]), ("metadata.namespace", namespace)):
+        if text in _UPWARDS or "/" in text or "%" in text:
+            raise DocumentError(
+                f"{field} {text[:100]!r} cannot be a name: it may not be '.' or '..', nor have '/' or '%'"
+            )
     ref = ObjectRef(parts["apiVersion"], parts["kind"], namespace, parts["metadata.name"])  # type: ignore[arg-type]
     if ref.group_kind in CLUSTER_SCOPED:
         return ObjectRef(ref.api_version, ref.kind, "", ref.name)

@@ -55,9 +55,15 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         fields = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-        tail = "".join(f" {name}={value}" for name, value in fields.items())
+        tail = "".join(f" {name}={_one_line(value)}" for name, value in fields.items())
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()}{tail}"
         return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+
+
+def _one_line(value: object) -> str:
+    """Without what would begin a line or steer a terminal: much of what is logged are other people's words."""
+    text = str(value)
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
 def configure_logging(*, level: str = "info", style: str = "json") -> None:

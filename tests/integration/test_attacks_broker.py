@@ -230,3 +230,27 @@ async def test_one_kind_of_signed_message_is_not_another(target: Target):
         await target.put(encode(message))
     await target.refused("not a Assignment")
     await target.unharmed()
+
+
+async def test_a_name_does_not_lead_to_another_object(target: Target):
+    """The `..` of a namespace's Jobs would be the namespace: a hook of that name has its predecessor deleted first."""
+    annotations = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "example.com/c:1"}]}}}
+    for name in ("..", "../configmaps/x", "%2e%2e"):
+        hook = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": spec,
+        }
+        content = [configmap(target.name), hook, configmap(name)]
+        given = await target.hub.assign("c1", target.name, content, namespace=target.place.app)
+        report = await target.hub.report(given, lambda each: "cannot be a name" in repr(each))
+        assert report.phase != "Applied"
+    asked = [each.path for each in target.place.requests]
+
+    assert not [
+        path for path in asked if ".." in path or "%" in path or path.endswith(f"/namespaces/{target.place.app}/")
+    ]
+    assert await target.place.kube.get(ObjectRef("v1", "Namespace", "", target.place.app)) is not None
+    await target.unharmed()
