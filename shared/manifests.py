@@ -59,12 +59,10 @@ def ref_of(manifest: Manifest, default_namespace: str = "") -> ObjectRef:
     namespace = metadata.get("namespace") or ""
     if not isinstance(namespace, str):
         raise DocumentError(f"metadata.namespace must be a string, not {namespace!r}")
-    for field, text in (("metadata.name", parts["metadata.name"]), ("metadata.namespace", namespace)):
-        if text in _UPWARDS or "/" in text or "%" in text:
-            raise DocumentError(
-                f"{field} {text[:100]!r} cannot be a name: it may not be '.' or '..', nor have '/' or '%'"
-            )
     ref = ObjectRef(parts["apiVersion"], parts["kind"], namespace, parts["metadata.name"])  # type: ignore[arg-type]
+    for field, text in (("metadata.name", ref.name), ("metadata.namespace", namespace)):
+        if text in _UPWARDS or "/" in text or "%" in text:
+            raise DocumentError(f"{field} {text[:100]!r} cannot be a name: neither '.' nor '..', no '/' and no '%'")
     if ref.group_kind in CLUSTER_SCOPED:
         return ObjectRef(ref.api_version, ref.kind, "", ref.name)
     if not ref.namespace:

@@ -233,7 +233,7 @@ async def test_one_kind_of_signed_message_is_not_another(target: Target):
 
 
 async def test_a_name_does_not_lead_to_another_object(target: Target):
-    """The `..` of a namespace's Jobs would be the namespace: a hook of that name has its predecessor deleted first."""
+    """The `..` of a namespace's Jobs would be the namespace: what is done to one would be done to the other."""
     annotations = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
     spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "example.com/c:1"}]}}}
     for name in ("..", "../configmaps/x", "%2e%2e"):
