@@ -19,6 +19,7 @@ from agent.domain.desired import Desired, Key
 from agent.domain.order import Gate
 from agent.domain.outcome import Held, Outcome, Pass, Retry
 from agent.domain.reclaiming import reclaimed
+from agent.domain.secrecy import scrubbed
 from agent.domain.stepping import Step
 from agent.kube.client import Kube
 from agent.kube.errors import (
@@ -164,6 +165,7 @@ class Applier:
             outcome = await self._recreate(each, before, failed)
         else:
             outcome = await self._insist(each, before, force, result)
+        outcome = _without_secrets(outcome, each)
         result.outcomes[each.ref.key] = outcome
         if outcome.no_answer:
             result.cluster_down = outcome.reason
@@ -257,7 +259,8 @@ class Applier:
                 return False
             await self._kube.set_managed_fields(live, fields)
         except (ApiError, AccessError) as error:
-            log.info("list items cannot be taken over", extra={"object": str(each.ref), "error": str(error)})
+            reason = scrubbed(str(error), each.manifest, each.hidden)
+            log.info("list items cannot be taken over", extra={"object": str(each.ref), "error": reason})
             return False
         return True
 
@@ -302,6 +305,14 @@ class Applier:
                     return Outcome(ref, Action.FAILED, f"cannot be deleted: {reason}", retry)
                 await self._clock.sleep(backoff.next(getattr(error, "retry_after", None)))
         raise AssertionError  # the last attempt returns
+
+
+def _without_secrets(outcome: Outcome, each: Desired) -> Outcome:
+    """The outcome as it may be told: a server quotes what it refuses, or warns of."""
+    if not each.hidden or not (outcome.reason or outcome.warnings):
+        return outcome
+    reason, *warnings = (scrubbed(text, each.manifest, each.hidden) for text in (outcome.reason, *outcome.warnings))
+    return msgspec.structs.replace(outcome, reason=reason, warnings=tuple(warnings))
 
 
 async def _shut(gate: Gate, result: Pass, up: Up) -> tuple[ObjectRef, str] | None:

@@ -104,7 +104,7 @@ class Asked:
             return _none(f"the question cannot be read: {error}")
         survey = Survey(tools.kube, tools.cache)
         set_id = tools.inventory.set_id(unit)
-        prepared, wrong = prepare(manifests, unit, set_id, survey.namespaced)
+        prepared, wrong = prepare(await tools.unsealer.opened(manifests), unit, set_id, survey.namespaced)
         prepared, far = within(prepared, tools.settings.namespace_scope)
         prepared, forbidden = allowed(prepared, policy)
         kept = [each for each in prepared if not hints.is_hook(each.manifest)]

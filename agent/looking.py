@@ -10,6 +10,7 @@ from agent.domain import applyset, claims, hints, hooks, resting
 from agent.domain.desired import Desired, Key, Refused, prepare
 from agent.domain.plan import Known
 from agent.domain.reach import allowed, within
+from agent.domain.secrecy import Unreadable
 from agent.examiner import Examiner
 from agent.hookrun import HookRun
 from agent.inbox import Delivery
@@ -89,7 +90,7 @@ class Look:
             self._applied.clear()
         farewell = await self._farewell()
         if not self._prepared or not self.all_served:
-            self._prepare(farewell)
+            await self._prepare(farewell)
         run = [each for each in self._hooks.wanted.values() if not hooks.never(each.manifest)]
         kept = [each for each in (*self.desired.values(), *run) if not hints.not_applied(each.manifest)]
         self.all_served = await self._survey.watch(kept, scope.kinds)
@@ -145,9 +146,11 @@ class Look:
         heirs = self._tools.heirs(self._unit)
         return frozenset(key for key, found in live.items() if applyset.part_of(found) in heirs) if heirs else NONE
 
-    def _prepare(self, farewell: list[Manifest]) -> None:
+    async def _prepare(self, farewell: list[Manifest]) -> None:
         lines = self._delivery.bundle.lines
-        given = [self._made_of(line) or orjson.loads(line) for line in lines] or farewell
+        given = await self._tools.unsealer.opened(
+            [self._made_of(line) or orjson.loads(line) for line in lines] or farewell
+        )
         prepared, wrong = prepare(given, self._unit, self.set_id, self._survey.namespaced)
         self._made = dict(zip(lines, prepared, strict=False)) if len(prepared) == len(lines) else {}
         prepared, unreachable = within(prepared, self._tools.settings.namespace_scope)
@@ -155,7 +158,8 @@ class Look:
         self.refused = [*wrong, *unreachable, *forbidden]
         self.desired = self._hooks.take(prepared)
         self._examiner.vigil.restrict(set(self.desired))
-        self._prepared = True
+        # A key may come at any time: what it opens is looked at again with every pass.
+        self._prepared = not any(isinstance(each, Unreadable) and each.for_want_of_a_key for each in given)
 
     def _made_of(self, line: bytes) -> Desired | None:
         """What an equal line was made into, if that still holds on this cluster."""

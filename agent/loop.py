@@ -28,6 +28,7 @@ from agent.state import State
 from agent.steady import SteadyClock
 from agent.tools import Tools
 from agent.unit import Unit
+from agent.unsealing import AgeKeys, KeyFile, NoKeys, Unsealer
 from shared import subjects
 from shared.bus import Bus
 from shared.credentials import Credentials
@@ -56,6 +57,7 @@ class Agent:
         state: State | None,
         clock: Clock,
         evaluator: Evaluator,
+        keys: AgeKeys,
     ) -> None:
         """`state` must be locked by the caller; None keeps nothing over a restart. `evaluator` is the caller's too."""
         cluster = settings.cluster
@@ -69,7 +71,7 @@ class Agent:
         self._bus = Bus(
             settings.nats, name=f"agent {cluster}", credentials=credentials, clock=clock, inbox=f"_INBOX.{cluster}"
         )
-        self._facts = Facts(kube, clock)
+        self._facts = Facts(kube, clock, keys)
         self._keeper = Keeper(state, clock)
         self._cache = LiveCache(kube, clock, namespaces=settings.namespace_scope)
         self._reporter = Reporter(self._bus, settings, clock, self._vitals, lambda: self._facts.apis)
@@ -92,6 +94,7 @@ class Agent:
             diagnosis=self._diagnosis,
             keeper=self._keeper,
             evaluator=evaluator,
+            unsealer=Unsealer(keys),
             clock=clock,
             settings=settings,
             lanes=asyncio.Semaphore(WRITES_IN_FLIGHT),
@@ -269,8 +272,11 @@ async def run_agent(
     credentials: Credentials,
     clock: Clock | None = None,
     evaluator: Evaluator | None = None,
+    keys: AgeKeys | None = None,
 ) -> None:
     """Runs the agent of one cluster until cancelled. Several in one process may share an `evaluator`.
+
+    Without `keys`, those of the settings' key file, if there is one, open what is encrypted for the cluster.
 
     Raises:
         InUse: another agent holds the state directory.
@@ -281,7 +287,12 @@ async def run_agent(
         if state is not None:
             held.enter_context(state.locked())
         evaluator = evaluator or held.enter_context(Evaluator())
-        await Agent(settings, kube, credentials, state, clock, evaluator).run()
+        await Agent(settings, kube, credentials, state, clock, evaluator, keys or keys_of(settings)).run()
+
+
+def keys_of(settings: AgentSettings) -> AgeKeys:
+    """The age keys that the settings name."""
+    return KeyFile(settings.age_key) if settings.age_key is not None else NoKeys()
 
 
 def read_credentials(settings: AgentSettings) -> Credentials:

@@ -52,6 +52,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The file from `yardarm keys agent CLUSTER`: NATS user and hub keys."""
     kubeconfig: Path | None = None
     """A kubeconfig file; None: the pod's service account. Loading one costs 15 MB of memory."""
+    age_key: Path | None = None
+    """A key file of age, which opens what is encrypted for this cluster; None: nothing can be."""
     context: str = ""
     """Context in the kubeconfig; empty: its current one."""
     state: Path | None = None
@@ -152,6 +154,7 @@ def _agent(given: argparse.Namespace, env: Mapping[str, str]) -> AgentSettings:
         cluster=given.cluster,
         nats=given.nats,
         creds=given.creds,
+        age_key=given.age_key,
         kubeconfig=given.kubeconfig,
         context=given.context,
         state=state,
@@ -257,6 +260,7 @@ def _agent_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     options = _Options(parser, env)
     options.add("cluster", "name of this cluster", metavar="NAME")
     options.add("creds", "credentials from `yardarm keys agent CLUSTER`", kind=Path, metavar="FILE")
+    options.add("age-key", "key file of age, for secrets encrypted with SOPS", kind=Path, metavar="FILE")
     options.add("kubeconfig", "kubeconfig file; without it, the pod's service account", kind=Path, metavar="FILE")
     options.add("context", "context in the kubeconfig; without it, the current one", default="", metavar="NAME")
     wait = "seconds without a sign of the acting agent until another may act"

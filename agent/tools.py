@@ -14,6 +14,7 @@ from agent.keeper import Keeper
 from agent.kube.client import Kube
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
+from agent.unsealing import Unsealer
 from shared.model import UnitKey
 from shared.tasks import Clock
 
@@ -29,6 +30,7 @@ class Tools:
     diagnosis: Diagnosis
     keeper: Keeper
     evaluator: Evaluator
+    unsealer: Unsealer
     clock: Clock
     settings: AgentSettings
     lanes: asyncio.Semaphore

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from agent.domain import claims, drift, hints, migration
 from agent.domain.desired import Desired
+from agent.domain.secrecy import scrubbed
 from agent.kube.client import Kube
 from agent.kube.errors import AccessError, ApiError, Conflict, NotFound, UnknownKind, Unreachable
 from shared.asking import Expected
 from shared.messages import Policy
-from shared.model import Manifest, ObjectRef
+from shared.model import Manifest
 
 TRIES = 3
 """Looks at an object that keeps changing between the look and the dry run."""
@@ -56,7 +57,7 @@ class Trial:
                     return Expected(each.ref, "refused", reason=left_alone)
                 answer = await self._answer(each, live)
                 if drift.comparable(answer, live):
-                    return self._difference(each.ref, answer, live)
+                    return self._difference(each, answer, live)
             return Expected(each.ref, "unknown", reason="it changes all the time")
         except Unreachable:
             raise
@@ -74,9 +75,9 @@ class Trial:
                 raise
         return await self._kube.apply(wanted, force=True, dry_run=True)
 
-    def _difference(self, ref: ObjectRef, answer: Manifest, live: Manifest) -> Expected | None:
-        fields = tuple(drift.confirmed(answer, live, self._policy.ignore))
-        return Expected(ref, "changed", fields) if fields else None
+    def _difference(self, each: Desired, answer: Manifest, live: Manifest) -> Expected | None:
+        fields = tuple(drift.confirmed(answer, live, self._policy.ignore, each.hidden))
+        return Expected(each.ref, "changed", fields) if fields else None
 
     def _unasked(self, each: Desired, home: str, error: Exception) -> Expected:
         """A refusal is an answer, unless what is missing would come with the rest."""
@@ -89,7 +90,7 @@ class Trial:
         if isinstance(error, Conflict) and error.causes:
             owners = sorted({f"{cause.field} by {cause.manager}" for cause in error.causes})
             return Expected(each.ref, "refused", reason=f"conflict: {', '.join(owners)}")
-        return Expected(each.ref, "refused", reason=str(error))
+        return Expected(each.ref, "refused", reason=scrubbed(str(error), each.manifest, each.hidden))
 
 
 def _defines(manifest: Manifest) -> str:

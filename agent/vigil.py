@@ -7,18 +7,19 @@ only to be reported, and those somebody keeps changing back, which are corrected
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from agent.domain import drift, hints
 from agent.domain.desired import Desired, Key
+from agent.domain.secrecy import scrubbed, shown
 from agent.kube.client import Kube
 from agent.kube.errors import ApiError, Unreachable
 from agent.view import version
-from shared.diff import is_secret, masked_difference
 from shared.messages import Drift, FieldDrift, Policy
 from shared.model import Manifest, ObjectRef
+from shared.sealed import Path
 from shared.tasks import Clock
 
 log = logging.getLogger(__name__)
@@ -110,11 +111,12 @@ class Vigil:
             raise
         except ApiError as error:
             # An immutable field, or a webhook that refuses: it differs, or the server would not mind.
-            log.info("drift cannot be confirmed", extra={"object": str(each.ref), "error": str(error)})
-            return tuple(_unconfirmed(wanted, live))
+            reason = scrubbed(str(error), each.manifest, each.hidden)
+            log.info("drift cannot be confirmed", extra={"object": str(each.ref), "error": reason})
+            return tuple(_unconfirmed(wanted, live, each.hidden))
         if not drift.comparable(answer, live):
             return None
-        return tuple(drift.confirmed(answer, live, policy.ignore))
+        return tuple(drift.confirmed(answer, live, policy.ignore, each.hidden))
 
     def _record(self, ref: ObjectRef, policy: Policy, fields: tuple[FieldDrift, ...], *, deleted: bool) -> Drift | None:
         before, now = self._found.get(ref.key), self._clock.now()
@@ -234,11 +236,9 @@ class Vigil:
         return fight.last + min(SLOWEST, 2.0 ** (fight.attempts - PATIENCE + 1))
 
 
-def _unconfirmed(wanted: Manifest, live: Manifest) -> list[FieldDrift]:
-    secret = is_secret(live)
-    found = drift.owned_difference(wanted, live)
-    shown = [masked_difference(each) if secret else each for each in found]
-    return [FieldDrift(path=each.path, want=each.want, have=each.have) for each in shown]
+def _unconfirmed(wanted: Manifest, live: Manifest, hidden: Collection[Path]) -> list[FieldDrift]:
+    told = (shown(each, live, hidden) for each in drift.owned_difference(wanted, live))
+    return [FieldDrift(path=each.path, want=each.want, have=each.have) for each in told]
 
 
 def described(found: Drift) -> str:

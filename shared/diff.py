@@ -119,7 +119,7 @@ def masked_difference(difference: Difference) -> Difference:
     hidden = texts[:1] in (["data"], ["stringData"]) or texts == ["metadata", "annotations", LAST_APPLIED]
     want, have = difference.want, difference.have
     if hidden:
-        return Difference(difference.steps, _veiled(want), _veiled(have))
+        return Difference(difference.steps, veiled(want), veiled(have))
     inner = {"kind": "Secret", "apiVersion": "v1"}
     if not texts:
         return Difference((), *(masked({**inner, **side}) if isinstance(side, dict) else side for side in (want, have)))
@@ -128,7 +128,8 @@ def masked_difference(difference: Difference) -> Difference:
     return difference
 
 
-def _veiled(value: Any) -> Any:
+def veiled(value: Any) -> Any:
+    """A secret value, fit to be shown: of a map the keys stay."""
     if value is None:
         return None
     return dict.fromkeys(value, SECRET) if isinstance(value, Mapping) else SECRET

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 import orjson
 
 from agent.domain import applyset
-from shared.diff import LAST_APPLIED
+from agent.domain.secrecy import Unreadable, Unsealed
+from shared.diff import LAST_APPLIED, is_secret
 from shared.errors import DocumentError
 from shared.manifests import ref_of
 from shared.model import Manifest, ObjectRef, UnitKey, Value
+from shared.sealed import Path
 
 Key = tuple[str, str, str, str]
 """`ObjectRef.key`: (group, kind, namespace, name)."""
@@ -32,6 +34,15 @@ class Desired(Value, frozen=True):
     ref: ObjectRef
     manifest: Manifest
     digest: str
+    hidden: tuple[Path, ...] = ()
+    """Fields of `manifest` whose values were decrypted here. `digest` is of what was encrypted: it is kept on disk."""
+
+    def __repr__(self) -> str:
+        return f"Desired({self.ref}, {self.digest})"
+
+
+Given = Manifest | Unsealed | Unreadable | Desired
+"""An object of a bundle, as far as it is known: those with secrets once they were opened, or not."""
 
 
 class Refused(Value, frozen=True):
@@ -42,7 +53,7 @@ class Refused(Value, frozen=True):
 
 
 def prepare(
-    given: Iterable[Manifest | Desired], unit: UnitKey, set_id: str, namespaced: Callable[[ObjectRef], bool | None]
+    given: Iterable[Given], unit: UnitKey, set_id: str, namespaced: Callable[[ObjectRef], bool | None]
 ) -> tuple[list[Desired], list[Refused]]:
     """The objects to keep on the cluster, and those that cannot be. What is `Desired` already is taken as it is.
 
@@ -50,37 +61,60 @@ def prepare(
     in the same bundle decides, else what is known of built-in kinds.
     """
     bundle = list(given)
-    scopes = _defined_scopes(each.manifest if isinstance(each, Desired) else each for each in bundle)
+    scopes = _defined_scopes(each.manifest if isinstance(each, Desired) else _written(each) for each in bundle)
     found: dict[Key, Desired] = {}
     refused: list[Refused] = []
     for each in bundle:
-        if isinstance(each, Desired):
-            ready = each
-        else:
-            try:
-                ready = _prepared(each, unit, set_id, namespaced, scopes)
-            except DocumentError as error:
-                refused.append(Refused(_vague_ref(each), str(error)))
-                continue
-        if found.setdefault(ready.ref.key, ready) is not ready:
+        ready = each if isinstance(each, Desired) else _prepared_or_not(each, unit, set_id, namespaced, scopes)
+        if isinstance(ready, Refused):
+            refused.append(ready)
+        elif found.setdefault(ready.ref.key, ready) is not ready:
             refused.append(Refused(ready.ref, "is in the bundle more than once: the first one counts"))
     return list(found.values()), refused
 
 
-def _prepared(
-    manifest: Manifest,
+def _written(each: Manifest | Unsealed | Unreadable) -> Manifest:
+    """The object as the hub sent it."""
+    return each.sealed if isinstance(each, Unsealed | Unreadable) else each
+
+
+def _prepared_or_not(
+    given: Manifest | Unsealed | Unreadable,
     unit: UnitKey,
     set_id: str,
     namespaced: Callable[[ObjectRef], bool | None],
     scopes: Mapping[str, bool],
-) -> Desired:
+) -> Desired | Refused:
+    try:
+        return _prepared(given, unit, set_id, namespaced, scopes)
+    except DocumentError as error:
+        return Refused(_vague_ref(_written(given)), str(error))
+
+
+def _prepared(
+    given: Manifest | Unsealed | Unreadable,
+    unit: UnitKey,
+    set_id: str,
+    namespaced: Callable[[ObjectRef], bool | None],
+    scopes: Mapping[str, bool],
+) -> Desired | Refused:
+    manifest = _written(given)
     ref = ref_of(manifest, unit.namespace)
     has_namespace = namespaced(ref)
     if has_namespace is None:
         has_namespace = scopes.get(ref.group_kind, bool(ref.namespace))
     namespace = (ref.namespace or unit.namespace) if has_namespace else ""
+    ref = ObjectRef(ref.api_version, ref.kind, namespace, ref.name)
+    if isinstance(given, Unreadable):
+        return Refused(ref, f"cannot be decrypted: {given.reason}")
     content = applyset.as_member(_cleaned(manifest, namespace), set_id)
-    return Desired(ObjectRef(ref.api_version, ref.kind, namespace, ref.name), content, digest(content))
+    named = digest(content)
+    if not isinstance(given, Unsealed):
+        return Desired(ref, content, named)
+    revealed = applyset.as_member(_cleaned(given.manifest, namespace), set_id)
+    secret = is_secret(given.manifest)
+    hidden = (("data", *path[1:]) if secret and path[0] == "stringData" else path for path in given.hidden)
+    return Desired(ref, revealed, named, tuple(hidden))
 
 
 def digest(manifest: Manifest) -> str:

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
 import orjson
 
 from agent.domain.ownership import Entry, Fields, applied_fields, child, entries, has_key, is_set, item_keys, owners
+from agent.domain.secrecy import shown
 from agent.domain.yielding import yielded
-from shared.diff import LAST_APPLIED, Difference, Step, covers, diff, is_secret, masked_difference, parse_pointer, same
+from shared.diff import LAST_APPLIED, Difference, Step, covers, diff, is_secret, parse_pointer, same
 from shared.messages import FieldDrift, IgnoreRule
 from shared.model import Manifest, ObjectRef
+from shared.sealed import Path
 
 MANAGER = "yardarm"
 AUTOSCALER = IgnoreRule(fields=("/spec/replicas",), managers=("kube-controller-manager",))
@@ -83,12 +85,13 @@ def owned_difference(applied: Manifest, live: Manifest, manager: str = MANAGER) 
 
 
 def confirmed(
-    dry_run: Manifest, live: Manifest, ignore: Iterable[IgnoreRule] = (), manager: str = MANAGER
+    dry_run: Manifest, live: Manifest, ignore: Iterable[IgnoreRule] = (), hidden: Collection[Path] = ()
 ) -> list[FieldDrift]:
     """What applying would change, given the result of a forced dry-run apply; empty when it would change nothing.
 
     Left out: what the server keeps for itself, status, fields that applying would change without our owning them (a
-    webhook that answers differently each time), and what `ignore` or `BUILT_IN` says. Secret values are masked.
+    webhook that answers differently each time), and what `ignore` or `BUILT_IN` says. Values of Secrets and of `hidden`
+    fields are masked.
     `live` must be the version that the dry run started from, see `comparable`.
     """
     before, after = entries(live), entries(dry_run)
@@ -97,9 +100,9 @@ def confirmed(
     drifts = []
     for difference in diff(_comparable(dry_run), _comparable(live), always):
         setters = owners(before, live, difference.steps)
-        if _ours(difference, dry_run, after, setters, manager) and not _accepted(difference, rules, setters):
-            shown = masked_difference(difference) if is_secret(live) else difference
-            drifts.append(_field_drift(shown, next((entry for entry in setters if entry.manager != manager), None)))
+        if _ours(difference, dry_run, after, setters, MANAGER) and not _accepted(difference, rules, setters):
+            by = next((entry for entry in setters if entry.manager != MANAGER), None)
+            drifts.append(_field_drift(shown(difference, live, hidden), by))
     return drifts
 
 
@@ -198,11 +201,11 @@ def _accepted(difference: Difference, rules: Sequence[IgnoreRule], setters: Sequ
     )
 
 
-def _field_drift(shown: Difference, by: Entry | None) -> FieldDrift:
+def _field_drift(told: Difference, by: Entry | None) -> FieldDrift:
     return FieldDrift(
-        path=shown.path,
-        want=_clipped(shown.want),
-        have=_clipped(shown.have),
+        path=told.path,
+        want=_clipped(told.want),
+        have=_clipped(told.have),
         manager=by.manager if by else "",
         at=by.at if by else None,
     )

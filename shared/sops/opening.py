@@ -87,7 +87,7 @@ def data_key(about: Mapping[str, Any], identities: Identities) -> bytes:
         except NoKey:
             continue
     theirs, ours = ", ".join(recipients({SOPS: about})), ", ".join(identities.recipients)
-    raise NoKey(f"it is encrypted for {theirs}, and the keys here are those of {ours}: encrypt it for these too")
+    raise NoKey(f"encrypt it for {ours} too: it is for {theirs}")
 
 
 def _mac(about: Mapping[str, Any], cipher: Cipher) -> str:

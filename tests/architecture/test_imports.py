@@ -24,7 +24,7 @@ PURE_MODULES = {"urllib.parse"}
 PURE_LIBRARIES = {"msgspec", "orjson", "nacl", "zstandard", "cel_expr_python", "shared"}
 VOCABULARY = {
     "errors", "model", "manifests", "messages", "subjects", "signing", "bundle", "diff", "nkeys", "credentials",
-    "expressions", "deletion", "asking", "limits",
+    "expressions", "deletion", "asking", "limits", "sealed",
 }  # fmt: skip
 HUB_DOMAIN_EXTRA = {"cronsim", "pydantic", "pydantic_core", "yaml", "typing_extensions", "annotated_types", "hub"}
 

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent.kube.access import Access
 from agent.kube.client import Kube
 from agent.kube.transport import Request, Response, Transport
@@ -127,8 +129,8 @@ def _documents(manifests: list[Manifest]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def agent_place(backend: str, folder: Path) -> AsyncIterator[AgentPlace]:
-    """A place with a running agent and an existing, empty namespace."""
+async def agent_place(backend: str, folder: Path, **settings: Any) -> AsyncIterator[AgentPlace]:
+    """A place with a running agent and an existing, empty namespace. `settings` are more of the agent's."""
     async with contextlib.AsyncExitStack() as stack:
         if backend == "sandbox":
             sandbox = await stack.enter_async_context(Sandbox(token="t"))
@@ -141,6 +143,7 @@ async def agent_place(backend: str, folder: Path) -> AsyncIterator[AgentPlace]:
         hub = await stack.enter_async_context(agent_hub(folder))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         place = AgentPlace(hub, access, kubeconfig, folder)
+        place.settings = msgspec.structs.replace(place.settings, **settings)
         place.kube = await stack.enter_async_context(await Kube.connect(access))
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.app}}
         await place.kube.apply(namespace, manager="test")

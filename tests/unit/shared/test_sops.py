@@ -178,7 +178,9 @@ SCALARS = st.one_of(
 KEYS = st.text(min_size=1, max_size=8).filter(lambda key: key != SOPS)
 TREES = st.dictionaries(
     KEYS,
-    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8),
+    st.recursive(
+        SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
+    ),
     max_size=4,
 )
 
@@ -194,7 +196,11 @@ def test_what_is_encrypted_comes_back_over_json(tree, only, rule):
 
 
 @settings(max_examples=40, deadline=None)
-@given(tree=TREES.filter(lambda tree: any(value not in ("", None) for _, value in leaves(tree))), pick=st.integers(0), other=SCALARS)
+@given(
+    tree=TREES.filter(lambda tree: any(value not in ("", None) for _, value in leaves(tree))),
+    pick=st.integers(0),
+    other=SCALARS,
+)
 def test_no_value_can_be_exchanged(tree, pick, other):
     sealed = closed(tree, FIRST.recipients, NOW)
     paths = [path for path, value in leaves(sealed) if is_encrypted(value)]
