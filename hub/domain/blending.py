@@ -41,6 +41,8 @@ class Part:
     rendered: bool
     lent: tuple[str, ...]
     footing: str
+    secret_files: tuple[str, ...] = ()
+    """Those of `value_files` that must be encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,14 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Value files in order, and which of them have to be encrypted."""
+
+    all: tuple[str, ...]
+    secret: tuple[str, ...]
+
+
 class _Making:
     def __init__(self, application: Application) -> None:
         spec = application.spec
@@ -109,10 +119,12 @@ class _Making:
         self._images: dict[str, Image] = {}
         self._replicas: dict[str, Replicas] = {}
         self._files: list[str] = []
+        self._secret_files: list[str] = []
         self.origins = dict.fromkeys(("version",) if self._source.chart else ("path", "ref"), origin)
         helm = self._render.helm
         self._values = merged({}, helm.values if helm else {}, origin, "values", self.origins)
         self._add_files(helm.value_files if helm else (), origin)
+        self._add_secret_files(helm.secret_values if helm else (), origin)
 
     def add(self, override: Override, origin: str) -> None:
         self._values = merged(self._values, override.values, origin, "values", self.origins)
@@ -121,6 +133,7 @@ class _Making:
             if value is not None:
                 self._changes[key], self.origins[key] = value, origin
         self._add_files(override.value_files, origin)
+        self._add_secret_files(override.secret_values, origin)
         for patch in override.patches:
             self.origins[f"patches[{len(self._patches)}]"] = origin
             self._patches.append(patch)
@@ -133,6 +146,10 @@ class _Making:
         for file in files:
             self.origins[f"valueFiles[{len(self._files)}]"] = origin
             self._files.append(file)
+
+    def _add_secret_files(self, files: Sequence[str], origin: str) -> None:
+        self._add_files(files, origin)
+        self._secret_files += files
 
     def made(self) -> Blend:
         parts = self._parts()
@@ -152,14 +169,15 @@ class _Making:
         source = self._source.model_copy(update=self._changes) if self._changes else self._source
         lent = _lent([*self._files, *(file for each in self._further for file in _files_of(each.render))])
         name = (self._first.name or MAIN) if self._first is not None else MAIN
-        main = _part(name, source, self._render, self._values, tuple(self._files), lent)
+        files = _Files(tuple(self._files), tuple(self._secret_files))
+        main = _part(name, source, self._render, self._values, files, lent)
         further = [
             _part(
                 each.name or f"source {number}",
                 plain_source(each),
                 each.render,
                 each.render.helm.values if each.render.helm else {},
-                _files_of(each.render),
+                _Files(_files_of(each.render), each.render.helm.secret_values if each.render.helm else ()),
                 lent,
                 rendered=each.rendered,
             )
@@ -182,7 +200,7 @@ def lender(file: str) -> tuple[str, str]:
 
 
 def _files_of(render: Render) -> tuple[str, ...]:
-    return render.helm.value_files if render.helm is not None else ()
+    return (*render.helm.value_files, *render.helm.secret_values) if render.helm is not None else ()
 
 
 def _lent(files: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -199,7 +217,7 @@ def _part(
     source: Source,
     render: Render,
     values: Mapping[str, Any],
-    value_files: tuple[str, ...],
+    files: _Files,
     lent: Mapping[str, tuple[str, ...]],
     *,
     rendered: bool = True,
@@ -207,9 +225,10 @@ def _part(
     how = render.model_dump(mode="json")
     if how["helm"] is not None:
         how["helm"] |= {"values": None, "value_files": None}
+        del how["helm"]["secret_values"]
     mine = lent.get(name, ()) if name else ()
-    footing = digest_of([source.model_dump(mode="json"), how, value_files, mine, rendered])
-    return Part(name, source, render, values, value_files, rendered, mine, footing)
+    named = [source.model_dump(mode="json"), how, files.all, mine, rendered, *([files.secret] if files.secret else [])]
+    return Part(name, source, render, values, files.all, rendered, mine, digest_of(named), files.secret)
 
 
 def merged(

@@ -96,6 +96,7 @@ class Override(Model):
     version: str | None = None
     values: dict[str, Any] = Field(default_factory=dict)
     value_files: tuple[ValueFile, ...] = ()
+    secret_values: tuple[ValueFile, ...] = ()
     variables: Variables = Field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     images: tuple[Image, ...] = ()

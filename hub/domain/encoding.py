@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hub.domain.locked import locked
 from shared.errors import DocumentError
 from shared.model import Place
 
@@ -14,7 +15,7 @@ def decode(data: bytes | str, *, file: str, limit: int) -> str:
     """The text of a file of at most `limit` bytes, without byte order mark.
 
     Raises:
-        DocumentError: too large, or neither UTF-8 nor UTF-16 with a byte order mark.
+        DocumentError: too large, encrypted, or neither UTF-8 nor UTF-16 with a byte order mark.
     """
     if len(data) > limit:
         raise DocumentError(
@@ -22,6 +23,8 @@ def decode(data: bytes | str, *, file: str, limit: int) -> str:
             Place(file),
             "split it, or exclude it",
         )
+    if isinstance(data, bytes) and (known := locked(data)) is not None:
+        raise DocumentError(known[0], Place(file), known[1])
     if isinstance(data, str):
         text = data.removeprefix("\ufeff")
     else:

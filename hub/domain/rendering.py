@@ -62,13 +62,15 @@ source named `config`."""
 class Helm(Model):
     """Rendering of a Helm chart. An empty release is the application's name.
 
-    Value files come first, later ones win; then `values`. `kube_version` and `api_versions` stand in for what the
+    Value files come first, later ones win; then `secret_values`, files that SOPS has encrypted and that only the
+    cluster opens; then `values`. `kube_version` and `api_versions` stand in for what the
     cluster reports. The release is in the application's namespace.
     """
 
     release: str = ""
     values: dict[str, Any] = Field(default_factory=dict)
     value_files: tuple[ValueFile, ...] = ()
+    secret_values: tuple[ValueFile, ...] = ()
     ignore_missing_value_files: bool = False
     skip_crds: Annotated[bool, Field(alias="skipCRDs")] = False
     kube_version: str = ""

@@ -13,6 +13,7 @@ import msgspec
 
 from hub.domain.fields import Scalar
 from hub.domain.rules import Rule
+from hub.domain.sealing import SealedDocument
 from shared.errors import YardarmError
 from shared.model import ObjectRef, Place, Problem, Value
 
@@ -85,8 +86,8 @@ class PlainJob(Value, frozen=True, tag="plain"):
     """One plain render.
 
     `made` are files of objects that a template step made, or that further sources hold. `known` are the variable names
-    that are the fleet's, with a value in `variables` or without. `problems` were met while the files were read: an
-    error among them fails the render.
+    that are the fleet's, with a value in `variables` or without. `sealed` are the encrypted documents whose secrets are
+    tokens in `made`. `problems` were met while the files were read: an error among them fails the render.
     """
 
     application: str
@@ -99,6 +100,7 @@ class PlainJob(Value, frozen=True, tag="plain"):
     patches: tuple[Patch, ...] = ()
     images: tuple[Image, ...] = ()
     replicas: tuple[Replicas, ...] = ()
+    sealed: tuple[SealedDocument, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -108,7 +110,8 @@ class HelmJob(Value, frozen=True, tag="helm"):
     `archive` is the chart with its dependencies, a gzipped tar; `chart` is what messages call it. Values are those of
     the chart, then each of `value_files` in order, then `values`; a later map is merged into an earlier one, anything
     else replaces it, and null removes the chart's default. Without `kube_version` it is the library's own;
-    `api_versions` are added to those every cluster has. `program` is a helm executable to use in place of the library.
+    `api_versions` are added to those every cluster has. `secret_files` are the paths of value files that have to be
+    encrypted. `program` is a helm executable to use in place of the library.
     """
 
     application: str
@@ -121,6 +124,7 @@ class HelmJob(Value, frozen=True, tag="helm"):
     kube_version: str = ""
     api_versions: tuple[str, ...] = ()
     skip_crds: bool = False
+    secret_files: tuple[str, ...] = ()
     program: str = ""
 
 
@@ -249,10 +253,14 @@ class Rendered(Value, frozen=True, tag="rendered"):
 
 
 class Templated(Value, frozen=True, tag="templated"):
-    """What a template job made: YAML files in the order of their paths, those that hold nothing left out."""
+    """What a template job made: YAML files in the order of their paths, those that hold nothing left out.
+
+    `sealed` are the encrypted documents whose secrets are tokens in them.
+    """
 
     files: tuple[File, ...]
     warnings: tuple[Problem, ...] = ()
+    sealed: tuple[SealedDocument, ...] = ()
 
 
 class Broken(Value, frozen=True):

@@ -14,6 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hub.domain.documents import API_GROUP
+from hub.domain.sealing import (
+    Origins,
+    SealedDocument,
+    held,
+    origins,
+    sealed_object,
+    tokenised,
+    with_secrets,
+)
 from hub.domain.variables import Scope, substitute
 from hub.domain.yamldoc import Document, child_path, load_documents
 from hub.render.images import apply_images
@@ -26,6 +35,7 @@ from shared.bundle import canonical_line
 from shared.errors import DocumentError, InvalidMessage
 from shared.manifests import ref_of, with_name
 from shared.model import Manifest, Place, Problem
+from shared.sealed import SOPS, dotted, is_sops
 
 _FLEET_GROUP = f"{API_GROUP}/"
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io/"
@@ -40,6 +50,8 @@ class Found:
     document: Document
     file: File
     path: str = ""
+    sealed: SealedDocument | None = None
+    """The encrypted document that it is, with tokens in place of secrets in `manifest`."""
 
     def place(self, field: str = "") -> Place:
         """Where it, or a field of it, is. Reads the file again: lines of fields are only needed for errors."""
@@ -63,12 +75,13 @@ def render(job: PlainJob) -> Rendered:
     found = apply_patches(found, job.patches, problems)
     found = apply_images(found, job.images, problems)
     found = apply_replicas(found, job.replicas, problems)
+    secrets = origins([*job.sealed, *(each.sealed for each in found if each.sealed is not None)])
     scope = Scope(values=job.variables, known=frozenset(job.known))
     used: set[str] = set()
     objects: dict[tuple[str, str, str, str], RenderedObject] = {}
     for each in found:
         try:
-            rendered = _finish(_substituted(each, scope, used, problems), job.namespace)
+            rendered = _finish(_substituted(each, scope, used, problems), job.namespace, secrets)
         except DocumentError as error:
             problems.append(Problem("error", error.message, error.place or each.place(), error.hint))
             continue
@@ -108,7 +121,9 @@ def _objects(job: PlainJob, problems: list[Problem]) -> Iterator[Found]:
 
 def _made(file: File, problems: list[Problem]) -> Iterator[Found]:
     """The objects of a file that is meant to hold objects and nothing else."""
-    for item in _PARSED.parse(file.data, file.name):
+    items = _PARSED.parse(file.data, file.name)
+    problems.extend(_encrypted_together(item for item in items if isinstance(item, Document)))
+    for item in items:
         if isinstance(item, DocumentError):
             problems.append(Problem("error", item.message, item.place, item.hint))
         else:
@@ -140,8 +155,20 @@ def _file(file: File, problems: list[Problem]) -> Iterator[Found]:
         problems.append(Problem("warning", f"skipped: no Kubernetes object in it{why}", Place(file.name)))
         return
     problems.extend(Problem("error", error.message, error.place, error.hint) for error in errors)
+    problems.extend(_encrypted_together(documents))
     for document in documents:
         yield from _document(document, file, problems)
+
+
+def _encrypted_together(documents: Iterable[Document]) -> Iterator[Problem]:
+    """SOPS signs all documents of a file as one, and they are objects of their own here."""
+    seen: dict[str, int] = {}
+    for document in documents:
+        mac = document.value[SOPS].get("mac") if is_sops(document.value) else None
+        if isinstance(mac, str) and (first := seen.setdefault(mac, document.line)) != document.line:
+            message = f"encrypted together with the document on line {first}: neither can be checked alone"
+            hint = "decrypt the file, split it into one for each document, and encrypt these"
+            yield Problem("error", message, Place(document.file, document.line), hint)
 
 
 def _looks_like_manifest(value: Any) -> bool:
@@ -174,7 +201,15 @@ def _document(document: Document, file: File, problems: list[Problem]) -> Iterat
     if isinstance(version, str) and version.startswith(_KUSTOMIZE_GROUP):
         problems.append(_kustomization(Place(document.file, document.line), explicit=False))
         return
-    yield from _flattened(Found(value, document, file))
+    if not is_sops(value):
+        yield from _flattened(Found(value, document, file))
+        return
+    try:
+        sealed = sealed_object(value, Place(document.file, document.line))
+    except DocumentError as error:
+        problems.append(Problem("error", error.message, error.place, error.hint))
+        return
+    yield from _flattened(Found(tokenised(sealed), document, file, sealed=sealed))
 
 
 def _flattened(found: Found) -> Iterator[Found]:
@@ -204,18 +239,32 @@ def _substituted(found: Found, scope: Scope, used: set[str], problems: list[Prob
     return replace(found, manifest=done.manifest)
 
 
-def _finish(found: Found, namespace: str) -> RenderedObject:
+def _finish(found: Found, namespace: str, secrets: Origins) -> RenderedObject:
     manifest = found.manifest
     try:
         manifest = with_name(manifest)
         ref = ref_of(manifest, namespace)
-        line = canonical_line(manifest)
+        line = canonical_line(_with_secrets(found, manifest, secrets))
     except DocumentError as error:
         hint = error.hint or "exclude the file if it is not a manifest"
         raise DocumentError(error.message, error.place or found.place(), hint) from None
     except InvalidMessage as error:
         raise DocumentError(f"{manifest.get('kind')}: {error}", found.place()) from None
     return RenderedObject(ref, line, Place(found.document.file, found.document.line, found.path))
+
+
+def _with_secrets(found: Found, manifest: Manifest, secrets: Origins) -> Manifest:
+    """The object as the agent gets it: an encrypted document that nothing has changed just as it was written."""
+    if found.sealed is None:
+        return with_secrets(manifest, secrets) if secrets else manifest
+    before = tokenised(found.sealed)
+    if manifest == before:
+        return found.sealed.document
+    if not found.path and (lost := sorted(held(before) - held(manifest))):
+        field = dotted(secrets[lost[0]].path)
+        message = f"a patch changes {field}, which is encrypted: the hub cannot read it"
+        raise DocumentError(message, hint="patch other fields, or change the value with `sops`")
+    return with_secrets(manifest, secrets)
 
 
 def _duplicate(again: RenderedObject, first: RenderedObject) -> Problem:

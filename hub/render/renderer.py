@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from hub.domain import rendering as written
 from hub.domain.blending import Part, digest_of, lender
 from hub.domain.rendering import Helm, Jsonnet, Kustomize
+from hub.domain.sealing import SealedDocument
 from hub.domain.variables import filled
 from hub.domain.variants import Inputs
 from hub.render.job import (
@@ -59,6 +60,7 @@ class _Gathered:
     files: list[File] = field(default_factory=list)
     made: list[File] = field(default_factory=list)
     selection: Selection = field(default_factory=Selection)
+    sealed: list[SealedDocument] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -96,6 +98,7 @@ class Renderer:
         if reading.way in ("helm", "kustomize"):
             made = await self._template(inputs, part, supplies)
             gathered.made += made.files
+            gathered.sealed += made.sealed
             gathered.problems += made.warnings
             return
         materials = await supplies.materials(part)
@@ -179,6 +182,7 @@ class Renderer:
             kube_version=helm.kube_version or (able.kube_version if able else ""),
             api_versions=helm.api_versions or (self._apis(able.apis) if able else ()),
             skip_crds=helm.skip_crds,
+            secret_files=part.secret_files,
             program=program,
         )
 
@@ -254,6 +258,7 @@ def _objects_job(inputs: Inputs, gathered: _Gathered) -> PlainJob:
         patches=_patches(inputs.blend.patches, "patch"),
         images=_images(inputs.blend.images),
         replicas=_replicas(inputs.blend.replicas),
+        sealed=tuple(gathered.sealed),
         problems=tuple(gathered.problems),
     )
 

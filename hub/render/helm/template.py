@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from hub.render.helm import executable
 from hub.render.helm.errors import HelmFailure, explained
 from hub.render.helm.output import Output, templated
@@ -20,8 +22,9 @@ def template(job: HelmJob) -> Templated:
         RenderError: the chart or its values are refused, or a template fails.
     """
     try:
-        values = combined(job.value_files, job.values)
-        return templated(_render(job, values), job)
+        found = combined(job.value_files, job.values, job.secret_files)
+        made = templated(_render(job, found.values), job)
+        return replace(made, sealed=found.sealed)
     except DocumentError as error:
         problem = Problem("error", error.message, error.place, error.hint, job.application)
         raise RenderError((problem,)) from None

@@ -16,12 +16,14 @@ from typing import Any
 
 import orjson
 
+from hub.domain.sealing import SealedDocument
 from hub.render import program
 from hub.render.footprint import join
 from hub.render.job import File, KustomizeJob, RenderError, Templated
 from hub.render.kustomize import references
 from hub.render.kustomize.editing import Fields, edited
 from hub.render.kustomize.messages import explained
+from hub.render.kustomize.secrets import Tokens
 from shared.errors import DocumentError
 from shared.model import Problem
 
@@ -40,10 +42,11 @@ def build(job: KustomizeJob) -> Templated:
     if any(problem.severity == "error" for problem in job.problems):
         raise RenderError(job.problems)
     read = _read(job)
+    contents, sealed = _contents(job, read)
     with tempfile.TemporaryDirectory(prefix="yardarm-kustomize-") as temporary:
         folder = Path(temporary).resolve()
         try:
-            _write(job, read, folder)
+            _write(job, read, contents, folder)
             outcome = program.run(_command(job, folder), folder, program.Limits(job.seconds, job.memory, MOST_OUTPUT))
         except OSError as error:
             message = f"{posixpath.basename(job.command[0])} cannot be run: {error}"
@@ -51,7 +54,7 @@ def build(job: KustomizeJob) -> Templated:
     if outcome.failure:
         raise RenderError(explained(outcome, job, str(folder)), transient=outcome.limited)
     made = tuple(_parts(outcome.output, f"{posixpath.join(job.path, '') or './'} (kustomize build)"))
-    return Templated(made, job.problems)
+    return Templated(made, job.problems, sealed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,32 @@ def _read(job: KustomizeJob) -> dict[str, Fields]:
     return read
 
 
-def _write(job: KustomizeJob, read: Mapping[str, Fields], folder: Path) -> None:
+def _contents(job: KustomizeJob, read: Mapping[str, Fields]) -> tuple[dict[str, bytes], tuple[SealedDocument, ...]]:
+    """What Kustomize reads of each file, by its place in the folder, and the secrets that are only tokens in them."""
+    contents: dict[str, bytes] = {}
+    sealed: list[SealedDocument] = []
+    problems: list[Problem] = []
+    for tree in _trees(job):
+        tokens = Tokens({path: read[posixpath.join(tree.directory, path)] for path in tree.kustomizations}, tree.links)
+        for file in tree.files:
+            try:
+                contents[posixpath.join(tree.directory, file.path)] = tokens.content(file)
+            except DocumentError as error:
+                problems.append(Problem("error", error.message, error.place, error.hint, job.application))
+        sealed += tokens.sealed
+    if problems:
+        raise RenderError((*job.problems, *problems))
+    return contents, tuple(sealed)
+
+
+def _write(job: KustomizeJob, read: Mapping[str, Fields], contents: Mapping[str, bytes], folder: Path) -> None:
     remotes = {
         remote.text: posixpath.join(_REMOTE.format(number), remote.path) for number, remote in enumerate(job.remotes)
     }
     for tree in _trees(job):
         for file in tree.files:
             path = posixpath.join(tree.directory, file.path)
-            data = file.data if path not in read else orjson.dumps(_with_remotes(read[path], path, remotes))
+            data = contents[path] if path not in read else orjson.dumps(_with_remotes(read[path], path, remotes))
             # Exclusive, so that no two names that are one to the file system become one file.
             with os.fdopen(os.open(_place(folder, path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
                 opened.write(data)

@@ -241,9 +241,7 @@ def test_a_problem_met_while_reading_fails_the_render():
     assert problems_of(job({"a.yaml": config_map("a")}, problems=(problem,))) == ["error: too large"]
 
 
-SECRET = (
-    "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {z: 'ENC[x]', a: 'ENC[y]'}\nsops: {mac: 'ENC[m]'}\n"
-)
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {z: 'ENC[x]', a: 'ENC[y]'}\nsops: {mac: 'ENC[m]', age: [{}]}\n"
 
 
 def test_an_encrypted_secret_keeps_the_order_of_its_keys():
