@@ -158,6 +158,15 @@ def with_seal(manifest: Manifest, seal: Seal) -> Manifest:
     return {**manifest, SEALED: msgspec.to_builtins(seal)}
 
 
+def without_seal(manifest: Manifest) -> Manifest:
+    """The object without what only the agent understands of it."""
+    return (
+        {key: value for key, value in manifest.items() if key not in (SOPS, SEALED)}
+        if is_sealed(manifest)
+        else manifest
+    )
+
+
 def recipients(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The age recipients that a SOPS document is encrypted for."""
     listed = document[SOPS].get("age") if is_sops(document) else None

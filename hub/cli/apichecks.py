@@ -16,6 +16,7 @@ from hub.domain import deprecations
 from hub.domain.deprecations import Minor
 from hub.domain.preview.states import Made
 from shared.model import Problem
+from shared.sealed import without_seal
 
 if TYPE_CHECKING:
     from hub.domain.fleet import FleetModel
@@ -67,7 +68,7 @@ def _of(made: Made, version: str, application: str) -> Iterator[Problem]:
         if found is not None:
             yield Problem(found.severity, found.message, found.place, found.hint, application)
         elif version and _schemas(version):
-            wrong = _wrong_field(json.loads(line), version)
+            wrong = _wrong_field(without_seal(json.loads(line)), version)
             if wrong:
                 message = f"{ref}: {wrong} (Kubernetes {'.'.join(map(str, _minor(version)))})"
                 yield Problem("error", message, place, application=application)

@@ -19,11 +19,15 @@ from shared.model import ObjectRef, Place, Problem, Value
 
 
 class File(Value, frozen=True):
-    """A file of the source; `path` is relative to the application's path. `shown` is its path in the repository."""
+    """A file of the source; `path` is relative to the application's path. `shown` is its path in the repository.
+
+    `by_chart`: a chart made it, and what is in it need not be in the repository.
+    """
 
     path: str
     data: bytes
     shown: str = ""
+    by_chart: bool = False
 
     @property
     def name(self) -> str:

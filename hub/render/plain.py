@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
+from hub.domain import plainsecrets
 from hub.domain.documents import API_GROUP
 from hub.domain.sealing import (
     Origins,
@@ -79,15 +82,19 @@ def render(job: PlainJob) -> Rendered:
     scope = Scope(values=job.variables, known=frozenset(job.known))
     used: set[str] = set()
     objects: dict[tuple[str, str, str, str], RenderedObject] = {}
+    written: list[RenderedObject] = []
     for each in found:
         try:
             rendered = _finish(_substituted(each, scope, used, problems), job.namespace, secrets)
         except DocumentError as error:
             problems.append(Problem("error", error.message, error.place or each.place(), error.hint))
             continue
+        if not each.file.by_chart:
+            written.append(rendered)
         first = objects.setdefault(rendered.ref.key, rendered)
         if first is not rendered:
             problems.append(_duplicate(rendered, first))
+    problems += _unencrypted(written)
     problems = [
         problem if problem.application else Problem(
             problem.severity, problem.message, problem.place, problem.hint, job.application
@@ -100,6 +107,14 @@ def render(job: PlainJob) -> Rendered:
         raise RenderError(tuple(problems))
     ordered = sorted(objects.values(), key=lambda each: each.ref.key)
     return Rendered(tuple(ordered), tuple(sorted(used)), tuple(problems))
+
+
+def _unencrypted(written: Iterable[RenderedObject]) -> list[Problem]:
+    secrets = (each for each in written if each.ref.group_kind == "Secret")
+    found = plainsecrets.warning(
+        (each.ref, each.place) for each in secrets if plainsecrets.is_plain(orjson.loads(each.line))
+    )
+    return [found] if found is not None else []
 
 
 def _objects(job: PlainJob, problems: list[Problem]) -> Iterator[Found]:

@@ -113,6 +113,26 @@ def test_what_no_agent_could_open_is_refused_with_file_and_reason(data, message)
     assert message in problem
 
 
+def test_secrets_that_are_not_encrypted_are_warned_of_once():
+    def secret(name: str, **more: Any) -> bytes:
+        return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, **more}).encode()
+
+    rendered = plain(
+        {
+            "sealed.yaml": SECRET,
+            "a.json": secret("a", stringData={"p": "hunter2"}),
+            "b.json": secret("b", data={"p": "aHVudGVyMg=="}),
+            "empty.json": secret("empty", data={"p": ""}),
+            "token.json": secret("token", type="kubernetes.io/service-account-token", data={"extra": "eA=="}),
+        }
+    )
+
+    (warning,) = rendered.warnings
+    assert str(warning).startswith("a.json:1: warning: 2 Secrets (a, b) are not encrypted")
+    assert plain({"sealed.yaml": SECRET}).warnings == ()
+    assert charted(HEAD.format(kind="Secret") + "data: {p: eA==}\n", b"a: b").warnings == ()
+
+
 # --- Kustomize ----------------------------------------------------------------------------------------------------
 
 

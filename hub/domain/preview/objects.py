@@ -12,6 +12,7 @@ from hub.domain.preview.model import Action, FieldChange
 from hub.domain.preview.states import Key
 from shared.diff import SECRET, SECRET_DIFFERS, Difference, diff, is_secret, masked, masked_difference
 from shared.model import Manifest, ObjectRef
+from shared.sealed import without_seal
 
 Objects = Mapping[Key, tuple[ObjectRef, bytes]]
 
@@ -38,14 +39,19 @@ def changes(before: Objects, after: Objects) -> Iterator[Change]:
     for key, (ref, line) in after.items():
         had = before.get(key)
         if had is None:
-            yield Change(ref, "added", manifest=masked(orjson.loads(line)))
+            yield Change(ref, "added", manifest=masked(_decoded(line)))
         elif had[1] != line:
-            fields = field_changes(orjson.loads(had[1]), orjson.loads(line))
+            fields = field_changes(_decoded(had[1]), _decoded(line))
             if fields:
                 yield Change(ref, "changed", fields)
     for key, (ref, line) in before.items():
         if key not in after:
-            yield Change(ref, "removed", manifest=masked(orjson.loads(line)))
+            yield Change(ref, "removed", manifest=masked(_decoded(line)))
+
+
+def _decoded(line: bytes) -> Manifest:
+    """The object as it will be on the cluster, apart from ciphertexts: whom they are for is no change of it."""
+    return without_seal(orjson.loads(line))
 
 
 def field_changes(before: Manifest, after: Manifest) -> tuple[FieldChange, ...]:

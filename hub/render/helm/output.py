@@ -61,7 +61,7 @@ def templated(output: Output, job: HelmJob) -> Templated:
         name = f"{shown(job.chart, path)} (rendered)"
         kept = "".join(_known(_documents(text), name, job.application, problems))
         if _holds_anything(kept):
-            files.append(File(path.partition("/")[2], kept.encode(), name))
+            files.append(File(path.partition("/")[2], kept.encode(), name, by_chart=True))
     return Templated(tuple(files), tuple(problems))
 
 
