@@ -25,6 +25,7 @@ from hub.cli import (
     read,
     rollouts,
     running,
+    secrets,
     timeline,
     tokens,
 )
@@ -63,6 +64,7 @@ app.command(
 )(running.agent)
 app.add_typer(keys.app, name="keys", rich_help_panel=RUN)
 app.add_typer(tokens.app, name="token", rich_help_panel=RUN)
+app.add_typer(secrets.app, name="secret", rich_help_panel=OFFLINE)
 
 app.command(rich_help_panel=READ)(read.status)
 read.get.command("rollouts")(rollouts.list_)

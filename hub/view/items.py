@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, EnvironmentInfo, PathTimes, Revision
@@ -15,6 +17,8 @@ from shared.model import ObjectRef, Problem
 from shared.telemetry import trace_id
 
 Item = dict[str, Any]
+
+_RECIPIENT = re.compile(r"age1[a-z0-9]{1,2000}")
 
 LISTED_PROBLEMS = 10
 """Problems shown with an application in a list; its own page has all."""
@@ -46,11 +50,18 @@ def cluster_item(view: View, record: ClusterRecord) -> Item:
         "boot": beat.boot if beat is not None else "",
         "interval": beat.interval if beat is not None else None,
         "facts": beat.facts if beat is not None else {},
+        "ageRecipient": _age_recipient(beat.facts) if beat is not None else "",
         "problems": problems,
         "units": tally.by_state(),
         "drifted": tally.drifted,
         "reasons": reason_items(tally),
     }
+
+
+def _age_recipient(facts: Mapping[str, Any]) -> str:
+    """The cluster's public key as its agent tells it; an agent can mislead about its own cluster only."""
+    told = facts.get("ageRecipient")
+    return told if isinstance(told, str) and _RECIPIENT.fullmatch(told) else ""
 
 
 def _cluster_state(record: ClusterRecord, tally: Tally) -> State:

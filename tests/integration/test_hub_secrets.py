@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
+import os
+import sys
 from pathlib import Path
 
 import orjson
@@ -16,13 +19,21 @@ from agent.sandbox.server import Sandbox
 from agent.settings import AgentSettings
 from shared.model import ObjectRef
 from shared.sops.ages import Identities
-from shared.sops.closing import SECRET_FIELDS, closed
+from shared.sops.closing import closed
 from tests.fakes.gitrepo import GitRepo
 from tests.fakes.kustomize import either
 from tests.fakes.livehub import CLUSTERS, application, configmap, live_hub, settings, until
 
 DATA = Path(__file__).parents[1] / "data" / "sops"
 PASSWORD = "correct-horse-battery-staple"
+SECRET = """\
+apiVersion: v1
+kind: Secret
+metadata: {name: database, namespace: shop}
+stringData: {password: %s}
+---
+"""
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more, namespace: shop}\ndata: {password: %s}\n"
 FIRST = Identities.read((DATA / "first.agekey").read_text())
 
 
@@ -51,6 +62,17 @@ def fleet_of(folder: Path) -> GitRepo:
     return repo
 
 
+async def yardarm(live, *args: str, code: int = 0) -> str:
+    """What the command says, as somebody uses it who has a token of the hub."""
+    env = {**os.environ, "YARDARM_HUB": live.hub.url, "YARDARM_TOKEN": live.hub.token}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hub", *args, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, complaint = await process.communicate()
+    assert process.returncode == code, complaint.decode()
+    return (complaint if code else said).decode()
+
+
 @either
 async def test_secrets_reach_the_cluster_and_the_hub_never_reads_them(tmp_path, caplog):
     repo = fleet_of(tmp_path / "fleet")
@@ -77,17 +99,17 @@ async def test_secrets_reach_the_cluster_and_the_hub_never_reads_them(tmp_path, 
             assert await value("kustomized", "env", "DB_PASSWORD") == "env-hunter2=with-equals"
             assert await value("charted", "made", "url") == f"db://{PASSWORD}"
 
-            # What is encrypted anew for the same cluster is a new revision, and nobody is disturbed by it.
-            secret = {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": "database", "namespace": "shop"},
-                "stringData": {"password": "changed"},
-            }
-            repo.write(
-                "apps/shop/secret.enc.yaml",
-                orjson.dumps(closed(secret, FIRST.recipients, 0.0, encrypted_regex=SECRET_FIELDS)).decode(),
-            )
+            # Another password, encrypted by who knows only the hub.
+            repo.write("apps/shop/secret.enc.yaml", (SECRET % "changed") + (CONFIG % "seen"))
+            secret = repo.path / "apps/shop/secret.enc.yaml"
+            await yardarm(live, "secret", "encrypt", str(secret), "--env", "dev", "--in-place")
+            assert "changed" not in secret.read_text()
+            assert "seen" in secret.read_text()
+            assert json.loads(await yardarm(live, "secret", "recipients", "-o", "json")) == [
+                {"cluster": "dev-1", "environment": "dev", "recipient": FIRST.recipients[0]},
+                {"cluster": "prod-1", "environment": "prod", "recipient": ""},
+            ]
+            assert "prod-1: no public key" in await yardarm(live, "secret", "encrypt", str(secret), "--all", code=1)
             repo.commit("another password")
             await live.seen(repo.head)
 

@@ -45,7 +45,10 @@ class Repository(Shape):
 
 
 class Cluster(Shape):
-    """A cluster. `heard` is its agent's last sign of life, `since` when its connection began."""
+    """A cluster. `heard` is its agent's last sign of life, `since` when its connection began.
+
+    `age_recipient` is the public key that secrets for it are encrypted with, empty while none is known.
+    """
 
     name: str
     environment: str
@@ -62,6 +65,7 @@ class Cluster(Shape):
     boot: str
     interval: float | None
     facts: dict[str, Any]
+    age_recipient: str
     problems: list[str]
     units: Counts
     drifted: int
