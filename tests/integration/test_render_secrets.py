@@ -62,6 +62,13 @@ async def test_a_document_that_nothing_changes_goes_through_as_it_is():
     assert (await opened(rendered))[0]["stringData"]["password"] == PASSWORD
 
 
+async def test_words_that_kubernetes_would_take_for_booleans_stay_words():
+    (manifest,) = await opened(plain({"s.yaml": (DATA / "words.enc.yaml").read_bytes()}))
+
+    assert manifest["metadata"]["annotations"] == {"on": "off"}
+    assert manifest["stringData"] == {"y": "n", "no": "yes", "ok": "true"}
+
+
 async def test_a_patch_may_change_what_is_not_encrypted():
     labels = Patch({"metadata": {"labels": {"tier": "gold"}}}, TARGET)
 
