@@ -117,10 +117,12 @@ async def _keep_agent(settings: AgentSettings, kube: Kube, credentials: Credenti
 
 
 def _settings_of(name: str, settings: SandboxSettings) -> AgentSettings:
+    age_key = settings.creds_dir / f"{name}.agekey"
     return AgentSettings(
         cluster=name,
         nats=settings.nats,
         creds=settings.creds_dir / f"{name}.creds",
+        age_key=age_key if age_key.exists() else None,
         state=settings.state / name if settings.state is not None else None,
         heartbeat=settings.heartbeat,
         # Clusters and agents come and go together here: with hundreds of them, renewing often is most of the load.

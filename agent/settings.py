@@ -86,7 +86,7 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """JSON: `{"clusters": [{"name": …, "labels": {}, "kubernetes": "1.33", "nodes": 3}]}`."""
     nats: str
     creds_dir: Path
-    """Holds `<cluster>.creds` for each."""
+    """Holds `<cluster>.creds` for each, and `<cluster>.agekey` for those that open secrets."""
     port: int = 0
     """Where the sandbox's API servers listen on loopback; 0 takes a free one."""
     kubeconfig_out: Path | None = None
@@ -298,7 +298,7 @@ def _sandbox_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     options = _Options(parser, env)
     options.add("clusters", "JSON file that lists the clusters", kind=Path, metavar="FILE")
-    options.add("creds-dir", "directory with <cluster>.creds for each", kind=Path, metavar="DIR")
+    options.add("creds-dir", "directory with <cluster>.creds (and .agekey) for each", kind=Path, metavar="DIR")
     options.add("port", "port on loopback; 0 takes a free one", default="0", kind=int, metavar="PORT")
     options.add("kubeconfig-out", "where to write a kubeconfig for all clusters", kind=Path, metavar="FILE")
     _common(options)

@@ -18,6 +18,7 @@ from hub.demo.clusters import DemoCluster
 from hub.identity import Identity
 from shared.errors import YardarmError
 from shared.model import is_token
+from shared.sops.ages import Identities
 from shared.tasks import Clock
 
 START_LIMIT = 120.0
@@ -25,12 +26,21 @@ START_LIMIT = 120.0
 
 
 def write_credentials(identity: Identity, clusters: Sequence[DemoCluster], folder: Path) -> None:
-    """One file per cluster, readable by this user only."""
+    """One file per cluster, readable by this user only; and an age key for each, which stays once it is there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for cluster in clusters:
         file = folder / f"{cluster.name}.creds"
         file.touch(mode=0o600)
         file.write_text(str(identity.agent_credentials(cluster.name)), encoding="utf-8")
+        key = age_key(folder, cluster.name)
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_text(Identities.new()[1], encoding="utf-8")
+
+
+def age_key(folder: Path, cluster: str) -> Path:
+    """The file that opens the secrets of a cluster."""
+    return folder / f"{cluster}.agekey"
 
 
 def sandbox(clusters: Sequence[DemoCluster], nats: str, folder: Path) -> Child:
@@ -52,6 +62,7 @@ def real(cluster: str, context: str, kubeconfig: Path, nats: str, folder: Path) 
     command: list[str | Path] = [
         *(sys.executable, "-m", "agent", "--cluster", cluster, "--nats", nats),
         *("--creds", folder / "creds" / f"{cluster}.creds", "--kubeconfig", kubeconfig, "--context", context),
+        *("--age-key", age_key(folder / "creds", cluster)),
         *("--state", folder / "agents" / cluster, "--log-style", "json"),
     ]
     return Child(command, folder / f"agent-{cluster}.log")

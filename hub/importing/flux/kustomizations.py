@@ -164,7 +164,11 @@ def _rest(spec: Fields) -> None:
         each.left_if("readyExpr", "an application is ready when it is applied and healthy")
     spec.left_if("kubeConfig", "the cluster's own agent applies here", "place it on the cluster by name")
     spec.left_if("serviceAccountName", "the account is that of the Project", "write a Project with serviceAccount")
-    spec.left_if("decryption", "this version decrypts nothing", "use External Secrets or Sealed Secrets")
+    spec.left_if(
+        "decryption",
+        "each cluster decrypts with a key of its own",
+        "encrypt the files for the clusters (docs/SECRETS.md)",
+    )
     spec.left_if("buildMetadata", "objects get no annotations about where they come from")
     spec.left_if("ignore", "write sync.ignore")
     spec.needless("interval", "retryInterval", "wait", "healthChecks", "validation")

@@ -141,7 +141,7 @@ def test_health_expressions_speak_of_the_object():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("  decryption: {provider: sops}\n", "decryption: this version decrypts nothing"),
+        ("  decryption: {provider: sops}\n", "decryption: each cluster decrypts with a key of its own"),
         ("  kubeConfig: {secretRef: {name: other}}\n", "kubeConfig: the cluster's own agent applies here"),
         ("  serviceAccountName: web\n", "serviceAccountName: the account is that of the Project"),
         ("  novelty: 1\n", "novelty: a field that this version does not know"),
