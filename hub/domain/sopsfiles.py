@@ -6,7 +6,6 @@ their keys, and SOPS' own part under `sops`.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,14 +16,14 @@ from shared.errors import DocumentError
 from shared.model import Place
 from shared.sealed import SOPS, Format, is_sops
 
-_FORMATS: Mapping[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv"}
+_FORMATS: Mapping[str, Format] = {"yaml": "yaml", "yml": "yaml", "json": "json", "env": "dotenv"}
 _PREFIX = "sops_"
 _RECIPIENT = re.compile(r"age__list_([0-9]{1,3})__map_(recipient|enc)")
 
 
 def format_of(name: str) -> Format:
     """The format of a file of this name."""
-    return _FORMATS.get(posixpath.splitext(name)[1], "binary")
+    return _FORMATS.get(name.rpartition(".")[2], "binary")
 
 
 def may_be_sops(data: bytes) -> bool:
