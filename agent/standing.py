@@ -9,6 +9,7 @@ from agent.domain import hints
 from agent.domain.desired import Desired, Key
 from agent.domain.outcome import Outcome
 from agent.domain.plan import Plan
+from agent.domain.secrecy import scrubbed
 from agent.hookrun import HookRun
 from agent.judging import Judge
 from agent.looking import Look
@@ -94,8 +95,15 @@ class Standing:
                 return self._absent(ref)
             if self._judge.rules_on(ref):
                 return self._by_rule.get(ref.key, _UNASKED)
-            verdict = self._judged[ref.key] = self._judge.built_in(live)
+            verdict = self._judged[ref.key] = self._without_secrets(ref, self._judge.built_in(live))
         return verdict
+
+    def _without_secrets(self, ref: ObjectRef, verdict: HealthStatus) -> HealthStatus:
+        """A controller may quote in a status what it was given."""
+        each = self._look.desired.get(ref.key)
+        if each is None or not each.hidden:
+            return verdict
+        return msgspec.structs.replace(verdict, reason=scrubbed(verdict.reason, each.manifest, each.hidden))
 
     async def judge(self) -> None:
         """Asks the application's rules about objects that have changed."""
@@ -110,7 +118,8 @@ class Standing:
         if live is None:
             return
         self._asking = key
-        verdict = self._by_rule[key] = await self._judge.by_rule(ref, live)
+        verdict = self._without_secrets(ref, await self._judge.by_rule(ref, live))
+        self._by_rule[key] = verdict
         if self._asking == key:
             self._judged[key] = verdict
 

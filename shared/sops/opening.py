@@ -21,6 +21,8 @@ from shared.sops.scalars import as_bytes
 
 ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()
 """What a MAC over encrypted values alone begins with."""
+NAMED = 3
+"""Recipients that an error names."""
 _OTHERS = ("kms", "gcp_kms", "azure_kv", "hc_vault", "pgp")
 
 
@@ -78,16 +80,25 @@ def data_key(about: Mapping[str, Any], identities: Identities) -> bytes:
         others = ", ".join(name for name in _OTHERS if about.get(name))
         what = f"it is encrypted with {others} only" if others else "it names nobody it is encrypted for"
         raise NotOpened(f"{what}: clusters have age keys, encrypt it for them")
-    for entry in listed:
-        wrapped = entry.get("enc") if isinstance(entry, Mapping) else None
-        if not isinstance(wrapped, str):
-            raise NotOpened("its list of age recipients cannot be read")
+    for wrapped in _ours_first(listed, identities):
         try:
             return identities.unwrapped(wrapped)
         except NoKey:
             continue
-    theirs, ours = ", ".join(recipients({SOPS: about})), ", ".join(identities.recipients)
-    raise NoKey(f"encrypt it for {ours} too: it is for {theirs}")
+    theirs, ours = recipients({SOPS: about}), ", ".join(identities.recipients)
+    more = f" and {len(theirs) - NAMED} more" if len(theirs) > NAMED else ""
+    raise NoKey(f"encrypt it for {ours} too: it is for {', '.join(theirs[:NAMED])}{more}")
+
+
+def _ours_first(listed: list[Any], identities: Identities) -> list[str]:
+    """The encrypted data keys, those for us before others: a document may be for a thousand clusters."""
+    ours, others = list[str](), list[str]()
+    for entry in listed:
+        wrapped = entry.get("enc") if isinstance(entry, Mapping) else None
+        if not isinstance(wrapped, str):
+            raise NotOpened("its list of age recipients cannot be read")
+        (ours if entry.get("recipient") in identities.recipients else others).append(wrapped)
+    return ours + others
 
 
 def _mac(about: Mapping[str, Any], cipher: Cipher) -> str:

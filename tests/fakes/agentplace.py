@@ -49,9 +49,16 @@ class AgentPlace:
 
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Starts the agent; every request it sends is noted."""
+        self._group = group
         self._agent = await Kube.connect(self._access)
         self._agent._transport = _Noting(self._agent._transport, self.requests)  # type: ignore[assignment]
         self._task = group.create_task(run_agent(self.settings, self._agent, self.hub.credentials("c1")))
+
+    async def again(self, **settings: Any) -> None:
+        """Ends the agent and starts another with its state, and these settings."""
+        await self.stop()
+        self.settings = msgspec.structs.replace(self.settings, **settings)
+        await self.start(self._group)
 
     async def stop(self) -> None:
         assert self._task is not None

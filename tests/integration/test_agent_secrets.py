@@ -166,6 +166,29 @@ async def test_what_cannot_be_opened_is_refused_alone_and_says_why(place, caplog
     await nowhere(place, caplog)
 
 
+async def test_a_key_that_comes_later_opens_what_waited_for_it(place, caplog, monkeypatch, tmp_path):
+    monkeypatch.setattr("agent.unit.SLOWLY", (0.1, 0.5))
+    key = tmp_path / "later.agekey"
+    await place.again(age_key=key)
+    assignment = await place.assign(secret(place, password=PLAIN))
+    report = await place.hub.report(assignment, lambda r: r.phase is Phase.FAILED)
+    assert "the age key cannot be read" in report.reason
+
+    key.write_text(KEY.read_text())
+
+    await place.hub.healthy(assignment)
+    assert text_of(await place.live("v1", "Secret", "database"), "password") == PLAIN
+    # Started anew, the agent knows from its disk what it has applied, and applies nothing.
+    place.requests.clear()
+    boot = place.hub.beats[-1].boot
+    told = len(place.hub.reports[assignment.unit])
+    await place.again()
+    await place.hub.until(lambda: place.hub.beats[-1].boot != boot and len(place.hub.reports[assignment.unit]) > told)
+    await place.hub.healthy(assignment)
+    assert place.writes() == []
+    await nowhere(place, caplog)
+
+
 async def test_a_server_that_quotes_a_secret_is_not_quoted(place, caplog):
     service = {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "quoted", "namespace": place.app},

@@ -168,6 +168,44 @@ def test_a_rotation_hides_the_same_fields_from_those_who_are_left_out():
         opened(after, FIRST)
 
 
+def test_whom_a_document_is_for_is_told_in_few_words():
+    doc = document("secret-second.enc.yaml")
+    many = {**doc, "sops": {**doc["sops"], "age": doc["sops"]["age"] * 1000}}
+
+    with pytest.raises(NoKey, match="and 997 more") as refused:
+        opened(many, FIRST)
+
+    assert len(str(refused.value)) < 400
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8)),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    field=st.sampled_from(["age", "mac", "lastmodified", "mac_only_encrypted", "key_groups", "enc", "recipient"]),
+    value=JSON,
+    at=st.integers(0, 400),
+)
+def test_whatever_is_in_its_own_part_it_is_opened_right_or_refused(field, value, at):
+    doc = copy.deepcopy(document("secret.enc.yaml"))
+    if field in ("enc", "recipient"):
+        text = doc["sops"]["age"][0][field]
+        doc["sops"]["age"][0][field] = text[:at] + str(value) + text[at + 1 :] if at % 2 else value
+    else:
+        doc["sops"][field] = value
+
+    try:
+        plain = opened(doc, FIRST)
+    except NotOpened:
+        return
+    assert plain["stringData"]["password"] == "correct-horse-battery-staple"
+
+
 SCALARS = st.one_of(
     st.text(max_size=20),
     st.integers(-(2**63), 2**63 - 1),
