@@ -120,18 +120,16 @@ def _whole(document: Mapping[str, Any], fill: Fill) -> bytes:
 
 
 def shown(difference: Difference, live: Manifest, hidden: Collection[Path]) -> Difference:
-    """A difference fit to be told: of a Secret, and of the fields of any object that hold secrets."""
+    """A difference fit to be told: of a Secret, and in, at or around the fields of any object that hold secrets."""
     if is_secret(live):
         difference = masked_difference(difference)
-    if any(_related([step.text for step in difference.steps], path) for path in hidden):
-        return Difference(difference.steps, veiled(difference.want), veiled(difference.have))
+    steps = difference.steps
+    for path in hidden:
+        # Lists are hidden whole: their items are named by what is in them.
+        keys = list(takewhile(lambda step: isinstance(step, str), path))
+        if all(step.text == key for step, key in zip(steps, keys, strict=False)):
+            return Difference(steps[: len(keys)], veiled(difference.want), veiled(difference.have))
     return difference
-
-
-def _related(steps: Sequence[str], path: Path) -> bool:
-    """Whether a field is a hidden one, in it, or around it. Lists are hidden whole: their items have many names."""
-    keys = list(takewhile(lambda step: isinstance(step, str), path))
-    return all(one == other for one, other in zip(steps, keys, strict=False))
 
 
 def scrubbed(text: str, manifest: Manifest, hidden: Collection[Path]) -> str:

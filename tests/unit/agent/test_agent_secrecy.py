@@ -127,6 +127,16 @@ def test_a_difference_in_around_or_at_a_secret_is_veiled(path, hides):
     assert (told.want, told.have) == ((SECRET, SECRET) if hides else ("hunter2", "other"))
 
 
+def test_the_items_of_a_hidden_list_are_not_named():
+    want, have = ({"spec": {"users": [{"name": "ann", "password": text}]}} for text in ("hunter2", "other"))
+    (difference,) = diff(want, have)
+    assert difference.path == "/spec/users/name=ann/password"
+
+    told = shown(difference, {"kind": "X"}, [("spec", "users", 0, "name"), ("spec", "users", 0, "password")])
+
+    assert (told.path, told.want, told.have) == ("/spec/users", SECRET, SECRET)
+
+
 def test_the_server_s_words_lose_the_secret_however_it_is_quoted():
     manifest = secret(data={"p": base64.b64encode(b'hun"ter2\nsecond line').decode()}, extra={"n": "12", "m": "zz-top"})
     hidden = [("data", "p"), ("extra", "n"), ("extra", "m"), ("gone",)]
