@@ -10,12 +10,12 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
 
-from hub import auditlog, ledger, shelf, steering, streams
+from hub import auditlog, ledger, sessions, shelf, steering, streams, tokens
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.api.wire import Prompt
@@ -32,14 +32,18 @@ from hub.garbage import collect_seldom
 from hub.identity import Identity, keyfile
 from hub.leader import Leader
 from hub.leading import Lead
+from hub.logins import Client, Logins
 from hub.loops import consents
 from hub.loops.reports import ReportsLoop
 from hub.metrics import Metrics
+from hub.oidc.provider import Provider
 from hub.render.pool import PoolLimits, RenderPool
+from hub.sessions import Sessions
 from hub.settings import HubSettings
 from hub.sources import webhooks
 from hub.store import Store
 from hub.streams import Fence
+from hub.tokens import Tokens
 from hub.view import View
 from shared import __version__
 from shared.bus import Bus
@@ -72,6 +76,14 @@ class Hub:
         self._leader: Leader | None = None
         self._lead: Lead | None = None
         self._stored: dict[str, bytes] = {}
+        self._tokens = Tokens(self._store, self._is_loaded, self.clock)
+        self._sessions = Sessions(self._store, self.clock)
+        self._heard: Mapping[str, Callable[[str, bytes], None]] = {
+            tokens.PREFIX: self._tokens.heard,
+            sessions.PREFIX: self._sessions.heard,
+            steering.HOLDS: lambda key, value: self.view.rollouts.held(*steering.holds_in(key, value)),
+        }
+        """Who takes over records of the store, whoever leads, by the first part of their keys."""
         self.rollouts = ledger.Reader()
         """The rollouts that are stored, as far as this hub has read them."""
 
@@ -104,6 +116,7 @@ class Hub:
                     await audit.own("keys.create", str(self.identity), "this hub's identity is new")
                 await audit.own("hub.start", self.settings.name, f"version {__version__}")
                 group.create_task(self._reports.run())
+                group.create_task(self._tokens.run())
                 self._leader = Leader(bus, self.settings.name, ttl=self.settings.lease, clock=self.clock)
                 group.create_task(supervise("leading", self._take_part, self.clock))
 
@@ -204,14 +217,14 @@ class Hub:
         what comes is kept until that is certain.
         """
         kind = key.partition(".")[0]
-        if kind == consents.PREFIX:
+        if kind in self._heard:
+            self._heard[kind](key, value)
+        elif kind == consents.PREFIX:
             if self._lead is not None:
                 self._lead.consents.heard(key, value)
         elif kind == steering.REQUESTS:
             if self._lead is not None:
                 self._lead.rolling.steering.heard(key, value)
-        elif kind == steering.HOLDS:
-            self.view.rollouts.held(*steering.holds_in(key, value))
         elif kind == ledger.PREFIX:
             self._rollout(key, value)
         elif self._lead is None:
@@ -245,6 +258,10 @@ class Hub:
                 version=__version__,
                 tokens=tuple(each.known for each in self.settings.tokens),
                 audit=audit,
+                issued=self._tokens,
+                login=self._login(),
+                limits=self.settings.limits.limits,
+                https=self.settings.https,
             )
         )
         listener = _listen(self.settings.host, self.settings.port)
@@ -268,6 +285,24 @@ class Hub:
                 finally:
                     server.should_exit = True
                     await asyncio.wait({serving})
+
+    def _login(self) -> Logins | None:
+        given = self.settings.login
+        if not given.issuer:
+            return None
+        client = Client(
+            given.client_id,
+            given.client_secret.get_secret_value(),
+            self.settings.url.rstrip("/"),
+            given.scopes,
+            given.cli_client_id,
+            given.audiences,
+        )
+        provider = Provider(given.issuer, self.clock)
+        return Logins(provider, client, given.reading, self._sessions, given.session_hours * 3600, self.clock)
+
+    def _is_loaded(self) -> bool:
+        return self._reports is not None and self._reports.loaded.is_set()
 
     def view_facts(self) -> Facts:
         """What the agents reported, by cluster; the fact `apis` only where the list that it names is here."""

@@ -9,7 +9,7 @@ import orjson
 from fastapi import Depends, Query, Request, Response
 
 from hub.api.context import Context
-from hub.view import View
+from hub.view.visible import Visible
 
 MAX_PAGE = 1000
 MAX_NAME = 253
@@ -20,13 +20,16 @@ def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None 
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-def tagged(request: Request, view: View, build: Callable[[], Any], *, beats: bool = False) -> Response:
+def tagged(request: Request, seen: Visible, build: Callable[[], Any], *, beats: bool = False) -> Response:
     """The JSON of what `build` returns, or 304 when the asker has it already.
 
-    The tag is the view's version (with `beats`, its heartbeats too): what is asked for need not be built to know.
+    The tag is the view's version (with `beats`, its heartbeats too) and what the asker may see of it: what is asked for
+    need not be built to know.
     """
-    tag = f'W/"{request.app.state.boot}-{view.version}' + (f'-{view.beats}"' if beats else '"')
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    view = seen.view
+    parts = [request.app.state.boot, view.version, *([view.beats] if beats else []), *filter(None, [seen.tag])]
+    tag = f'W/"{"-".join(map(str, parts))}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
     known = request.headers.get("if-none-match", "")
     if tag in (one.strip() for one in known.split(",")):
         return Response(status_code=304, headers=headers)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api import problems
@@ -19,15 +20,21 @@ from hub.api.routes import (
     history,
     holds,
     hooks,
+    login,
     operations,
     pages,
     previews,
     rollouts,
     steering,
     stream,
+    tokens,
     units,
 )
-from hub.api.security import BY_METHOD, SafeHeaders, keyring, require
+from hub.api.security.callers import keyring
+from hub.api.security.cookies import Cookies
+from hub.api.security.guard import SCHEME, guard
+from hub.api.security.headers import SafeHeaders
+from hub.api.security.limits import Gauge, Limited
 from hub.api.wire import Unambiguous
 from hub.metrics import Metrics
 from shared.tasks import Clock
@@ -36,9 +43,25 @@ DESCRIPTION = """State of the fleet. Times are unix seconds. Lists are paged: pa
 `ETag`; send it as `If-None-Match` to be told when nothing has changed. Errors are `application/problem+json`."""
 
 
+_MODULES = (
+    fleet, applications, rollouts, dora, units, confirmations, history, stream, previews, steering, holds, audit,
+    tokens, login, hooks,
+)  # fmt: skip
+
+
+class _Api(FastAPI):
+    """Describes tokens once; which operations need one is told with each."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        schemes = document["components"].setdefault("securitySchemes", {})
+        schemes[SCHEME] = {"type": "http", "scheme": "bearer", "description": "A token of this hub, or a login's."}
+        return document
+
+
 def create_app(context: Context) -> FastAPI:
     """The hub's HTTP side as an ASGI application."""
-    app = FastAPI(
+    app = _Api(
         title="Yardarm",
         version=context.version,
         description=DESCRIPTION,
@@ -47,25 +70,24 @@ def create_app(context: Context) -> FastAPI:
         openapi_url="/openapi.json",
         redirect_slashes=False,  # it would lead to whatever host the request names
         separate_input_output_schemas=False,
+        dependencies=[Depends(guard)],
     )
     app.state.context = context
     app.state.boot = secrets.token_hex(4)
     app.state.audience = stream.Audience()
     app.state.keyring = keyring(context.token, context.tokens)
+    app.state.cookies = Cookies(context.login.key if context.login is not None else b"", context.https)
+    gauge = app.state.gauge = Gauge(context.limits, context.view.clock)
     api = APIRouter(prefix="/api/v1")
-    for module in (fleet, applications, rollouts, dora, units, confirmations, history, stream):
-        api.include_router(module.router, dependencies=[BY_METHOD])
-    api.include_router(previews.router, dependencies=[require("viewer")])  # they cost work and change nothing
-    api.include_router(audit.router)
-    for module in (steering, holds):
-        api.include_router(module.router, dependencies=[require("viewer")])  # each asks for the role that it needs
+    for module in _MODULES:
+        api.include_router(module.router)
     app.include_router(api)
-    app.include_router(hooks.router, prefix="/api/v1")
-    app.include_router(operations.router)
-    app.include_router(pages.router)
+    for outside in (operations.router, pages.router, login.pages):
+        app.include_router(outside)
     problems.install(app)
+    app.add_middleware(Limited, limits=context.limits, gauge=gauge)
     app.add_middleware(Unambiguous)
-    app.add_middleware(SafeHeaders)
+    app.add_middleware(SafeHeaders, https=context.https)
     app.add_middleware(_Measured, metrics=context.metrics, clock=context.view.clock)
     app.add_middleware(Audited, audit=context.audit, clock=context.view.clock)  # the outermost: it sees every refusal
     return app
@@ -97,7 +119,7 @@ class _Measured:
             await self._app(scope, receive, watching)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            method = scope["method"] if scope["method"] in {"GET", "POST", "HEAD", "OPTIONS"} else "other"
+            method = scope["method"] if scope["method"] in {"GET", "POST", "DELETE", "HEAD", "OPTIONS"} else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             if not route.endswith("/stream"):
                 self._metrics.request_seconds.labels(route).observe(self._clock.monotonic() - started)

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from hub.domain.auditing import Entry, Stored, Wanted
 from hub.domain.fleet import Facts, FleetModel
+from hub.domain.issued import IssuedToken
+from hub.domain.limiting import LIMITS, Limits
 from hub.domain.preview.model import Preview
-from hub.domain.principals import KnownToken
+from hub.domain.principals import KnownToken, Principal
 from hub.domain.records import Consent
 from hub.domain.requests import Asked
 from hub.domain.runs import Hold
@@ -136,9 +138,64 @@ class Audit(Protocol):
         """
 
 
+class Issued(Protocol):
+    """API tokens that were made through the API."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a token that is not known is none."""
+
+    def find(self, sha256: str) -> KnownToken | None:
+        """The token with this SHA-256 (hex)."""
+
+    def all(self) -> Sequence[IssuedToken]:
+        """Those that are not revoked, by name."""
+
+    def get(self, identity: str) -> IssuedToken | None:
+        """One of them."""
+
+    async def create(self, token: IssuedToken) -> None:
+        """Stores a new one. May raise `Unavailable`."""
+
+    async def revoke(self, identity: str, by: str) -> bool:
+        """Has one open nothing any more; returns whether there was one. May raise `Unavailable`."""
+
+
+class Login(Protocol):
+    """Logging in by a provider. `key` seals cookies, `lasting` is the seconds of a session.
+
+    Raises (all methods that wait):
+        Unavailable: the provider, or the hub's store, does not answer.
+    """
+
+    key: bytes
+    lasting: float
+
+    async def begin(self) -> tuple[str, dict[str, str]]:
+        """Where the browser has to go, and what it has to keep until it comes back."""
+
+    async def finish(self, kept: Mapping[str, str], told: Mapping[str, str]) -> tuple[Principal, str]:
+        """Who has come back with `told`, and the id of their session. May raise `InvalidMessage`."""
+
+    def session(self, identity: str) -> Principal | None:
+        """Whose session this is, None when it has ended."""
+
+    async def end(self, identity: str) -> None:
+        """Ends a session."""
+
+    async def bearer(self, token: str) -> Principal:
+        """Whom a token of the provider is about. May raise `InvalidMessage`."""
+
+    def about(self) -> dict[str, object]:
+        """What a command line needs to log in: `issuer`, `clientId`, `scopes`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything `create_app` needs. `token` opens the API and must not be empty; `tokens` are those with names."""
+    """Everything `create_app` needs. `token` opens the API and must not be empty; `tokens` are those of the settings.
+
+    `https`: people reach this hub by https, be it through a proxy.
+    """
 
     view: View
     metrics: Metrics
@@ -151,6 +208,10 @@ class Context:
     token: str
     version: str
     tokens: tuple[KnownToken, ...] = ()
+    issued: Issued | None = None
+    login: Login | None = None
+    limits: Limits = LIMITS
+    https: bool = False
     audit: Audit = field(kw_only=True)
 
     def __post_init__(self) -> None:

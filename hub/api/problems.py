@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from hub.view.index import BadCursor
+from hub.view.visible import Visible
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> Refusal:
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return Refusal(404, f"no {kind} is named {name[:100]!r}{hint}")
+
+
+def no_application(name: str, seen: Visible) -> Refusal:
+    """There is no such application, or none that the caller may see: nobody is told which."""
+    return unknown("application", name, seen.applications())
+
+
+def no_cluster(name: str, seen: Visible) -> Refusal:
+    """There is no such cluster, or none that the caller may see."""
+    return unknown("cluster", name, seen.clusters())
 
 
 def install(app: FastAPI) -> None:

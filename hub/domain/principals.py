@@ -1,6 +1,7 @@
-"""Who asks, and what they may do: three roles, each of which may do what the one before may, and names of teams.
+"""Who asks: a name, grants of three roles (each may do what the one before may), and names of teams.
 
-A team's role (`sre`) opens nothing by itself; approvals ask for it (`hub.domain.approvals`).
+What a grant opens is decided in `hub.domain.access`. A team's role (`sre`) opens nothing by itself; approvals ask for
+it (`hub.domain.approvals`).
 """
 
 from __future__ import annotations
@@ -26,16 +27,45 @@ ROLE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """What a role can be called."""
 
 
+EVERY = "*"
+"""In a grant: all projects, or all environments; also clusters that are in no environment."""
+
+
+class Grant(Value, frozen=True, omit_defaults=True):
+    """A role in some projects and environments, by name. What is left out is everything."""
+
+    role: Role
+    projects: tuple[str, ...] = (EVERY,)
+    environments: tuple[str, ...] = (EVERY,)
+
+    def gives(self, role: Role) -> bool:
+        """Whether its role may do what needs `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    def __str__(self) -> str:
+        where = [f"{what} {', '.join(names)}" for what, names in self._limits()]
+        return " in ".join([self.role, " and ".join(where)]) if where else self.role
+
+    def _limits(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        parts = (("project", self.projects), ("environment", self.environments))
+        return tuple((what, names) for what, names in parts if EVERY not in names)
+
+
 class Principal(Value, frozen=True):
-    """A person or a machine that the hub knows by its token. `emails` are those of its commits."""
+    """A person or a machine that the hub knows by its token or login. `emails` are those of its commits.
+
+    `roles` are names of teams, and roles that it has everywhere; `grants` are roles that it has somewhere.
+    """
 
     name: str
     roles: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
 
-    def may(self, role: Role) -> bool:
-        """Whether it can do what needs `role`."""
-        return self.is_a(role)
+    @property
+    def granted(self) -> tuple[Grant, ...]:
+        """All its grants: who has none may do nothing."""
+        return (*(Grant(role) for role in ROLES if role in self.roles), *self.grants)
 
     def is_a(self, role: str) -> bool:
         """Whether it counts as one with this role, or of this team.

@@ -11,12 +11,17 @@ from collections.abc import Iterable
 
 from hub.domain.status import RANK, STATES, Shown, State
 
-Scope = tuple[str, str]
-"""(`fleet` | `environment` | `application` | `cluster`, its name)."""
+Scope = tuple[str, ...]
+"""(`fleet` | `environment` | `application` | `cluster`, its name), or (`part`, an application, an environment)."""
 
 FLEET: Scope = ("fleet", "")
 REASON_LENGTH = 200
 """Characters of a reason that tell reasons apart: agents may write long ones."""
+
+
+def part(application: str, environment: str) -> Scope:
+    """The scope of an application in one environment: of these, what somebody with limited grants sees is added up."""
+    return "part", application, environment
 
 
 class Tally:
@@ -59,6 +64,13 @@ class Tally:
                 self.reasons[key] = count
             else:
                 del self.reasons[key]
+
+    def add(self, other: Tally) -> None:
+        """Counts in everything that another one counts."""
+        self.states = [mine + others for mine, others in zip(self.states, other.states, strict=True)]
+        self.drifted += other.drifted
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
 
 
 class Rollup:

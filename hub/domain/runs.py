@@ -94,6 +94,11 @@ class Pinned(Value, frozen=True, omit_defaults=True, gc=False):
     changes: bool = True
     environments: tuple[str, ...] = ()
 
+    @property
+    def environment(self) -> str:
+        """The one that the cluster counts for: the first by order; empty if it is in none."""
+        return self.environments[0] if self.environments else ""
+
 
 class PlannedStage(Value, frozen=True, omit_defaults=True):
     """A stage and its clusters, in the order in which they are given the revision.

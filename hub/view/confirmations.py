@@ -14,6 +14,7 @@ from hub.view.core import View
 from hub.view.items import Item, reference
 from hub.view.records import UnitRecord
 from hub.view.standing import unit_record
+from hub.view.visible import Visible
 from shared.messages import Awaiting
 from shared.model import UnitKey
 
@@ -51,12 +52,13 @@ class Held(msgspec.Struct, frozen=True):
         )
 
 
-def held(view: View) -> list[Held]:
-    """Everything that waits, in a stable order."""
-    found = [Held("", pending=each) for each in view.fleet.pending]
-    for name in sorted(view.applications):
+def held(view: View, seen: Visible | None = None) -> list[Held]:
+    """Everything that waits, in a stable order; of a caller who sees a part, what is in that part as a whole."""
+    seen = seen or Visible(view)
+    found = [Held("", pending=each) for each in view.fleet.pending] if seen.everything else []
+    for name in sorted(filter(seen.everywhere, view.applications)):
         found += [Held(name, pending=each) for each in view.applications[name].pending]
-    for key in sorted(view.awaiting):
+    for key in sorted(filter(seen.unit, view.awaiting)):
         record = unit_record(view, UnitKey(*key))
         if record is not None and record.want is not None and _current(record):
             want = record.want

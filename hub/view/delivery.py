@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hub.domain import dora
 from hub.domain.runs import Rollout
@@ -17,16 +17,23 @@ class Delivery:
         self._rollouts = rollouts
         self._known: dict[str, tuple[tuple[Rollout, ...], dora.History]] = {}
 
-    async def report(self, application: str, environment: str, days: int, now: float) -> dora.Report:
-        """The figures of the last days, of one application or, with an empty name, of all.
+    async def report(
+        self,
+        application: str,
+        environment: str,
+        days: int,
+        now: float,
+        seen: Callable[[str], bool] = lambda _application: True,
+    ) -> dora.Report:
+        """The figures of the last days, of one application or, with an empty name, of all; of those that are `seen`.
 
         Thousands of clusters take seconds the first time: others have their turn meanwhile.
         """
-        names = [application] if application else [each.application for each in self._rollouts.latest()]
+        every = [each.application for each in self._rollouts.latest()]
+        names = filter(seen, [application] if application else every)
         found = {name: rollouts for name in names if (rollouts := self._rollouts.of(name))}
         histories = await asyncio.to_thread(self._histories, found)
-        if not application:
-            self._known = {name: self._known[name] for name in histories}
+        self._known = {name: self._known[name] for name in every if name in self._known}
         return dora.report(histories, environment, days, now, KEPT)
 
     def _histories(self, found: Mapping[str, tuple[Rollout, ...]]) -> dict[str, dora.History]:

@@ -10,8 +10,8 @@ from hub.domain.records import ApplicationInfo, ClusterInfo, Commit, Environment
 from hub.domain.rollup import Tally
 from hub.domain.runs import Hold
 from hub.domain.status import Have, State
-from hub.view.core import View
 from hub.view.records import ClusterRecord, UnitRecord
+from hub.view.visible import Visible
 from shared.messages import Blocker, Drift, Event, IgnoreRule, ObjectStatus, to_json
 from shared.model import ObjectRef, Problem
 from shared.telemetry import trace_id
@@ -24,10 +24,10 @@ LISTED_PROBLEMS = 10
 """Problems shown with an application in a list; its own page has all."""
 
 
-def cluster_item(view: View, record: ClusterRecord) -> Item:
+def cluster_item(record: ClusterRecord, seen: Visible) -> Item:
     """A cluster with its agent and the counts of its units."""
     info = record.info or ClusterInfo(record.name, origin="unknown")
-    tally = view.tally("cluster", record.name)
+    tally = seen.tally("cluster", record.name)
     beat = record.beat
     problems = list(beat.problems) if beat is not None else []
     if record.info is None:
@@ -74,9 +74,9 @@ def _cluster_state(record: ClusterRecord, tally: Tally) -> State:
     return tally.worst() or State.READY
 
 
-def environment_item(view: View, info: EnvironmentInfo) -> Item:
+def environment_item(info: EnvironmentInfo, seen: Visible) -> Item:
     """An environment with the counts of its units."""
-    tally = view.tally("environment", info.name)
+    tally = seen.tally("environment", info.name)
     return {
         "name": info.name,
         "order": info.order,
@@ -88,9 +88,9 @@ def environment_item(view: View, info: EnvironmentInfo) -> Item:
     }
 
 
-def application_item(view: View, info: ApplicationInfo) -> Item:
+def application_item(info: ApplicationInfo, seen: Visible) -> Item:
     """An application with the counts of its units, its first problems and its current revision."""
-    tally = view.tally("application", info.name)
+    tally = seen.tally("application", info.name)
     current = info.history[0] if info.history else None
     errors = sum(problem.severity == "error" for problem in info.problems)
     return {
@@ -99,12 +99,12 @@ def application_item(view: View, info: ApplicationInfo) -> Item:
         "project": info.project,
         "labels": info.labels,
         "source": to_json(info.source),
-        "clusters": len(info.clusters),
+        "clusters": len(placed(info, seen)),
         "state": tally.worst() or (State.FAILED if errors else State.WAITING),
         "commit": commit_item(info.commit),
         "revision": current.revision if current is not None else "",
         "trace": trace_id(current.traceparent) if current is not None else "",
-        "holds": [hold_item(hold) for hold in view.rollouts.holds(info.name)],
+        "holds": [hold_item(hold) for hold in seen.holds(info.name)],
         "problems": [problem_item(problem) for problem in info.problems[:LISTED_PROBLEMS]],
         "problemCounts": {"error": errors, "warning": len(info.problems) - errors},
         "history": [revision_item(current)] if current is not None else [],
@@ -112,6 +112,13 @@ def application_item(view: View, info: ApplicationInfo) -> Item:
         "drifted": tally.drifted,
         "reasons": reason_items(tally),
     }
+
+
+def placed(info: ApplicationInfo, seen: Visible) -> list[str]:
+    """The clusters that an application is on, as far as they are seen."""
+    if seen.everything:
+        return list(info.clusters)
+    return [name for name in info.clusters if seen.unit((name, info.namespace, info.name))]
 
 
 def revision_item(revision: Revision) -> Item:

@@ -1,8 +1,12 @@
-"""Rollouts as the API shows them: plain dicts with the names of DESIGN section 9. Times are unix seconds."""
+"""Rollouts as the API shows them: plain dicts with the names of DESIGN section 9. Times are unix seconds.
+
+Who may not see every environment of a rollout gets its stages and counts, and of clusters and reasons only what is
+about those that it may see (`seen`; left out: everything).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, takewhile
 
 from hub.domain import approvals, progress
@@ -14,6 +18,7 @@ from hub.view.history import EventFilter
 from hub.view.index import BadCursor, read_cursor, write_cursor
 from hub.view.items import Item, commit_item, event_item, hold_item
 from hub.view.rollouts import RolloutFilter
+from hub.view.visible import Visible
 from shared.messages import Event, to_json
 from shared.telemetry import trace_id
 
@@ -27,33 +32,51 @@ RECENT = 50
 """Events shown with a rollout."""
 
 
-def rollouts(view: View, wanted: RolloutFilter, limit: int, cursor: str | None = None) -> Page:
+def rollouts(
+    view: View, wanted: RolloutFilter, limit: int, cursor: str | None = None, seen: Visible | None = None
+) -> Page:
     """Rollouts as they are listed, newest first."""
-    found, following = _page(view, wanted, limit, cursor)
-    return [rollout_item(view, each) for each in found], following
+    seen = seen or Visible(view)
+    found, following = _page(view, wanted, limit, cursor, seen)
+    return [rollout_item(view, each, seen) for each in found], following
 
 
-def history(view: View, application: str, limit: int, cursor: str | None = None) -> Page:
+def history(view: View, application: str, limit: int, cursor: str | None = None, seen: Visible | None = None) -> Page:
     """The rollouts of an application, newest first, with how long they took."""
-    found, following = _page(view, RolloutFilter(application), limit, cursor)
-    return [past_item(view, each) for each in found], following
+    seen = seen or Visible(view)
+    found, following = _page(view, RolloutFilter(application), limit, cursor, seen)
+    return [past_item(view, each, seen) for each in found], following
 
 
-def _page(view: View, wanted: RolloutFilter, limit: int, cursor: str | None) -> tuple[list[Rollout], str | None]:
+def _page(
+    view: View, wanted: RolloutFilter, limit: int, cursor: str | None, seen: Visible
+) -> tuple[list[Rollout], str | None]:
     after = None
     if cursor:
         at, identity = read_cursor(cursor, float, str)
         after = (float(at), str(identity))
-    found = list(islice(view.rollouts.select(wanted, after), limit + 1))
+    found = list(islice(filter(seen.rollout, view.rollouts.select(wanted, after)), limit + 1))
     last = found[limit - 1] if len(found) > limit else None
     following = write_cursor(-float(last.plan.at), last.id) if last is not None else None
     return found[:limit], following
 
 
-def rollout_item(view: View, rollout: Rollout) -> Item:
+def rollout_item(view: View, rollout: Rollout, seen: Visible) -> Item:
     """A rollout as it is listed."""
     now = view.clock.now()
-    return view.rollouts.shown(rollout, now, lambda: _item(view, rollout, now))
+    item = view.rollouts.shown(rollout, now, lambda: _item(view, rollout, now))
+    return item if seen.whole(rollout) else _partly(item, rollout, seen)
+
+
+def _partly(item: Item, rollout: Rollout, seen: Visible) -> Item:
+    """Without what is, or may be, about clusters that are not seen: reasons name them."""
+    stages = [stage | {"waitsFor": [wait | {"reason": ""} for wait in stage["waitsFor"]]} for stage in item["stages"]]
+    return item | {
+        "stages": stages,
+        "reason": "",
+        "environments": [each for each in item["environments"] if seen.environment(each)],
+        "holds": [hold_item(each) for each in seen.holds(rollout.application)],
+    }
 
 
 def _item(view: View, rollout: Rollout, now: float) -> Item:
@@ -91,10 +114,10 @@ def _item(view: View, rollout: Rollout, now: float) -> Item:
     }
 
 
-def past_item(view: View, rollout: Rollout) -> Item:
+def past_item(view: View, rollout: Rollout, seen: Visible) -> Item:
     """A rollout with how long it and its stages took; up to now while it goes on."""
     until = _until(view, rollout)
-    item = rollout_item(view, rollout)
+    item = rollout_item(view, rollout, seen)
     stages = [
         told | {"durations": to_json(progress.durations(run, until))}
         for told, run in zip(item["stages"], rollout.stages, strict=True)
@@ -102,22 +125,33 @@ def past_item(view: View, rollout: Rollout) -> Item:
     return item | {"stages": stages, "seconds": until - rollout.plan.at}
 
 
-def rollout_detail(view: View, rollout: Rollout) -> Item:
+def rollout_detail(view: View, rollout: Rollout, seen: Visible | None = None) -> Item:
     """A rollout with everything there is to say of its stages, its clusters by state, and what happened to it."""
-    item, now = past_item(view, rollout), view.clock.now()
+    seen = seen or Visible(view)
+    item, now = past_item(view, rollout, seen), view.clock.now()
+    whole = seen.whole(rollout)
     stages = [told | _stage_detail(rollout, number, now) for number, told in enumerate(item["stages"])]
+    if not whole:
+        stages = [stage | {"checks": []} for stage in stages]
     return item | {
         "stages": stages,
-        "states": _states(rollout),
+        "states": _states(rollout, seen),
         "onFailure": rollout.plan.strategy.on_failure,
         "onNewer": rollout.plan.strategy.on_newer,
         "deadline": rollout.plan.strategy.deadline,
         "requests": list(rollout.asked),
-        "events": [event_item(each) for each in islice(_events(view, rollout), RECENT)],
+        "events": [event_item(each) for each in islice(_events(view, rollout), RECENT)] if whole else [],
     }
 
 
-def clusters(rollout: Rollout, limit: int, cursor: str | None = None, stage: str = "", state: str = "") -> Page:
+def clusters(
+    rollout: Rollout,
+    limit: int,
+    cursor: str | None = None,
+    stage: str = "",
+    state: str = "",
+    seen: Callable[[str], bool] = lambda _cluster: True,
+) -> Page:
     """The clusters that take part, stage by stage in the order in which they are given the revision.
 
     Those that take no part but are sent back with the others come last.
@@ -130,7 +164,7 @@ def clusters(rollout: Rollout, limit: int, cursor: str | None = None, stage: str
         if last not in rollout.slots:
             raise BadCursor(f"the cluster {str(last)[:63]!r} has no part in this rollout: start over without `cursor`")
         start = names.index(str(last)) + 1
-    items = (cluster_item(rollout, name, stages.get(name, "")) for name in names[start:])
+    items = (cluster_item(rollout, name, stages.get(name, "")) for name in names[start:] if seen(name))
     wanted = (item for item in items if (not stage or item["stage"] == stage) and (not state or item["state"] == state))
     found = list(islice(wanted, limit + 1))
     following = write_cursor(found[limit - 1]["cluster"]) if len(found) > limit else None
@@ -241,10 +275,12 @@ def _checks(rollout: Rollout, number: int, spec: Stage) -> list[Item]:
     return items
 
 
-def _states(rollout: Rollout) -> list[Item]:
+def _states(rollout: Rollout, seen: Visible) -> list[Item]:
     """The clusters by state, and by what is said of them: the most frequent reasons first."""
     found: dict[str, dict[str, list[str]]] = {}
     for name, slot in rollout.slots.items():
+        if not seen.pinned(rollout, name):
+            continue
         found.setdefault(slot.state, {}).setdefault(slot.reason, []).append(name)
     return [
         {

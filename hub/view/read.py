@@ -1,6 +1,7 @@
 """The view's queries: plain dicts with the names of the API (DESIGN section 9), ready to be written as JSON.
 
 Times are unix seconds. Lists are sorted and paged; a page is the items and the cursor of the next page, or None.
+`seen` limits each of them to what a caller may see; left out, that is everything.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from itertools import islice
 
 from hub.domain.status import conditions
 from hub.view.core import View
-from hub.view.history import Delta, EventFilter
+from hub.view.history import EventFilter
 from hub.view.index import UnitFilter, read_cursor, write_cursor
 from hub.view.items import (
     Item,
@@ -22,14 +23,15 @@ from hub.view.items import (
     environment_item,
     event_item,
     object_item,
+    placed,
     problem_item,
     reason_items,
     revision_item,
     timeline_item,
     unit_item,
 )
-from hub.view.progress import rollout_item
 from hub.view.records import ClusterRecord, Key, UnitRecord
+from hub.view.visible import Visible
 from shared.messages import to_json
 from shared.model import Problem
 
@@ -39,12 +41,13 @@ RECENT = 50
 """Events shown with a unit."""
 
 
-def summary(view: View) -> Item:
+def summary(view: View, seen: Visible | None = None) -> Item:
     """The fleet in a few numbers."""
-    tally = view.tally()
+    seen = seen or Visible(view)
+    tally = seen.tally()
     commit = view.fleet.commit
-    listed = [record for record in view.clusters.values() if _listed(record)]
-    found = list(_problems(view))
+    listed = [record for record in view.clusters.values() if _listed(record) and seen.cluster(record.name)]
+    found = list(_problems(view, seen))
     return {
         "commit": commit.sha if commit is not None else "",
         "head": commit_item(commit),
@@ -54,8 +57,8 @@ def summary(view: View) -> Item:
             "stale": sum(record.connection == "stale" for record in listed),
             "waiting": sum(record.connection == "waiting" for record in listed),
         },
-        "environments": len(view.fleet.environments),
-        "applications": len(view.applications),
+        "environments": sum(seen.environment(each.name) for each in view.fleet.environments),
+        "applications": len(seen.applications()),
         "units": tally.by_state(),
         "drifted": tally.drifted,
         "reasons": reason_items(tally),
@@ -66,15 +69,24 @@ def summary(view: View) -> Item:
     }
 
 
-def repositories(view: View) -> list[Item]:
+def repositories(view: View, seen: Visible | None = None) -> list[Item]:
     """Where everything comes from, by name."""
-    return [to_json(each) for each in view.fleet.repositories]
+    seen = seen or Visible(view)
+    return [to_json(each) for each in view.fleet.repositories if seen.repository(each.name)]
 
 
-def clusters(view: View, limit: int, cursor: str | None = None, environment: str = "", state: str = "") -> Page:
+def clusters(
+    view: View,
+    limit: int,
+    cursor: str | None = None,
+    environment: str = "",
+    state: str = "",
+    seen: Visible | None = None,
+) -> Page:
     """Clusters by name, optionally of one environment, or in one (connection or worst unit) state."""
-    names = sorted(name for name, record in view.clusters.items() if _listed(record))
-    items = (cluster_item(view, view.clusters[name]) for name in _behind(names, cursor))
+    seen = seen or Visible(view)
+    names = sorted(name for name, record in view.clusters.items() if _listed(record) and seen.cluster(name))
+    items = (cluster_item(view.clusters[name], seen) for name in _behind(names, cursor))
     return _page(
         (
             item
@@ -86,49 +98,56 @@ def clusters(view: View, limit: int, cursor: str | None = None, environment: str
     )
 
 
-def cluster(view: View, name: str) -> Item | None:
+def cluster(view: View, name: str, seen: Visible | None = None) -> Item | None:
     """One cluster."""
+    seen = seen or Visible(view)
     record = view.clusters.get(name)
-    return cluster_item(view, record) if record is not None and _listed(record) else None
+    listed = record is not None and _listed(record) and seen.cluster(name)
+    return cluster_item(record, seen) if record is not None and listed else None
 
 
-def environments(view: View) -> list[Item]:
+def environments(view: View, seen: Visible | None = None) -> list[Item]:
     """Environments in their order of promotion."""
-    return [
-        environment_item(view, info) for info in sorted(view.fleet.environments, key=lambda one: (one.order, one.name))
-    ]
+    seen = seen or Visible(view)
+    found = sorted(view.fleet.environments, key=lambda one: (one.order, one.name))
+    return [environment_item(info, seen) for info in found if seen.environment(info.name)]
 
 
-def applications(view: View, limit: int, cursor: str | None = None, project: str = "") -> Page:
+def applications(
+    view: View, limit: int, cursor: str | None = None, project: str = "", seen: Visible | None = None
+) -> Page:
     """Applications by name."""
-    names = _behind(sorted(view.applications), cursor)
-    items = (application_item(view, view.applications[name]) for name in names)
+    seen = seen or Visible(view)
+    names = _behind(sorted(seen.applications()), cursor)
+    items = (application_item(view.applications[name], seen) for name in names)
     return _page((item for item in items if not project or item["project"] == project), limit, lambda i: (i["name"],))
 
 
-def application(view: View, name: str) -> Item | None:
+def application(view: View, name: str, seen: Visible | None = None) -> Item | None:
     """One application with where it is placed, its problems and its history of revisions."""
+    seen = seen or Visible(view)
     info = view.applications.get(name)
-    if info is None:
+    if info is None or not seen.application(name):
         return None
-    return application_item(view, info) | {
-        "clusterNames": list(info.clusters),
+    return application_item(info, seen) | {
+        "clusterNames": placed(info, seen),
         "problems": [problem_item(problem) for problem in info.problems],
         "history": [revision_item(revision) for revision in info.history],
     }
 
 
-def units(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None) -> Page:
+def units(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None, seen: Visible | None = None) -> Page:
     """Units by cluster, namespace, application."""
-    found = list(islice(view.index.select(wanted, _unit_key(cursor)), limit + 1))
+    matching = _visible(view.index.select(wanted, _unit_key(cursor)), seen or Visible(view))
+    found = list(islice(matching, limit + 1))
     following = write_cursor(*found[limit - 1].key) if len(found) > limit else None
     return [unit_item(record) for record in found[:limit]], following
 
 
-def unit(view: View, key: Key) -> Item | None:
+def unit(view: View, key: Key, seen: Visible | None = None) -> Item | None:
     """One unit with its objects, drift, conditions, times and latest events."""
     record = view.index.units.get(key)
-    if record is None or record.want is None:
+    if record is None or record.want is None or not (seen or Visible(view)).unit(key):
         return None
     details = record.details()
     reach = view.clusters[key[0]].reach
@@ -147,15 +166,23 @@ def unit(view: View, key: Key) -> Item | None:
     }
 
 
-def drift(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None, *, standing: bool = False) -> Page:
+def drift(
+    view: View,
+    wanted: UnitFilter,
+    limit: int,
+    cursor: str | None = None,
+    *,
+    standing: bool = False,
+    seen: Visible | None = None,
+) -> Page:
     """Objects that differ, or (unless `standing`) differed and were put right, by unit."""
     after: Key | None = None
     skip = 0
     if cursor:
-        cluster_name, namespace, application_name, seen = read_cursor(cursor, str, str, str, int)
-        after, skip = (str(cluster_name), str(namespace), str(application_name)), int(seen)
+        cluster_name, namespace, application_name, given = read_cursor(cursor, str, str, str, int)
+        after, skip = (str(cluster_name), str(namespace), str(application_name)), int(given)
     items: list[Item] = []
-    for record in _from(view, wanted, after):
+    for record in _visible(_from(view, wanted, after), seen or Visible(view)):
         offset = skip if record.key == after else 0
         for position, one in enumerate(record.details().drift):
             if position < offset or (standing and one.corrected is not None):
@@ -166,57 +193,33 @@ def drift(view: View, wanted: UnitFilter, limit: int, cursor: str | None = None,
     return items, None
 
 
-def events(view: View, wanted: EventFilter, limit: int, cursor: str | None = None) -> Page:
+def events(view: View, wanted: EventFilter, limit: int, cursor: str | None = None, seen: Visible | None = None) -> Page:
     """Events, newest first."""
+    seen = seen or Visible(view)
     before: tuple[float, str] | None = None
     if cursor:
         at, identity = read_cursor(cursor, float, str)
         before = (float(at), str(identity))
-    found = list(islice(view.events.newest(wanted, before), limit + 1))
+    matching = view.events.newest(wanted, before)
+    found = list(islice(matching if seen.everything else filter(seen.event, matching), limit + 1))
     following = write_cursor(float(found[limit - 1].at), found[limit - 1].id) if len(found) > limit else None
     return [event_item(one) for one in found[:limit]], following
 
 
-def problems(view: View, limit: int, cursor: str | None = None, application_name: str = "") -> Page:
+def problems(
+    view: View, limit: int, cursor: str | None = None, application_name: str = "", seen: Visible | None = None
+) -> Page:
     """All findings about what people wrote, errors first, then by file and line."""
-    found = [one for one in _problems(view) if not application_name or one.application == application_name]
+    found = [
+        one
+        for one in _problems(view, seen or Visible(view))
+        if not application_name or one.application == application_name
+    ]
     found.sort(key=_problem_order)
     start = int(read_cursor(cursor, int)[0]) if cursor else 0
     end = max(start, 0) + limit
     following = write_cursor(end) if end < len(found) else None
     return [problem_item(one) for one in found[max(start, 0) : end]], following
-
-
-def changed(view: View, delta: Delta) -> tuple[str, Item] | None:
-    """What the stream says of a change: its name and the present state of the thing; None when there is nothing."""
-    match delta.kind:
-        case "unit":
-            record = view.index.units.get((delta.key[0], delta.key[1], delta.key[2]))
-            if record is not None:
-                return "unit", unit_item(record)
-            return "unit-removed", dict(zip(("cluster", "namespace", "application"), delta.key, strict=True))
-        case "cluster":
-            found = cluster(view, delta.key[0])
-            return ("cluster", found) if found is not None else ("cluster-removed", {"name": delta.key[0]})
-        case "application":
-            info = view.applications.get(delta.key[0])
-            if info is not None:
-                return "application", application_item(view, info)
-            return "application-removed", {"name": delta.key[0]}
-        case "rollout":
-            return _changed_rollout(view, *delta.key)
-        case "event":
-            event = view.events.get(delta.key[0])
-            return ("event", event_item(event)) if event is not None else None
-        case _:
-            return "fleet", {"environments": environments(view)}
-
-
-def _changed_rollout(view: View, application_name: str, identity: str) -> tuple[str, Item]:
-    rollout = view.rollouts.get(identity)
-    if rollout is None:
-        return "rollout-removed", {"application": application_name, "id": identity}
-    return "rollout", rollout_item(view, rollout)
 
 
 def _from(view: View, wanted: UnitFilter, start: Key | None) -> Iterator[UnitRecord]:
@@ -228,10 +231,15 @@ def _from(view: View, wanted: UnitFilter, start: Key | None) -> Iterator[UnitRec
     yield from view.index.select(wanted, start)
 
 
-def _problems(view: View) -> Iterable[Problem]:
+def _visible(records: Iterator[UnitRecord], seen: Visible) -> Iterator[UnitRecord]:
+    return records if seen.everything else (record for record in records if seen.unit(record.key))
+
+
+def _problems(view: View, seen: Visible) -> Iterable[Problem]:
     """Each finding once: what is wrong with an application's document is found with the fleet and with it."""
     own = (problem for info in view.applications.values() for problem in info.problems)
-    return dict.fromkeys((*view.fleet.problems, *own))
+    found = dict.fromkeys((*view.fleet.problems, *own))
+    return found if seen.everything else filter(seen.problem, found)
 
 
 def _problem_order(problem: Problem) -> tuple[bool, str, int, str, str]:

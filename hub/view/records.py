@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 
 from hub.domain.records import ClusterInfo
-from hub.domain.rollup import FLEET, Scope
+from hub.domain.rollup import FLEET, Scope, part
 from hub.domain.status import Have, Reach, Shown, State, Want
 from shared.messages import Blocker, Drift, Heartbeat, ObjectStatus, Phase, Report, encode, states_digest
 from shared.model import Health, ObjectRef, Value
@@ -88,7 +88,7 @@ class UnitRecord:
     def scopes(self) -> tuple[Scope, ...]:
         """The roll-ups it is counted in."""
         cluster, _, application = self.key
-        home = (FLEET, ("cluster", cluster), ("application", application))
+        home = (FLEET, ("cluster", cluster), ("application", application), part(application, self.environment))
         return (*home, ("environment", self.environment)) if self.environment else home
 
     def keep(self, report: Report) -> None:

@@ -44,7 +44,7 @@ class Rollouts:
         self._by_id: dict[str, Rollout] = {}
         self._of: dict[str, list[Place]] = {}
         self._order: list[Place] = []
-        self._environments: dict[str, tuple[Plan, frozenset[str]]] = {}
+        self._environments: dict[str, tuple[Plan, frozenset[str], frozenset[str]]] = {}
         self._holds: dict[str, tuple[Hold, ...]] = {}
         self._shown: dict[str, tuple[Rollout, float, dict[str, Any]]] = {}
 
@@ -118,12 +118,19 @@ class Rollouts:
 
     def environments(self, rollout: Rollout) -> frozenset[str]:
         """The environments of the clusters that take part."""
-        plan, found = self._environments.get(rollout.id, (None, frozenset[str]()))
-        if plan is not rollout.plan:
-            clusters = rollout.plan.clusters
-            found = frozenset(name for each in rollout.slots for name in clusters[each].environments)
-            self._environments[rollout.id] = rollout.plan, found
-        return found
+        return self._places(rollout)[1]
+
+    def homes(self, rollout: Rollout) -> frozenset[str]:
+        """The environments that the clusters that take part count for; the empty one is of clusters in none."""
+        return self._places(rollout)[2]
+
+    def _places(self, rollout: Rollout) -> tuple[Plan, frozenset[str], frozenset[str]]:
+        known = self._environments.get(rollout.id)
+        if known is None or known[0] is not rollout.plan:
+            pinned = [rollout.plan.clusters[each] for each in rollout.slots]
+            every = frozenset(name for each in pinned for name in each.environments)
+            known = self._environments[rollout.id] = rollout.plan, every, frozenset(each.environment for each in pinned)
+        return known
 
     def shown(self, rollout: Rollout, now: float, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `build` makes of a rollout; of one under way it is made once for all who follow. Not to be changed."""

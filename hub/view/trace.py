@@ -14,6 +14,7 @@ from hub.domain.status import RANK, State, counts_for
 from hub.view.core import View
 from hub.view.items import path_times
 from hub.view.records import Passage, UnitRecord
+from hub.view.visible import Visible
 from shared.messages import to_json
 from shared.telemetry import trace_id
 
@@ -22,17 +23,21 @@ Item = dict[str, Any]
 DONE = (State.READY, State.DRIFTED)
 
 
-def trace(view: View, application: str, revision: str | None = None, limit: int = 1000) -> Item | None:
+def trace(
+    view: View, application: str, revision: str | None = None, limit: int = 1000, seen: Visible | None = None
+) -> Item | None:
     """The timeline of a revision (the current one when None); None when application or revision is unknown.
 
     `revision` may be a prefix, or a prefix of a commit. Clusters: failed first, then unfinished, then slowest first,
-    at most `limit` of them; the numbers beside them always count all.
+    at most `limit` of them; the numbers beside them always count all that are `seen`.
     """
     info = view.applications.get(application)
     chosen = _choose(info, revision) if info is not None else None
     if info is None or chosen is None:
         return None
-    rows = [row for key in view.index.keys_of("application", application) if (row := _row(view, key, chosen))]
+    seen = seen or Visible(view)
+    keys = (key for key in view.index.keys_of("application", application) if seen.unit(key))
+    rows = [row for key in keys if (row := _row(view, key, chosen))]
     rows.sort(key=_order)
     took = sorted(row["seconds"] for row in rows if row["seconds"] is not None)
     return {

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 PURE_STDLIB = {
     "__future__", "ast", "base64", "binascii", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime",
-    "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "html", "ipaddress", "itertools", "json", "math", "operator",
+    "difflib", "enum", "fnmatch", "functools", "graphlib", "hashlib", "heapq", "hmac", "html", "ipaddress", "itertools", "json", "math", "operator",
     "re", "statistics", "string", "struct", "types", "typing", "zlib", "zoneinfo",
 }  # fmt: skip
 PURE_MODULES = {"urllib.parse"}

@@ -260,9 +260,10 @@ async def test_only_the_token_opens_the_api(hub):
             {"Authorization": "Bearer é"},
         ):
             for path, methods in hub.app.openapi()["paths"].items():
-                if not path.startswith("/api/v1/") or "/hooks/" in path:
-                    continue
-                for method in methods:
+                hub.view.clock.at += 120.0  # wrong tokens are taken slowly
+                for method, operation in methods.items():
+                    if operation["x-yardarm-action"] == "open":
+                        continue
                     async with stranger.request(method, hub.url + path, headers=headers) as answer:
                         assert answer.status == 401, (method, path)
                         assert "Bearer" in answer.headers["WWW-Authenticate"]

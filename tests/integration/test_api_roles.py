@@ -9,13 +9,16 @@ import pytest
 
 from hub.api.app import create_app
 from hub.api.context import Context
-from hub.api.security import fingerprint, require
+from hub.api.security.callers import fingerprint
+from hub.domain.access import ACTIONS
 from hub.domain.principals import KnownToken, Principal
 from hub.domain.records import Pending
 from hub.domain.requests import Verb
 from hub.metrics import Metrics
+from hub.tokens import Tokens
 from shared.errors import DocumentError
 from tests.fakes.fleetview import START, application, sample
+from tests.fakes.memorystore import MemoryStore
 from tests.fakes.rollingout import Rolling
 from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
@@ -24,10 +27,10 @@ OWN = "the-hubs-own-token"
 HOLDERS = {
     "ann": Principal("ann", ("operator", "sre"), ("ann@example.com",)),
     "vera": Principal("vera", ("viewer",)),
-    "sam": Principal("sam", ("sre",)),
+    "sam": Principal("sam", ("viewer", "sre")),
     "ada": Principal("ada", ("admin",)),
 }
-OPEN = ("/api/v1/hooks/", "/healthz", "/readyz", "/metrics")
+OPEN = ("/api/v1/hooks/", "/api/v1/login", "/healthz", "/readyz", "/metrics")
 """Reached without a token."""
 
 
@@ -76,9 +79,10 @@ class Hub:
         tokens = [KnownToken(fingerprint(f"of-{name}"), holder) for name, holder in HOLDERS.items()]
         tokens.append(KnownToken(fingerprint("of-gone"), Principal("gone", ("admin",)), START + 100))
         metrics = Metrics(self.view, "0.1.0")
-        self.app = create_app(
-            Context(self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens), audit=Trail())
-        )
+        store = MemoryStore()
+        self.issued = Tokens(lambda: store, lambda: True, self.view.clock)
+        context = Context(self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens), self.issued, audit=Trail())
+        self.app = create_app(context)
         self.url = ""
         self.session: aiohttp.ClientSession
 
@@ -96,14 +100,15 @@ async def hub():
 
 
 def guarded(app):
-    """(method, path) of every operation that is not open, with something in place of its parameters."""
-    found = []
+    """(method, path), and the role it needs, of every operation that is not open; parameters are filled in."""
+    found = {}
     for path, methods in app.openapi()["paths"].items():
         if path.startswith(OPEN) or path.endswith("/stream"):
             continue
-        for method in methods:
+        for method, operation in methods.items():
             paths = [path.replace("{verb}", verb) for verb in Verb] if "{verb}" in path else [path]
-            found += [(method.upper(), re.sub(r"\{\w+\}", "web", each)) for each in paths]
+            role = operation["x-yardarm-role"]
+            found |= {(method.upper(), re.sub(r"\{\w+\}", "web", each)): role for each in paths}
     return found
 
 
@@ -113,11 +118,9 @@ async def test_who_only_looks_gets_no_writing_operation_through(hub):
     steering = {("POST", f"/api/v1/rollouts/web/{verb}") for verb in Verb}
     assert {previews, ("POST", "/api/v1/confirmations"), ("GET", "/api/v1/summary"), *steering} <= set(operations)
 
-    for method, path in operations:
+    for (method, path), role in operations.items():
         status, told = await hub.ask("of-vera", method, path, {"reason": "why not"} if method != "GET" else None)
-        if path == "/api/v1/audit":
-            assert (status, told["needs"]) == (403, "admin")
-        elif method == "GET" or (method, path) == previews:
+        if role == "viewer" and (method == "GET" or (method, path) == previews):
             assert status not in {401, 403}, path
         else:
             assert (status, told["title"]) == (403, "Forbidden"), path
@@ -143,8 +146,8 @@ async def test_a_refusal_says_which_role_is_needed_and_which_there_is(hub):
     status, told = await hub.ask("of-sam", "POST", "/api/v1/confirmations", {"tokens": ["0" * 32]})
 
     assert (status, told["title"]) == (403, "Forbidden")
-    assert told["detail"] == "this needs the role operator; the token of sam has sre"
-    assert (told["needs"], told["has"]) == ("operator", ["sre"])
+    assert told["detail"] == "this needs the role operator; sam has viewer, sre"
+    assert (told["needs"], told["has"]) == ("operator", ["viewer", "sre"])
 
 
 @pytest.mark.parametrize(("token", "actor"), [("of-ann", "ann"), ("of-ada", "ada"), (OWN, "admin")])
@@ -174,11 +177,30 @@ async def test_only_the_token_itself_is_believed(hub, shown):
     assert (await hub.ask(shown, "GET", "/api/v1/summary"))[0] == 401
 
 
-async def test_a_route_can_ask_for_more_than_its_method_does(hub):
-    @hub.app.post("/rare", dependencies=[require("admin")])
-    async def rare():
+async def test_a_route_that_does_not_say_what_it_needs_is_for_nobody(hub):
+    @hub.app.get("/forgotten")
+    async def forgotten():
         return {}
 
-    assert (await hub.ask("of-ann", "POST", "/rare"))[0] == 403
-    assert (await hub.ask("of-ada", "POST", "/rare"))[0] == 200
-    assert (await hub.ask(OWN, "POST", "/rare"))[0] == 200
+    @hub.app.get("/misspelt", openapi_extra={"x-yardarm-action": "flet.read"})
+    async def misspelt():
+        return {}
+
+    for path in ("/forgotten", "/misspelt"):
+        assert (await hub.ask(OWN, "GET", path))[0] == 403
+        assert (await hub.ask("of-nobody", "GET", path))[0] == 401
+
+
+def test_every_operation_declares_its_action(hub):
+    document = hub.app.openapi()
+    declared = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            declared[method, path] = operation.get("x-yardarm-action")
+            secured = operation.get("security") == [{"token": []}]
+            assert secured != (operation.get("x-yardarm-action") == "open"), path
+
+    assert set(declared.values()) <= {*ACTIONS, "open"}
+    assert {path for (_, path), action in declared.items() if action == "open"} == {
+        "/healthz", "/readyz", "/metrics", "/api/v1/login", "/api/v1/hooks/{provider}",
+    }  # fmt: skip

@@ -12,7 +12,7 @@ from hub.api.models.common import Page
 from hub.api.models.dora import Delivery
 from hub.api.models.history import Event
 from hub.api.models.rollouts import Effect, PastRollout, Rollout, RolloutCluster, RolloutDetail
-from hub.api.security import fingerprint
+from hub.api.security.callers import fingerprint
 from hub.domain.principals import KnownToken, Principal
 from hub.domain.requests import Verb
 from hub.domain.rollout import step
@@ -28,9 +28,9 @@ from tests.integration.test_api import messages
 HOLDERS = {
     "olga": Principal("olga", ("operator",)),
     "vera": Principal("vera", ("viewer",)),
-    "sam": Principal("sam", ("sre",)),
+    "sam": Principal("sam", ("viewer", "sre")),
     "ada": Principal("Ada", ("admin",)),
-    "emil": Principal("emil", ("emergency",)),
+    "emil": Principal("emil", ("viewer", "emergency")),
 }
 A, B, C = "3f2a91c" + "a" * 33, "3f2b000" + "b" * 33, "c" * 40
 
@@ -238,7 +238,7 @@ async def test_whoever_counts_may_approve_and_nobody_else(hub):
     assert "sre to approve; olga has operator" in refused["detail"]
     assert said["effect"] == "approves stage prod: all approvals are given"
     (asked,) = hub.asked
-    assert (asked.stage, asked.roles) == ("prod", ("sre",))
+    assert (asked.stage, asked.roles) == ("prod", ("viewer", "sre"))
 
     hub.rolling.rollout, _ = step(hub.rolling.newest, asked, hub.rolling.now)
     hub.show()

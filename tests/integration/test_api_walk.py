@@ -12,9 +12,11 @@ from yarl import URL
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.metrics import Metrics
+from hub.tokens import Tokens
 from hub.view.index import write_cursor
 from shared.errors import DocumentError
 from tests.fakes.fleetview import sample
+from tests.fakes.memorystore import MemoryStore
 from tests.fakes.rollingout import Rolling
 from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
@@ -91,7 +93,9 @@ async def test_no_request_makes_the_hub_stumble(seed):
     view = sample()
     view.rollouts.put(Rolling().commit("a" * 40))
     outside = Outside()
-    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", audit=Trail()))
+    store = MemoryStore()
+    issued = Tokens(lambda: store, lambda: True, view.clock)
+    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", issued=issued, audit=Trail()))
     seen = set()
     async with serving(app) as origin, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         for path, methods in app.openapi()["paths"].items():

@@ -2,60 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from hub.api.answers import MAX_NAME, Ctx, Cursor, Limit, Name, json_answer, page, tagged
+from hub.api.context import Context
 from hub.api.models.applications import Application, ApplicationDetail, Trace
 from hub.api.models.common import Page, Problem
-from hub.api.problems import Refusal, unknown
+from hub.api.problems import Refusal, no_application, no_cluster
+from hub.api.security.guard import Seen, needs
+from hub.domain.records import ApplicationInfo
 from hub.view import read
 from hub.view.trace import trace as trace_of
+from hub.view.visible import Visible
 
 router = APIRouter(prefix="/applications", tags=["applications"])
 
 
-@router.get("", responses={200: {"model": Page[Application]}})
+@router.get("", openapi_extra=needs("applications.read"), responses={200: {"model": Page[Application]}})
 async def applications(
-    request: Request, ctx: Ctx, limit: Limit = 100, cursor: Cursor = "", project: Name = ""
+    request: Request, ctx: Ctx, seen: Seen, limit: Limit = 100, cursor: Cursor = "", project: Name = ""
 ) -> Response:
     """Applications by name."""
-    return tagged(request, ctx.view, lambda: page(read.applications(ctx.view, limit, cursor, project)))
+    return tagged(request, seen, lambda: page(read.applications(ctx.view, limit, cursor, project, seen)))
 
 
-@router.get("/{name}", responses={200: {"model": ApplicationDetail}})
-async def application(ctx: Ctx, name: str) -> Response:
+@router.get("/{name}", openapi_extra=needs("applications.read"), responses={200: {"model": ApplicationDetail}})
+async def application(ctx: Ctx, seen: Seen, name: str) -> Response:
     """One application with its problems and its revisions, newest first."""
-    found = read.application(ctx.view, name)
+    found = read.application(ctx.view, name, seen)
     if found is None:
-        raise unknown("application", name, ctx.view.applications)
+        raise no_application(name, seen)
     return json_answer(found)
 
 
-@router.get("/{name}/explain")
-async def explain(ctx: Ctx, name: str, cluster: Annotated[str, Query(max_length=MAX_NAME)] = "") -> Response:
+@router.get("/{name}/explain", openapi_extra=needs("applications.read"))
+async def explain(
+    ctx: Ctx, seen: Seen, name: str, cluster: Annotated[str, Query(max_length=MAX_NAME)] = ""
+) -> Response:
     """Why the application is on the cluster or not, and where its values come from.
 
     Without a cluster: of all clusters, whether each is selected and why.
     """
-    if name not in ctx.view.applications:
-        raise unknown("application", name, ctx.view.applications)
-    if cluster and cluster not in ctx.view.clusters:
-        raise unknown("cluster", cluster, ctx.view.clusters)
+    _known(name, seen)
+    if cluster and not seen.clusters([cluster]):
+        raise no_cluster(cluster, seen)
+    if cluster and not seen.unit((cluster, "", name)):
+        raise Refusal(404, f"{name} on {cluster} is not among what you may see")
     try:
-        return json_answer(ctx.explainer.explain(name, cluster) if cluster else ctx.explainer.placement(name))
+        return json_answer(ctx.explainer.explain(name, cluster) if cluster else _placement(ctx, name, seen))
     except LookupError as error:
         raise Refusal(404, str(error.args[0] if error.args else error)) from error
 
 
-@router.get("/{name}/trace", responses={200: {"model": Trace}})
-async def trace(ctx: Ctx, name: str, limit: Limit = 1000, revision: Name = "") -> Response:
+@router.get("/{name}/trace", openapi_extra=needs("applications.read"), responses={200: {"model": Trace}})
+async def trace(ctx: Ctx, seen: Seen, name: str, limit: Limit = 1000, revision: Name = "") -> Response:
     """How far a revision (the newest one if left out; a prefix or a commit's will do) has come on each cluster."""
-    info = ctx.view.applications.get(name)
-    if info is None:
-        raise unknown("application", name, ctx.view.applications)
-    found = trace_of(ctx.view, name, revision or None, limit)
+    info = _known(name, seen)
+    found = trace_of(ctx.view, name, revision or None, limit, seen)
     if found is None:
         if not info.history:
             raise Refusal(404, f"nothing of {name} has been published yet: see its problems")
@@ -63,9 +68,25 @@ async def trace(ctx: Ctx, name: str, limit: Limit = 1000, revision: Name = "") -
     return json_answer(found)
 
 
-@router.get("/{name}/problems", responses={200: {"model": Page[Problem]}})
-async def problems(ctx: Ctx, name: str, limit: Limit = 100, cursor: Cursor = "") -> Response:
+@router.get("/{name}/problems", openapi_extra=needs("applications.read"), responses={200: {"model": Page[Problem]}})
+async def problems(ctx: Ctx, seen: Seen, name: str, limit: Limit = 100, cursor: Cursor = "") -> Response:
     """Why the application's newest commit is not (wholly) in effect."""
-    if name not in ctx.view.applications:
-        raise unknown("application", name, ctx.view.applications)
-    return json_answer(page(read.problems(ctx.view, limit, cursor, name)))
+    _known(name, seen)
+    return json_answer(page(read.problems(ctx.view, limit, cursor, name, seen)))
+
+
+def _known(name: str, seen: Visible) -> ApplicationInfo:
+    """What is known of an application that the caller may see.
+
+    Raises:
+        Refusal: 404.
+    """
+    info = seen.applications().get(name)
+    if info is None:
+        raise no_application(name, seen)
+    return info
+
+
+def _placement(ctx: Context, name: str, seen: Visible) -> dict[str, Any]:
+    found = ctx.explainer.placement(name)
+    return found | {"clusters": [each for each in found["clusters"] if seen.unit((each["cluster"], "", name))]}

@@ -10,12 +10,13 @@ from hub.api.answers import Ctx, Limit, Name, json_answer
 from hub.api.models.audit import AuditEntry
 from hub.api.models.common import Page
 from hub.api.problems import Refusal
-from hub.api.security import require
+from hub.api.security.guard import Caller, demand, needs
 from hub.domain.auditing import Result, Stored, Via, Wanted
+from hub.domain.principals import EVERY
 from shared.errors import Unavailable
 from shared.messages import to_json
 
-router = APIRouter(tags=["audit"], dependencies=[require("admin")])
+router = APIRouter(tags=["audit"])
 
 Moment = Annotated[float, Query(ge=0, le=1e11, description="Unix seconds; 0: no limit.")]
 Number = Annotated[int, Query(ge=0, le=2**53)]
@@ -35,9 +36,10 @@ def _wanted(  # noqa: PLR0913 - one parameter per filter
     return Wanted(since, until, actor, action, target, result, via, source)
 
 
-@router.get("/audit", responses={200: {"model": Page[AuditEntry]}})
+@router.get("/audit", openapi_extra=needs("audit.read"), responses={200: {"model": Page[AuditEntry]}})
 async def audit(
     ctx: Ctx,
+    caller: Caller,
     wanted: Annotated[Wanted, Depends(_wanted)],
     *,
     limit: Limit = 100,
@@ -48,6 +50,7 @@ async def audit(
 
     With `after` the oldest come first, and `next` is always there: pass it as `after` for those that came meanwhile.
     """
+    demand(caller, "audit.read", EVERY, [EVERY])
     try:
         if after is None:
             found, following = await ctx.audit.page(wanted, limit, cursor)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from hub.api.answers import Ctx, Cursor, Limit, Name, page, tagged
 from hub.api.models.common import Page
 from hub.api.models.history import Event
+from hub.api.security.guard import Seen, needs
 from hub.view import read
 from hub.view.history import EventFilter
 from shared.messages import Severity
@@ -16,10 +17,11 @@ from shared.messages import Severity
 router = APIRouter(tags=["events"])
 
 
-@router.get("/events", responses={200: {"model": Page[Event]}})
+@router.get("/events", openapi_extra=needs("events.read"), responses={200: {"model": Page[Event]}})
 async def events(  # noqa: PLR0913 - one parameter per filter
     request: Request,
     ctx: Ctx,
+    seen: Seen,
     *,
     limit: Limit = 100,
     cursor: Cursor = "",
@@ -32,4 +34,4 @@ async def events(  # noqa: PLR0913 - one parameter per filter
 ) -> Response:
     """Events, newest first; the hub holds the newest ten thousand."""
     wanted = EventFilter(cluster, namespace, application, type, severity, trace)
-    return tagged(request, ctx.view, lambda: page(read.events(ctx.view, wanted, limit, cursor)))
+    return tagged(request, seen, lambda: page(read.events(ctx.view, wanted, limit, cursor, seen)))

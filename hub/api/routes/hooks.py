@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
 
 from hub.api.answers import Ctx, json_answer
 from hub.api.audited import Acting
 from hub.api.models.operations import Accepted
 from hub.api.problems import Refusal
+from hub.api.security.guard import OPEN_TO_ALL
 from hub.domain.auditing import Via
 from shared.errors import InvalidMessage, InvalidSignature
 
 router = APIRouter(prefix="/hooks", tags=["hooks"])
-
-MAX_BODY = 5 * 1024 * 1024
-"""Bytes; a push of thousands of commits is about 2 MB."""
-PATIENCE = 15.0
-"""Seconds to send the body in."""
 
 
 class Provider(enum.StrEnum):
@@ -34,12 +28,12 @@ class Provider(enum.StrEnum):
     GENERIC = "generic"
 
 
-@router.post("/{provider}", status_code=202, responses={202: {"model": Accepted}})
+@router.post("/{provider}", status_code=202, openapi_extra=OPEN_TO_ALL, responses={202: {"model": Accepted}})
 async def hook(request: Request, ctx: Ctx, act: Acting, provider: Provider) -> Response:
     """Has the repositories that the webhook names fetched at once."""
     act.of("webhook.receive", provider.value)
     act.via = Via.GIT
-    body = await _body(request)
+    body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
         done = await ctx.webhooks.received(provider.value, headers, body)
@@ -52,24 +46,3 @@ async def hook(request: Request, ctx: Ctx, act: Acting, provider: Provider) -> R
     ctx.metrics.webhooks.labels(provider.value, "accepted").inc()
     act.actor, act.detail = provider.value, done  # its signature has shown that it is who it says
     return json_answer({"accepted": True, "message": done}, 202)
-
-
-async def _body(request: Request) -> bytes:
-    """The whole body.
-
-    Raises:
-        Refusal: it is too large (413) or comes too slowly (408).
-    """
-    parts = bytearray()
-    try:
-        async with asyncio.timeout(PATIENCE):
-            async for part in request.stream():
-                parts += part
-                if len(parts) > MAX_BODY:
-                    raise Refusal(413, f"a webhook may have {MAX_BODY} bytes at the most", {"Connection": "close"})
-    except TimeoutError as error:
-        detail = f"the body did not come within {PATIENCE:g} s"
-        raise Refusal(408, detail, {"Connection": "close"}) from error
-    except ClientDisconnect as error:
-        raise Refusal(400, "the sender closed the connection before the body was complete") from error
-    return bytes(parts)

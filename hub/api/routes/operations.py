@@ -7,17 +7,18 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from hub.api.answers import Ctx, json_answer
 from hub.api.models.operations import Alive, Ready
+from hub.api.security.guard import OPEN_TO_ALL
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz", responses={200: {"model": Alive}})
+@router.get("/healthz", openapi_extra=OPEN_TO_ALL, responses={200: {"model": Alive}})
 async def healthz(ctx: Ctx) -> Response:
     """200 while the process answers."""
     return json_answer({"status": "ok", "version": ctx.version})
 
 
-@router.get("/readyz", responses={200: {"model": Ready}, 503: {"model": Ready}})
+@router.get("/readyz", openapi_extra=OPEN_TO_ALL, responses={200: {"model": Ready}, 503: {"model": Ready}})
 async def readyz(ctx: Ctx) -> Response:
     """200 when the hub can do its work, else 503 and what each unready part waits for."""
     missing = dict(ctx.readiness.missing())
@@ -26,7 +27,7 @@ async def readyz(ctx: Ctx) -> Response:
     )
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", openapi_extra=OPEN_TO_ALL, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(ctx: Ctx) -> Response:
     """For Prometheus."""
     ctx.metrics.leading.set(ctx.readiness.role() == "leader")

@@ -11,6 +11,8 @@ from importlib import resources
 
 from fastapi import APIRouter, Request, Response
 
+from hub.api.security.guard import OPEN_TO_ALL
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -46,4 +48,4 @@ async def _serve(request: Request) -> Response:
 
 
 for path in FILES:
-    router.add_api_route(path, _serve, methods=["GET", "HEAD"])
+    router.add_api_route(path, _serve, methods=["GET", "HEAD"], openapi_extra=OPEN_TO_ALL)

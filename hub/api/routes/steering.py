@@ -19,8 +19,9 @@ from hub.api.context import Context
 from hub.api.models.rollouts import Effect, Steer
 from hub.api.problems import Refusal
 from hub.api.routes.rollouts import newest
-from hub.api.security import Caller, demand
+from hub.api.security.guard import Caller, Seen, demand, needs
 from hub.domain import approvals, earlier, effects, telling
+from hub.domain.access import within
 from hub.domain.principals import Principal
 from hub.domain.requests import Asked, Verb, awaited, objection
 from hub.domain.runs import Rollout
@@ -31,23 +32,34 @@ router = APIRouter(prefix="/rollouts", tags=["steering"])
 
 EMERGENCY = "emergency"
 """The role that, beside admins, may have all gates of a rollout left out."""
+OF_TEAMS = frozenset({Verb.APPROVE, Verb.BYPASS})
+"""What is not for operators to ask for, but for whom the strategy names, and for `EMERGENCY`."""
 MUST_SAY_WHY = frozenset({Verb.ABORT, Verb.ROLLBACK, Verb.BYPASS, Verb.SKIP})
 
 Steering = Annotated[Steer, Body(default_factory=Steer)]
 
 
-@router.post("/{application}/{verb}", status_code=202, responses={202: {"model": Effect}})
-async def steer(ctx: Ctx, act: Acting, caller: Caller, application: str, verb: Verb, body: Steering) -> Response:
+@router.post(
+    "/{application}/{verb}", status_code=202, openapi_extra=needs("rollouts.ask"), responses={202: {"model": Effect}}
+)
+async def steer(  # noqa: PLR0913, PLR0917 - the body is one of them
+    ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, verb: Verb, body: Steering) -> Response:
     """Asks something of a rollout: the one that is under way, or the last one.
 
     Answers what will happen; with `dryRun` nothing does. 409 says why it cannot be done now.
     """
     act.of(f"rollout.{verb}", application, body.reason, looks=body.dry_run)
-    rollout = newest(ctx, application)
+    rollout = newest(ctx, seen, application)
     act.trace = trace_id(rollout.plan.traceparent)
-    asked = _asked(ctx, caller, rollout, verb, body)
+    project, asked = seen.project_of(application), _asked(ctx, caller, rollout, verb, body)
+    environments = _environments(rollout, asked)
+    here = within(caller, project, environments)
+    asked = msgspec.structs.replace(asked, roles=here.roles)
     try:
-        _may(caller, rollout, asked)
+        demand(caller, "rollouts.ask", project, environments)
+        if verb not in OF_TEAMS:
+            demand(caller, "rollouts.steer", project, environments)
+        _may(here, rollout, asked)
         asked = _meant(ctx, rollout, asked, body)
         _can(rollout, asked)
     except Refusal as refusal:
@@ -80,8 +92,19 @@ def _asked(ctx: Context, caller: Principal, rollout: Rollout, verb: Verb, body: 
     )
 
 
+def _environments(rollout: Rollout, asked: Asked) -> set[str]:
+    """Where a request is about: the stage that is approved, the clusters that are named, or all that take part."""
+    clusters: Iterable[str] = rollout.slots
+    if asked.verb is Verb.APPROVE:
+        clusters = next((each.clusters for each in rollout.plan.stages if each.name == asked.stage), rollout.slots)
+    elif asked.clusters and asked.verb in (Verb.RETRY, Verb.SKIP):
+        clusters = [name for name in asked.clusters if name in rollout.slots] or rollout.slots
+    pinned = rollout.plan.clusters
+    return {pinned[name].environment for name in clusters if name in pinned}
+
+
 def _may(caller: Principal, rollout: Rollout, asked: Asked) -> None:
-    """Lets pass who may ask for this.
+    """Lets pass who may ask for what teams may ask for. `caller` as they are where it is about.
 
     Raises:
         Refusal: 403.
@@ -95,11 +118,11 @@ def _may(caller: Principal, rollout: Rollout, asked: Asked) -> None:
                 raise Refusal(403, why)
         case Verb.BYPASS:
             if not caller.is_a(EMERGENCY):
-                has = ", ".join(caller.roles) or "viewer"
-                detail = f"this needs the role admin or {EMERGENCY}; the token of {caller.name} has {has}"
+                has = ", ".join(caller.roles)
+                detail = f"this needs the role admin or {EMERGENCY}; {caller.name} has {has}"
                 raise Refusal(403, detail, needs=EMERGENCY, has=list(caller.roles))
         case _:
-            demand(caller, "operator")
+            return
 
 
 def _meant(ctx: Context, rollout: Rollout, asked: Asked, body: Steer) -> Asked:

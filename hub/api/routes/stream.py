@@ -18,7 +18,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from hub.api.answers import Ctx
 from hub.api.context import Context
 from hub.api.problems import Refusal
+from hub.api.security.guard import Seen, needs
 from hub.view import read
+from hub.view.changes import changed
+from hub.view.visible import Visible
 
 router = APIRouter(tags=["stream"])
 
@@ -41,9 +44,11 @@ async def _room(request: Request) -> None:
         raise Refusal(503, f"{MAX_CLIENTS} clients are listening already; try again later", {"Retry-After": "10"})
 
 
-@router.get("/stream", response_class=EventSourceResponse, dependencies=[Depends(_room)])
+@router.get(
+    "/stream", response_class=EventSourceResponse, openapi_extra=needs("fleet.read"), dependencies=[Depends(_room)]
+)
 async def stream(
-    request: Request, ctx: Ctx, last_event_id: Annotated[str, Header(max_length=100)] = ""
+    request: Request, ctx: Ctx, seen: Seen, last_event_id: Annotated[str, Header(max_length=100)] = ""
 ) -> AsyncIterator[ServerSentEvent]:
     """Changes as they happen: unit, unit-removed, cluster, application, rollout, event, fleet, summary."""
     boot: str = request.app.state.boot
@@ -60,7 +65,7 @@ async def stream(
             await feed.beyond(number)
             await asyncio.sleep(BATCHING)
             following = feed.number
-            for message in _messages(ctx, number, following, boot):
+            for message in _messages(ctx, seen, number, following, boot):
                 yield message
             number = following
     finally:
@@ -68,18 +73,18 @@ async def stream(
         ctx.metrics.sse_clients.dec()
 
 
-def _messages(ctx: Context, number: int, following: int, boot: str) -> Iterator[ServerSentEvent]:
+def _messages(ctx: Context, seen: Visible, number: int, following: int, boot: str) -> Iterator[ServerSentEvent]:
     """Everything that changed after `number`, up to `following`, then the summary."""
     deltas = ctx.view.feed.since(number)
     if deltas is None:
         yield _message("reload", {"version": ctx.version}, boot, following)
         return
     for delta in deltas:
-        found = read.changed(ctx.view, delta)
+        found = changed(ctx.view, delta, seen)
         if found is not None:
             name, item = found
             yield _message(name, item, boot, delta.number)
-    yield _message("summary", read.summary(ctx.view), boot, following)
+    yield _message("summary", read.summary(ctx.view, seen), boot, following)
 
 
 def _message(name: str, item: object, boot: str, number: int) -> ServerSentEvent:

@@ -125,7 +125,7 @@ def test_named_tokens_are_read_with_roles_addresses_and_their_end(monkeypatch):
         ([{"name": "ann", "sha256": HASH}, {"name": "bo", "sha256": HASH}], "the same sha256"),
         (
             [{"name": "ann", "sha256": HASH}, {"name": "ann", "sha256": HASH[::-1], "roles": ["admin"]}],
-            "the tokens of ann differ in roles or emails",
+            "the tokens of ann differ in roles, grants or emails",
         ),
     ],
 )
