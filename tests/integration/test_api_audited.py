@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hub.api.app import create_app
 from hub.api.context import Context
-from hub.api.security import fingerprint
+from hub.api.security.callers import fingerprint
 from hub.cli.trouble import Trouble
 from hub.commands import app
 from hub.domain.auditing import Entry, Result, Via

@@ -81,7 +81,9 @@ class Hub:
         metrics = Metrics(self.view, "0.1.0")
         store = MemoryStore()
         self.issued = Tokens(lambda: store, lambda: True, self.view.clock)
-        context = Context(self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens), self.issued, audit=Trail())
+        context = Context(
+            self.view, metrics, *[self.outside] * 6, OWN, "0.1.0", tuple(tokens), self.issued, audit=Trail()
+        )
         self.app = create_app(context)
         self.url = ""
         self.session: aiohttp.ClientSession

@@ -188,7 +188,9 @@ async def test_what_is_out_of_sight_answers_as_what_is_not_there(hub, names):
         body = {"reason": "why not"} if method == "POST" else None
         hidden, missing = await hub.ask("of-wendy", method, path, body), await hub.ask("of-wendy", method, other, body)
         assert hidden[0] == missing[0] >= 400, path
-        said = [re.sub("ledger|vault-1|dev-1|web|nihil-1|nihil", "NAME", json.dumps(each[1])) for each in (hidden, missing)]
+        said = [
+            re.sub("ledger|vault-1|dev-1|web|nihil-1|nihil", "NAME", json.dumps(each[1])) for each in (hidden, missing)
+        ]
         assert said[0] == said[1], path
     assert hub.outside.done == []
 

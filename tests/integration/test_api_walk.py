@@ -95,7 +95,9 @@ async def test_no_request_makes_the_hub_stumble(seed):
     outside = Outside()
     store = MemoryStore()
     issued = Tokens(lambda: store, lambda: True, view.clock)
-    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", issued=issued, audit=Trail()))
+    app = create_app(
+        Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", issued=issued, audit=Trail())
+    )
     seen = set()
     async with serving(app) as origin, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         for path, methods in app.openapi()["paths"].items():

@@ -29,8 +29,7 @@ Plain = Annotated[Asking, Body(default_factory=Asking)]
 @router.post(
     "/{application}/hold", status_code=202, openapi_extra=needs("applications.ask"), responses={202: {"model": Effect}}
 )
-async def hold(  # noqa: PLR0913, PLR0917 - the body is one of them
-    ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, body: Scoping) -> Response:
+async def hold(ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, body: Scoping) -> Response:
     """Has nothing new go to an application, everywhere or only on a cluster or in an environment. Needs a reason."""
     act.of("hold.set", application, body.reason, looks=body.dry_run)
     _known(ctx, seen, application, body)
@@ -52,8 +51,7 @@ async def hold(  # noqa: PLR0913, PLR0917 - the body is one of them
     openapi_extra=needs("applications.ask"),
     responses={202: {"model": Effect}},
 )
-async def release(  # noqa: PLR0913, PLR0917 - the body is one of them
-    ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, body: Scoping) -> Response:
+async def release(ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, body: Scoping) -> Response:
     """Lets go of the hold of exactly this scope: on a cluster, in an environment, or (with neither) everywhere."""
     act.of("hold.release", application, body.reason, looks=body.dry_run)
     _known(ctx, seen, application, body)
@@ -74,8 +72,7 @@ async def release(  # noqa: PLR0913, PLR0917 - the body is one of them
 @router.post(
     "/{application}/sync", status_code=202, openapi_extra=needs("applications.ask"), responses={202: {"model": Effect}}
 )
-async def sync(  # noqa: PLR0913, PLR0917 - the body is one of them
-    ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, body: Plain) -> Response:
+async def sync(ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, body: Plain) -> Response:
     """Has an application looked at now: its repositories fetched, and what is wanted compared with what is there."""
     act.of("application.sync", application, body.reason, looks=body.dry_run)
     _known(ctx, seen, application, Scope())

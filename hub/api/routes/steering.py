@@ -42,8 +42,9 @@ Steering = Annotated[Steer, Body(default_factory=Steer)]
 @router.post(
     "/{application}/{verb}", status_code=202, openapi_extra=needs("rollouts.ask"), responses={202: {"model": Effect}}
 )
-async def steer(  # noqa: PLR0913, PLR0917 - the body is one of them
-    ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, verb: Verb, body: Steering) -> Response:
+async def steer(
+    ctx: Ctx, act: Acting, caller: Caller, seen: Seen, application: str, verb: Verb, body: Steering
+) -> Response:
     """Asks something of a rollout: the one that is under way, or the last one.
 
     Answers what will happen; with `dryRun` nothing does. 409 says why it cannot be done now.
