@@ -1,6 +1,6 @@
 // The status page: loads the fleet once, then follows the stream. Everything shown is put in as text, never as HTML.
 
-import { NotAllowed, all, follow, forgetToken, get, setToken, takeTokenFromAddress, token } from "/web/client.js";
+import { NotAllowed, all, follow, forgetToken, get, logOut, setToken, takeTokenFromAddress, token, ways } from "/web/client.js";
 
 const STATES = ["Failed", "Blocked", "Drifted", "Stale", "Progressing", "Waiting", "Paused", "Ready"];
 const SIGNS = { Failed: "✕", Blocked: "!", Drifted: "≠", Stale: "?", Progressing: "↻", Waiting: "…", Paused: "‖", Ready: "✓" };
@@ -307,23 +307,41 @@ function connection(connected) {
   $("live").textContent = connected ? "live" : "connection lost, trying again; what you see may be old";
 }
 
-function askToken(why) {
+async function askToken(why) {
   forgetToken();
   $("fleet").hidden = true;
   $("login").hidden = false;
   $("live").dataset.state = "off";
   $("live").textContent = "not signed in";
+  $("me").hidden = $("logout").hidden = true;
   if (why) $("login-why").textContent = why;
   $("token").focus();
+  const { issuer } = await ways();
+  $("login-provider").hidden = !issuer;
+  if (issuer) $("login-provider").querySelector("span").textContent = `at ${new URL(issuer).host}, or with a token:`;
 }
 
+async function showMe() {
+  const me = await get("self");
+  $("me").textContent = me.name;
+  $("me").title = me.grants.map((grant) => `${grant.role} in projects ${grant.projects.join(", ")} and environments ${grant.environments.join(", ")}`).join("; ");
+  $("me").hidden = false;
+  $("logout").hidden = !me.csrf;
+  $("logout").onclick = async () => {
+    await logOut(me.csrf);
+    location.reload();
+  };
+}
+
+// Without a token there may be a session, which no script can see: only where there is a provider is it tried.
 async function start() {
-  if (!token()) return askToken();
+  if (!token() && !(await ways()).issuer) return askToken();
   try {
+    await showMe();
     await follow(changed, connection);
   } catch (error) {
     if (!(error instanceof NotAllowed)) throw error;
-    askToken(error.message);
+    askToken(token() ? error.message : "");
   }
 }
 

@@ -1,4 +1,5 @@
-// The API: the token in this tab's session, requests, and the event stream read by fetch (EventSource cannot send a token).
+// The API: by the token in this tab's session, or else by the cookie of a login; and the event stream, read by fetch
+// (EventSource cannot send a token).
 
 const KEY = "yardarm-token";
 
@@ -16,11 +17,21 @@ export const token = () => sessionStorage.getItem(KEY);
 export const setToken = (value) => sessionStorage.setItem(KEY, value);
 export const forgetToken = () => sessionStorage.removeItem(KEY);
 
-async function request(path, headers = {}, signal) {
-  const answer = await fetch(`/api/v1/${path}`, { headers: { Authorization: `Bearer ${token()}`, ...headers }, signal });
+const shown = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
+
+async function request(path, headers = {}) {
+  const answer = await fetch(`/api/v1/${path}`, { headers: { ...shown(), ...headers } });
   if (answer.status === 401) throw new NotAllowed((await answer.json()).detail);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `the hub answered ${answer.status}`);
   return answer;
+}
+
+// How to log in: `issuer` is null where only tokens open this hub.
+export const ways = async () => (await fetch("/api/v1/login")).json().catch(() => ({ issuer: null }));
+
+export async function logOut(csrf) {
+  const answer = await fetch("/logout", { method: "POST", headers: { "X-CSRF-Token": csrf } });
+  if (!answer.ok) throw new Error((await answer.json()).detail);
 }
 
 export const get = async (path) => (await request(path)).json();

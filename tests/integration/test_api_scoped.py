@@ -267,6 +267,16 @@ async def test_the_stream_tells_only_what_is_seen(hub):
     assert not HIDDEN.search(told.decode())
 
 
+async def test_the_stream_ends_with_the_token(hub):
+    made = (await hub.ask(OWN, "POST", "tokens", {"name": "screen", "grants": [{"role": "viewer"}]}))[1]
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    async with hub.session.get(f"{hub.url}/api/v1/stream", headers=headers) as answer, asyncio.timeout(10):
+        await answer.content.readuntil(b"\n\n")
+        await hub.ask(OWN, "DELETE", f"tokens/{made['id']}")
+        hub.view.reported(report("dev-1", "web", at=START + 20))
+        assert b"event: unit" not in await answer.content.read()
+
+
 async def test_steering_needs_the_role_wherever_it_is_felt(hub):
     async def hold(by, **scope):
         return (await hub.ask(f"of-{by}", "POST", "applications/web/hold", {"reason": "it is tested", **scope}))[0]

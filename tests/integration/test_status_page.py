@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 
 import pytest
 from playwright.async_api import async_playwright
 
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.domain.logins import Membership, Reading
+from hub.domain.principals import Grant
 from hub.domain.requests import Verb
+from hub.logins import Client, Logins
 from hub.metrics import Metrics
+from hub.oidc.provider import Provider as Known
+from hub.sessions import Sessions
 from shared.messages import Phase
-from tests.fakes.fleetview import START, report, sample
+from tests.fakes.fleetview import START, FakeClock, report, sample
+from tests.fakes.memorystore import MemoryStore
+from tests.fakes.natsserver import free_port
+from tests.fakes.provider import CLIENT, SECRET, provider
 from tests.fakes.rollingout import Rolling
 from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
@@ -40,18 +50,30 @@ class Outside:
         return {}
 
 
+def context(view, **more):
+    return Context(view, Metrics(view, "0.1.0"), *[Outside()] * 6, TOKEN, "0.1.0", audit=Trail(), **more)
+
+
 @pytest.fixture
 async def page():
     """A page with `view` and `origin` beside it; fails on console errors and on requests to other hosts."""
-    view, outside, trouble = sample(), Outside(), []
-    app = create_app(Context(view, Metrics(view, "0.1.0"), *[outside] * 6, TOKEN, "0.1.0", audit=Trail()))
-    async with serving(app) as origin, async_playwright() as playwright:
+    view = sample()
+    app = create_app(context(view))
+    async with serving(app) as origin, browsing(origin) as page:
+        page.app, page.view = app, view
+        yield page
+
+
+@contextlib.asynccontextmanager
+async def browsing(origin):
+    trouble = []
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": 390, "height": 844})
         page.on("console", lambda told: trouble.append(told.text) if told.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(origin) else trouble.append(asked.url))
-        page.app, page.view, page.origin, page.trouble = app, view, origin, trouble
+        page.origin, page.trouble = origin, trouble
         yield page
         await browser.close()
 
@@ -102,3 +124,31 @@ async def test_the_api_page_lists_every_operation(page):
 
     assert await page.locator("details").count() == sum(len(each) for each in page.app.openapi()["paths"].values())
     assert page.trouble == []
+
+
+async def test_it_logs_in_at_a_provider_and_out_again():
+    clock, store = FakeClock(time.time()), MemoryStore()
+    view = sample(clock)
+    async with provider() as issuer:
+        listener = free_port()
+        url = f"http://127.0.0.1:{listener}"
+        sessions = Sessions(lambda: store, clock)
+        reading = Reading(groups={"web-operators": Membership((Grant("viewer", environments=("dev",)),))})
+        logins = Logins(
+            Known(issuer.issuer, clock), Client(CLIENT, SECRET, url, ("openid",)), reading, sessions, 3600, clock
+        )
+        async with serving(create_app(context(view, login=logins)), listener), browsing(url) as page:
+            await page.goto(url)
+            await page.get_by_role("link", name="Log in").click()
+            await page.locator(".cell").first.wait_for()
+
+            assert await page.locator(".cell").count() == 6
+            assert await page.locator("#me").inner_text() == "ann@example.com"
+            assert await page.evaluate("document.cookie") == ""
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            view.reported(report("dev-1", "cache", at=clock.at + 50, phase=Phase.FAILED, reason="it is live"))
+            await page.get_by_label("cache on dev-1: Failed, it is live", exact=False).wait_for()
+            await page.get_by_role("button", name="Log out").click()
+            await page.get_by_role("link", name="Log in").wait_for()
+            assert await page.locator("#fleet").is_hidden()
+        assert [told for told in page.trouble if "401" not in told and not told.startswith(issuer.issuer)] == []

@@ -18,7 +18,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from hub.api.answers import Ctx
 from hub.api.context import Context
 from hub.api.problems import Refusal
-from hub.api.security.guard import Seen, needs
+from hub.api.security.guard import Seen, needs, still_known
 from hub.view import read
 from hub.view.changes import changed
 from hub.view.visible import Visible
@@ -64,6 +64,8 @@ async def stream(
         while True:
             await feed.beyond(number)
             await asyncio.sleep(BATCHING)
+            if not await still_known(request):
+                return
             following = feed.number
             for message in _messages(ctx, seen, number, following, boot):
                 yield message

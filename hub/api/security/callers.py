@@ -106,6 +106,7 @@ def _session(request: Request, context: Context) -> Known | None:
     principal = context.login.session(cookie["id"])
     if principal is None:
         raise Refusal(401, "this session has ended: log in again", {"WWW-Authenticate": "Bearer"})
+    act_of(request.scope).by(principal)
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         _meant(request, cookies.proof(cookie["id"]))
     return Known(principal, "page", cookie["id"])

@@ -88,6 +88,15 @@ Seen = Annotated[Visible, Depends(_seen)]
 """What they may see."""
 
 
+async def still_known(request: Request) -> bool:
+    """Whether the caller of a request that lasts is still who they were: a token may expire or be revoked meanwhile."""
+    known: Known = request.state.known
+    try:
+        return await recognised(request) == known
+    except Refusal:
+        return False
+
+
 def demand(principal: Principal, action: str, project: str | None, environments: Iterable[str]) -> None:
     """Lets pass who may do this in a project, in each of these environments.
 
