@@ -20,6 +20,7 @@ from hub.cli import (
     holds,
     importing,
     keys,
+    login,
     offline,
     previews,
     read,
@@ -66,6 +67,8 @@ app.add_typer(keys.app, name="keys", rich_help_panel=RUN)
 app.add_typer(tokens.app, name="token", rich_help_panel=RUN)
 app.add_typer(secrets.app, name="secret", rich_help_panel=OFFLINE)
 
+app.command(rich_help_panel=READ)(login.login)
+app.command(rich_help_panel=READ)(login.logout)
 app.command(rich_help_panel=READ)(read.status)
 read.get.command("rollouts")(rollouts.list_)
 app.add_typer(read.get, name="get", rich_help_panel=READ)

@@ -62,6 +62,10 @@ class Client:
         """The decoded answer to `POST /api/v1/<path>` with a JSON body; `timeout` in seconds, of each silence."""
         return self._ask("POST", path, {}, json.dumps(body).encode(), timeout)
 
+    def delete(self, path: str) -> Any:
+        """The decoded answer to `DELETE /api/v1/<path>`."""
+        return self._ask("DELETE", path, {})
+
     def items(self, path: str, limit: int | None = None, **query: str | int | None) -> list[Any]:
         """All items of a paged list, or the first `limit`."""
         found: list[Any] = []
@@ -148,7 +152,8 @@ class Client:
         if status == http.client.UNAUTHORIZED and "expired" in problem:
             return Trouble(f"{detail}; then set YARDARM_TOKEN")
         if status == http.client.UNAUTHORIZED:
-            return Trouble(f"the hub at {self._target.url} does not know this token: set YARDARM_TOKEN")
+            told = f"the hub at {self._target.url} does not know this token: set YARDARM_TOKEN, or `yardarm login`"
+            return Trouble(told)
         if status == http.client.FORBIDDEN:
             return Trouble(f"not allowed: {detail or 'this token may not do that'}")
         code = USAGE if status in {http.client.BAD_REQUEST, http.client.UNPROCESSABLE_ENTITY} else FOUND_TROUBLE

@@ -35,19 +35,42 @@ def demo_note(environment: Mapping[str, str] | None = None) -> Path:
     return Path(tempfile.gettempdir()) / f"yardarm-{os.getuid()}" / "demo.json"
 
 
-def target(environment: Mapping[str, str] | None = None) -> Target:
-    """The hub to talk to: `YARDARM_HUB` and `YARDARM_TOKEN`, else the running demo, else nothing.
+def login_file(environment: Mapping[str, str] | None = None) -> Path:
+    """Where `yardarm login` keeps what it was given: `yardarm/login.json` in XDG_CONFIG_HOME, or in ~/.config."""
+    environment = os.environ if environment is None else environment
+    folder = environment.get("XDG_CONFIG_HOME", "")
+    return (Path(folder) if folder else Path.home() / ".config") / "yardarm" / "login.json"
 
-    A token in the environment also goes to the demo's hub; a note that another user could have written is not read.
+
+def target(environment: Mapping[str, str] | None = None) -> Target:
+    """The hub to talk to: `YARDARM_HUB` and `YARDARM_TOKEN`, else the running demo, else where somebody logged in.
+
+    A token in the environment also goes to the other two; for `YARDARM_HUB` without one, a login at just that hub is
+    used. A note that another user could have written is not read.
     """
     environment = os.environ if environment is None else environment
-    url, token = environment.get("YARDARM_HUB", ""), environment.get("YARDARM_TOKEN", "")
+    url, token = environment.get("YARDARM_HUB", "").rstrip("/"), environment.get("YARDARM_TOKEN", "")
+    login = login_file(environment)
     if url:
-        return Target(url.rstrip("/"), token, "YARDARM_HUB")
+        return Target(url, token or _logged_in(login, url), "YARDARM_HUB")
     note = _read_note(demo_note(environment))
     if note is not None:
         return Target(str(note["url"]).rstrip("/"), token or str(note["token"]), "the running demo")
+    note = _read_note(login)
+    if note is not None:
+        url = str(note["url"]).rstrip("/")
+        return Target(url, token or _logged_in(login, url), "`yardarm login`")
     return Target("", token, "")
+
+
+def _logged_in(path: Path, url: str) -> str:
+    """The token of a login at this hub, renewed if it is about to end; empty without one."""
+    note = _read_note(path)
+    if note is None or str(note["url"]).rstrip("/") != url:
+        return ""
+    from hub.cli.loggedin import fresh
+
+    return fresh(path, note)
 
 
 def _read_note(path: Path) -> dict[str, object] | None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import sys
 import time
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -24,6 +29,7 @@ from tests.fakes.provider import CLI, CLIENT, SECRET, provider
 from tests.fakes.trail import Trail
 from tests.fakes.webserver import serving
 
+ROOT = Path(__file__).parents[2]
 READING = Reading(groups={"web-operators": Membership((Grant("operator", ("default",)),), ("sre",))})
 
 
@@ -230,6 +236,37 @@ async def test_keys_that_rotate_are_fetched_and_invented_ones_are_not_asked_for_
     for _ in range(5):
         assert await status(issuer.token(CLI, key=ECKey.generate_key("P-256", {"kid": "invented"}))) == 401
     assert issuer.asked.count("keys") == 2
+
+
+async def test_the_command_line_logs_in_and_stays_so(site, tmp_path):
+    hub, issuer = site
+    hub.clock.at = time.time()
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!{sys.executable}\nimport sys, urllib.request\nurllib.request.urlopen(sys.argv[1]).read()\n")
+    browser.chmod(0o700)
+    kept = tmp_path / "yardarm" / "login.json"
+
+    async def yardarm(*words):
+        environment = {"PATH": os.environ["PATH"], "BROWSER": str(browser), "XDG_CONFIG_HOME": str(tmp_path),
+                       "XDG_RUNTIME_DIR": str(tmp_path / "none"), "HOME": str(tmp_path)}  # fmt: skip
+        command = [sys.executable, "-m", "hub", *words]
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=-1, stderr=-1, cwd=ROOT)
+        output, errors = await process.communicate()
+        return process.returncode, (output + errors).decode()
+
+    code, said = await yardarm("login", hub.url)
+    assert (code, "as ann@example.com" in said) == (0, True), said
+    assert kept.stat().st_mode & 0o077 == 0
+    assert (await yardarm("get", "clusters"))[0] == 0
+    first = kept.read_text()
+    issuer.lasting = 30.0  # about to end, so that it is renewed each time
+    kept.write_text(first.replace(json.loads(first)["token"], issuer.token(CLI)))
+    assert (await yardarm("get", "clusters"))[0] == 0
+    assert json.loads(kept.read_text())["token"] != json.loads(first)["token"]
+    code, said = await yardarm("login", "--device")
+    assert (code, "WDJB-MJHT" in said) == (0, True), said
+    assert (await yardarm("logout"))[0] == 0
+    assert "no hub is known" in (await yardarm("get", "clusters"))[1]
 
 
 async def test_without_the_provider_tokens_of_the_hub_still_open_it(site):

@@ -114,10 +114,10 @@ def test_a_note_that_others_can_read_is_not_believed(yardarm, tmp_path):
 
 def test_a_token_is_shown_once_and_its_entry_fits_the_settings(yardarm):
     made = json.loads(
-        yardarm("token", "create", "ann", "--role", "operator", "--role", "sre", "--email", "ann@example.com",
+        yardarm("token", "create", "ann", "--offline", "--role", "operator", "--role", "sre", "--email", "ann@example.com",
                 "--expires", "90d", "-o", "json").stdout
     )  # fmt: skip
-    again = yardarm("token", "create", "ann").stdout
+    again = yardarm("token", "create", "ann", "--offline").stdout
 
     (token,) = load({"tokens": made["settings"]["tokens"]}).tokens
     assert token.sha256 == hashlib.sha256(made["token"].encode()).hexdigest()
@@ -130,7 +130,7 @@ def test_a_token_is_shown_once_and_its_entry_fits_the_settings(yardarm):
 
 def test_a_token_that_the_hub_would_not_take_is_not_made(yardarm):
     for wrong in (["admin"], ["ann", "--role", "S R"], ["ann", "--expires", "90"], ["ann", "--email", "ann"]):
-        result = yardarm("token", "create", *wrong)
+        result = yardarm("token", "create", "--offline", *wrong)
         assert (result.returncode, result.stdout) == (2, ""), wrong
 
 
