@@ -22,7 +22,7 @@ from tests.bench.figures import Figure
 
 BENCHES = (
     *("imports", "agent", "agent_scale", "agent_writes", "fanout", "untouched", "monorepo", "drift"),
-    *("renders", "variants", "restart", "reports", "pages"),
+    *("renders", "variants", "restart", "reports", "pages", "tokens"),
     *("decide", "rollouts"),
 )
 ON_REQUEST = ("monorepo_large", "rollouts_many")

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.api.app import create_app
 from hub.api.context import Context
+from hub.domain.limiting import Limits, Rate
 from hub.metrics import Metrics
 from hub.view import View
 from shared.messages import Assignment, Phase, Report
@@ -28,6 +29,7 @@ from tests.fakes.trail import Trail
 
 EVENTS = 5000
 TOKEN = "bench"
+UNLIMITED = Limits(caller=Rate(1e9, 1e9), address=Rate(1e9, 1e9))
 
 
 class _Hub:
@@ -111,7 +113,7 @@ def _shuffled(count: int) -> Iterator[int]:
 async def main(port: int, clusters: int, applications: int, rate: int) -> None:
     clock, hub = Clock(), _Hub()
     view, units = filled(clock, clusters, applications)
-    context = Context(view, Metrics(view, "bench"), *[hub] * 6, TOKEN, "bench", audit=Trail())
+    context = Context(view, Metrics(view, "bench"), *[hub] * 6, TOKEN, "bench", limits=UNLIMITED, audit=Trail())
     config = uvicorn.Config(
         _Bare(create_app(context)), host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
     )
