@@ -50,13 +50,29 @@ _MODULES = (
 
 
 class _Api(FastAPI):
-    """Describes tokens once; which operations need one is told with each."""
+    """Describes once what all operations share: tokens (which need one is told with each), and errors."""
 
     def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is not None:
+            return self.openapi_schema
         document = super().openapi()
-        schemes = document["components"].setdefault("securitySchemes", {})
-        schemes[SCHEME] = {"type": "http", "scheme": "bearer", "description": "A token of this hub, or a login's."}
+        components = document["components"]
+        components["securitySchemes"] = {
+            SCHEME: {"type": "http", "scheme": "bearer", "description": "A token of this hub, or of a login at it."}
+        }
+        components["schemas"]["Trouble"] = problems.SCHEMA
+        refused = {
+            "description": "What is wrong, and what to do",
+            "content": {problems.MEDIA_TYPE: {"schema": _TROUBLE}},
+        }
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = refused
         return document
+
+
+_TROUBLE = {"$ref": "#/components/schemas/Trouble"}
 
 
 def create_app(context: Context) -> FastAPI:

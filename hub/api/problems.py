@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from hub.view.index import BadCursor
 from hub.view.visible import Visible
@@ -19,6 +20,20 @@ from hub.view.visible import Visible
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+SCHEMA = {
+    "type": "object",
+    "title": "Trouble",
+    "description": "A problem document (RFC 9457). Some have more members than these.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+"""What every error is, for the OpenAPI document."""
 
 
 class Refusal(Exception):
@@ -90,8 +105,18 @@ async def _http(request: Request, error: Exception) -> Response:
     if status == http.HTTPStatus.NOT_FOUND:
         return problem(404, f"there is nothing at {request.url.path[:200]}; see /docs for what there is", headers)
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        return problem(405, f"{request.method} is not possible at {request.url.path[:200]}; see /docs", headers)
+        allow = {"Allow": ", ".join(_possible(request)) or (headers or {}).get("Allow", "")}
+        return problem(405, f"{request.method} is not possible at {request.url.path[:200]}; see /docs", allow)
     return problem(status, str(getattr(error, "detail", error)), headers)
+
+
+def _possible(request: Request) -> list[str]:
+    """The methods of all operations at a path: a router alone tells those of the first route that it comes upon."""
+    found: set[str] = set()
+    for template, methods in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            found |= {method.upper() for method in methods}
+    return sorted(found)
 
 
 async def _crash(request: Request, error: Exception) -> Response:
