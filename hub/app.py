@@ -15,11 +15,12 @@ from typing import Any
 
 import uvicorn
 
-from hub import auditlog, ledger, sessions, shelf, steering, streams, tokens
+from hub import auditlog, ledger, shelf, steering, streams
 from hub.api.app import create_app
 from hub.api.context import Context
 from hub.api.wire import Prompt
 from hub.auditlog import AuditLog
+from hub.callers import Callers
 from hub.domain import auditing
 from hub.domain.fleet import Facts, FleetModel
 from hub.domain.preview.model import Preview
@@ -32,18 +33,14 @@ from hub.garbage import collect_seldom
 from hub.identity import Identity, keyfile
 from hub.leader import Leader
 from hub.leading import Lead
-from hub.logins import Client, Logins
 from hub.loops import consents
 from hub.loops.reports import ReportsLoop
 from hub.metrics import Metrics
-from hub.oidc.provider import Provider
 from hub.render.pool import PoolLimits, RenderPool
-from hub.sessions import Sessions
 from hub.settings import HubSettings
 from hub.sources import webhooks
 from hub.store import Store
 from hub.streams import Fence
-from hub.tokens import Tokens
 from hub.view import View
 from shared import __version__
 from shared.bus import Bus
@@ -76,11 +73,9 @@ class Hub:
         self._leader: Leader | None = None
         self._lead: Lead | None = None
         self._stored: dict[str, bytes] = {}
-        self._tokens = Tokens(self._store, self._is_loaded, self.clock)
-        self._sessions = Sessions(self._store, self.clock)
+        self._callers = Callers(settings.login, settings.url, self._store, self._is_loaded, self.clock)
         self._heard: Mapping[str, Callable[[str, bytes], None]] = {
-            tokens.PREFIX: self._tokens.heard,
-            sessions.PREFIX: self._sessions.heard,
+            **self._callers.heard,
             steering.HOLDS: lambda key, value: self.view.rollouts.held(*steering.holds_in(key, value)),
         }
         """Who takes over records of the store, whoever leads, by the first part of their keys."""
@@ -116,7 +111,7 @@ class Hub:
                     await audit.own("keys.create", str(self.identity), "this hub's identity is new")
                 await audit.own("hub.start", self.settings.name, f"version {__version__}")
                 group.create_task(self._reports.run())
-                group.create_task(self._tokens.run())
+                group.create_task(self._callers.tokens.run())
                 self._leader = Leader(bus, self.settings.name, ttl=self.settings.lease, clock=self.clock)
                 group.create_task(supervise("leading", self._take_part, self.clock))
 
@@ -258,8 +253,8 @@ class Hub:
                 version=__version__,
                 tokens=tuple(each.known for each in self.settings.tokens),
                 audit=audit,
-                issued=self._tokens,
-                login=self._login(),
+                issued=self._callers.tokens,
+                login=self._callers.login,
                 limits=self.settings.limits.limits,
                 https=self.settings.https,
             )
@@ -273,7 +268,9 @@ class Hub:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=2,
-            proxy_headers=False,  # whoever connects from this machine could say that it comes from elsewhere
+            # Whoever connects from elsewhere, this machine included, could say that it comes from anywhere.
+            proxy_headers=bool(self.settings.proxies),
+            forwarded_allow_ips=list(self.settings.proxies),
         )
         server = _Server(config, self.ready)
         log.info("the API is being served", extra={"url": self.url})
@@ -285,21 +282,6 @@ class Hub:
                 finally:
                     server.should_exit = True
                     await asyncio.wait({serving})
-
-    def _login(self) -> Logins | None:
-        given = self.settings.login
-        if not given.issuer:
-            return None
-        client = Client(
-            given.client_id,
-            given.client_secret.get_secret_value(),
-            self.settings.url.rstrip("/"),
-            given.scopes,
-            given.cli_client_id,
-            given.audiences,
-        )
-        provider = Provider(given.issuer, self.clock)
-        return Logins(provider, client, given.reading, self._sessions, given.session_hours * 3600, self.clock)
 
     def _is_loaded(self) -> bool:
         return self._reports is not None and self._reports.loaded.is_set()

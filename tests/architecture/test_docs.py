@@ -14,6 +14,8 @@ from hub.settings import (
     ApiToken,
     ChartAccess,
     CheckAccess,
+    GrantSettings,
+    GroupSettings,
     HubSettings,
     RepositoryAccess,
     SignaturePolicy,
@@ -59,6 +61,8 @@ def test_every_setting_of_the_hub_is_documented_and_no_other():
         "git.statuses.<host>": StatusAccess,
         "charts.access.<host>": ChartAccess,
         "tokens.<n>": ApiToken,
+        "tokens.<n>.grants.<n>": GrantSettings,
+        "login.groups.<name>": GroupSettings,
         "checks.access.<host>": CheckAccess,
     }
     inside = {f"{name}.{field}" for name, model in entries.items() for field in model.model_fields}
