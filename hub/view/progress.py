@@ -61,8 +61,9 @@ def _page(
     return found[:limit], following
 
 
-def rollout_item(view: View, rollout: Rollout, seen: Visible) -> Item:
+def rollout_item(view: View, rollout: Rollout, seen: Visible | None = None) -> Item:
     """A rollout as it is listed."""
+    seen = seen or Visible(view)
     now = view.clock.now()
     item = view.rollouts.shown(rollout, now, lambda: _item(view, rollout, now))
     return item if seen.whole(rollout) else _partly(item, rollout, seen)
@@ -114,7 +115,7 @@ def _item(view: View, rollout: Rollout, now: float) -> Item:
     }
 
 
-def past_item(view: View, rollout: Rollout, seen: Visible) -> Item:
+def past_item(view: View, rollout: Rollout, seen: Visible | None = None) -> Item:
     """A rollout with how long it and its stages took; up to now while it goes on."""
     until = _until(view, rollout)
     item = rollout_item(view, rollout, seen)
