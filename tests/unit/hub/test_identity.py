@@ -119,7 +119,9 @@ def test_a_user_is_made_for_a_key_whose_private_half_stays_away(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "public", ["", "U", NKey.generate("account").public, NKey.generate("user").seed, "UÄ", "U" * 56]
+    "public",
+    ["", "U", NKey.generate("account").public, NKey.generate("user").seed, "UÄ", "U" * 56],
+    ids=["nothing", "a prefix alone", "an account's", "a private one", "no base32", "a wrong checksum"],
 )
 def test_only_a_users_public_name_gets_a_user(tmp_path, public):
     with pytest.raises(InvalidMessage, match="not the public name of a NATS user key"):
