@@ -52,9 +52,9 @@ class HubSettings(BaseSettings):
     url: str = Field(default="", pattern="^(https?://.+)?$")
     """Where people reach the hub (`https://yardarm.example.com`), for links in commit statuses and for logins. Where it
     is https, browsers are told to use nothing else. Default empty: no links, no logins."""
-    proxies: tuple[str, ...] = ("127.0.0.1",)
+    proxies: tuple[str, ...] = ()
     """Addresses and networks of proxies in front of the hub, which are believed about whom they ask for: limits and the
-    audit trail go by that. Default: one on the same machine."""
+    audit trail go by that. Default none: whoever connects is who asks."""
     token: SecretStr = SecretStr("")
     """What API clients have to show, if they have no token of their own. It may do everything, in the name of `admin`.
     Default empty: one is made, and serves on loopback only."""

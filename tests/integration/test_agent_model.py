@@ -29,6 +29,7 @@ from agent.kube.transport import Request
 from agent.loop import Agent
 from agent.settings import AgentSettings
 from agent.state import State
+from agent.unsealing import NoKeys
 from shared.errors import Unavailable
 from shared.messages import DeletionPolicy, Policy
 from shared.model import ObjectRef
@@ -177,7 +178,7 @@ class Machine(RuleBasedStateMachine):
         state = State(world.folder / self.name)
         self.lock = state.locked()
         self.lock.__enter__()
-        self.agent = Agent(settings, self.kube, world.hub.credentials(self.name), state, Clock(), Evaluator())
+        self.agent = Agent(settings, self.kube, world.hub.credentials(self.name), state, Clock(), Evaluator(), NoKeys())
         self.task = asyncio.get_running_loop().create_task(self.agent.run())
 
     async def _stop(self, *, clean):
