@@ -107,6 +107,9 @@ def _prepared(
     ref = ObjectRef(ref.api_version, ref.kind, namespace, ref.name)
     if isinstance(given, Unreadable):
         return Refused(ref, f"cannot be decrypted: {given.reason}")
+    if isinstance(given, Unsealed) and ref_of(given.manifest, unit.namespace) != ref_of(manifest, unit.namespace):
+        # What an object is has been decided about by what everybody could read.
+        return Refused(ref, "cannot be applied: its kind, name or namespace is encrypted")
     content = applyset.as_member(_cleaned(manifest, namespace), set_id)
     named = digest(content)
     if not isinstance(given, Unsealed):

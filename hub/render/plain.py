@@ -38,7 +38,7 @@ from shared.bundle import canonical_line
 from shared.errors import DocumentError, InvalidMessage
 from shared.manifests import ref_of, with_name
 from shared.model import Manifest, Place, Problem
-from shared.sealed import SOPS, dotted, is_sops
+from shared.sealed import SEALED, SOPS, dotted, is_sops
 
 _FLEET_GROUP = f"{API_GROUP}/"
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io/"
@@ -270,6 +270,9 @@ def _finish(found: Found, namespace: str, secrets: Origins) -> RenderedObject:
 
 def _with_secrets(found: Found, manifest: Manifest, secrets: Origins) -> Manifest:
     """The object as the agent gets it: an encrypted document that nothing has changed just as it was written."""
+    if SEALED in manifest:
+        message = f"the field {SEALED} is the hub's own: no file says what goes where decrypted"
+        raise DocumentError(message, hint="take it out")
     if found.sealed is None:
         return with_secrets(manifest, secrets) if secrets else manifest
     before = tokenised(found.sealed)

@@ -105,6 +105,7 @@ REFUSED = {
     "no MAC": (SECRET.replace(b"    mac: ", b"    cam: "), "without a MAC"),
     "no age": (SECRET.replace(b"    age:", b"    ega:"), "no age key"),
     "a value that was forgotten": (SECRET.replace(b"stringData:\n", b"stringData:\n    more: plain\n"), "stringData.more is not encrypted"),
+    "a seal of one's own": (b"{apiVersion: v1, kind: Secret, metadata: {name: x}, yardarm.dev/sealed: {documents: [], fills: []}}", "the hub's own"),
     "git-crypt": (b"\0GITCRYPT\0\1\2\3", "git-crypt"),
     "git-secret": (b"-----BEGIN PGP MESSAGE-----\n\nhQ==\n", "OpenPGP"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n", "Git LFS"),

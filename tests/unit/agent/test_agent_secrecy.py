@@ -100,6 +100,22 @@ def test_what_is_kept_of_an_object_follows_from_what_was_encrypted():
     assert base64.b64encode(b"hunter2").decode() not in repr(one)
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"kind": "ClusterRoleBinding"},
+        {"apiVersion": "x/v1"},
+        {"metadata": {"name": "other"}},
+        {"metadata": {"name": "s", "namespace": "other"}},
+    ],
+)
+def test_what_an_object_is_cannot_be_decrypted_into_something_else(hidden):
+    made, refused = prepare([Unsealed(secret(), {**secret(), **hidden}, (("kind",),))], UNIT, "set", lambda ref: True)
+
+    assert made == []
+    assert "is encrypted" in refused[0].reason
+
+
 def test_what_cannot_be_read_is_refused_under_its_name():
     made, refused = prepare([Unreadable(secret(), "no key")], UNIT, "set", lambda ref: True)
 
