@@ -96,6 +96,8 @@ class Publisher:
         self._waiting: list[_Request] = []
         self._asked = asyncio.Event()
         self._over: list[UnitKey] = []
+        self._early: dict[UnitKey, int] = {}
+        """Units whose agents have let go of them before this hub has heard that NATS stored what told them to."""
 
     @property
     def idle(self) -> bool:
@@ -295,6 +297,8 @@ class Publisher:
     def forget(self, unit: UnitKey, generation: int) -> None:
         """The agent has removed what this unit had: nothing needs to be said about it any more."""
         given = self._given(unit)
+        if given is not None and generation > given.generation:
+            self._early[unit] = generation
         if given is None or not given.removed or given.generation != generation:
             return
         del self._of_application[unit.application][unit]
@@ -343,6 +347,8 @@ class Publisher:
         self._know(assignment.unit, given)
         self._roots.stale((assignment.cluster,))
         self._stored.update(given.packs)
+        if self._early.pop(assignment.unit, 0) == given.generation:
+            self.forget(assignment.unit, given.generation)
 
     def _know(self, unit: UnitKey, given: Given) -> None:
         self._of_application.setdefault(unit.application, {})[unit] = given

@@ -99,6 +99,28 @@ async def test_what_is_confirmed_for_many_clusters_is_written_together(hub):
     assert together > CLUSTERS // 2
 
 
+async def test_an_agent_may_let_go_before_the_hub_knows_that_it_was_told(hub):
+    bus, _, publisher, _ = hub
+    cause = Cause("commit", "revision", "")
+    units = [UnitKey("c1", f"app-{n}", f"app-{n}") for n in range(200)]
+
+    async def lets_go(message):
+        if isinstance(unit := subjects.parse_desired(message.subject), UnitKey):
+            assignment = decode(message.data, Assignment)
+            if assignment.removed:
+                publisher.forget(unit, assignment.generation)
+
+    await bus.subscribe("notify.desired.c1.>", lets_go)
+    await publisher.publish([Order(unit, EMPTY) for unit in units], cause)
+    await publisher.publish([Order(unit, None) for unit in units], cause)
+
+    async with asyncio.timeout(30):
+        while any(publisher.of_application(unit.application) for unit in units):
+            await asyncio.sleep(0.02)
+    await at_rest(publisher)
+    assert await stored(bus) == {}
+
+
 async def test_a_list_too_long_for_any_message_holds_up_no_other(hub, monkeypatch, caplog):
     bus, _, publisher, _ = hub
     monkeypatch.setattr("hub.roots.LIST_BYTES", 1200)
