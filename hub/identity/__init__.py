@@ -1,6 +1,6 @@
 """The hub's keys, and what they vouch for: NATS accounts, users' credentials, signed assignments."""
 
-from hub.identity.authority import AGENT_LIFE, Identity
+from hub.identity.authority import Identity
 from hub.identity.serverconfig import MAX_PAYLOAD
 
-__all__ = ["AGENT_LIFE", "MAX_PAYLOAD", "Identity"]
+__all__ = ["MAX_PAYLOAD", "Identity"]

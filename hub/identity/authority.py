@@ -19,10 +19,6 @@ from shared.nkeys import NKey
 from shared.signing import PublicKey, SigningKey
 from shared.tasks import Clock
 
-DAY = 24 * 3600.0
-AGENT_LIFE = 30 * DAY
-"""Seconds for which an agent's user counts unless the settings say otherwise; it is renewed long before."""
-
 _RESERVED = "join"
 
 
@@ -51,11 +47,11 @@ class Identity:
         """Whose word agents are to take: the key in use and, while it is being changed, the other one."""
         return tuple(SigningKey(base64.b64decode(key.seed)).public for key in self._ring.keys["assignments"])
 
-    def agent_jwt(self, cluster: str, public: str, *, expires: float, tenant: str = subjects.TENANT) -> str:
+    def agent_jwt(self, cluster: str, public: str, *, expires: float | None, tenant: str = subjects.TENANT) -> str:
         """Makes the holder of a user key the agent of `cluster`, which can fetch the blobs of `tenant`.
 
         `public` is the key's public name (`U…`); the private half stays where it was made. `expires` is in unix
-        seconds.
+        seconds; None: never.
 
         Raises:
             InvalidMessage: a name that cannot be a subject token, not a user key, or it would have expired already.
@@ -70,14 +66,13 @@ class Identity:
     ) -> Credentials:
         """A new user for the agent of `cluster`, for where no key can be made in the cluster itself.
 
-        `expires` is in unix seconds; None: in `AGENT_LIFE`.
+        `expires` is in unix seconds; None: never, as nobody renews what was handed over as a file.
 
         Raises:
             InvalidMessage: as `agent_jwt`.
         """
         user = NKey.generate("user")
-        ends = expires if expires is not None else self._clock.now() + AGENT_LIFE
-        jwt = self.agent_jwt(cluster, user.public, expires=ends, tenant=tenant)
+        jwt = self.agent_jwt(cluster, user.public, expires=expires, tenant=tenant)
         return Credentials(jwt=jwt, seed=user.seed, hub_keys=self.hub_keys)
 
     def join_credentials(self, code_id: str, expires: float) -> Credentials:
@@ -148,9 +143,9 @@ class Identity:
             jwt=jwt.sign(self._current(account), user.public, account, full, at=self._clock.now()), seed=user.seed
         )
 
-    def _user(self, issuer: NKey, public: str, name: str, user: jwt.Claims, expires: float) -> str:
+    def _user(self, issuer: NKey, public: str, name: str, user: jwt.Claims, expires: float | None) -> str:
         nkeys.parse_public(public, "user")
         now = self._clock.now()
-        if expires <= now:
+        if expires is not None and expires <= now:
             raise InvalidMessage(f"the user of {name} would have expired already")
         return jwt.sign(issuer, public, name, user, at=now, expires=expires)

@@ -128,10 +128,11 @@ def test_only_a_users_public_name_gets_a_user(tmp_path, public):
         Identity.load_or_create(tmp_path).agent_jwt("prod-1", public, expires=FUTURE)
 
 
-def test_users_end_and_none_is_made_that_has_ended(tmp_path):
+def test_users_end_when_they_are_to_and_none_is_made_that_has_ended(tmp_path):
     identity = Identity.load_or_create(tmp_path, FixedClock(1000.0))
 
-    assert claims(identity.agent_credentials("prod-1").jwt)["exp"] == 1000 + 30 * 24 * 3600
+    assert "exp" not in claims(identity.agent_credentials("prod-1").jwt)  # nobody would renew it
+    assert claims(identity.agent_credentials("prod-1", expires=2000.0).jwt)["exp"] == 2000
     assert claims(identity.join_credentials("code-1", 1060.0).jwt)["exp"] == 1060
     with pytest.raises(InvalidMessage, match="expired already"):
         identity.agent_credentials("prod-1", expires=1000.0)
