@@ -15,7 +15,8 @@ from typing import Protocol
 
 import msgspec
 
-from hub.domain.plans import AT_ONCE, Proposal, planned
+from hub.domain.lasting import bodies_of, may_give, patience
+from hub.domain.plans import Proposal, planned
 from hub.domain.publishing import Body
 from hub.domain.requests import Asked, Verb
 from hub.domain.rollout import due, step
@@ -43,10 +44,6 @@ SURROUNDINGS = 1.0
 """Seconds between looks at windows, holds, and whatever else a rollout has to heed."""
 TIDYING = 3600.0
 """Seconds between looks for bundles that are kept and not needed any more."""
-LAZY = 1.0
-"""Seconds for which it may stay unwritten that clusters have become healthy: their reports say so again."""
-SELDOM = 60.0
-"""Seconds for which it may stay unwritten since when clusters were seen: another hub would give them as long again."""
 HISTORY = 20
 """Rollouts remembered per application."""
 WORKERS = 64
@@ -174,7 +171,7 @@ class Rollouts:
         """The digests of bundles that a rollout may give or give back."""
         found: set[str] = set()
         for known in self._history.values():
-            found |= _needed(known[0])
+            found |= may_give(known[0])
             for past in known:
                 if past.phase is Phase.COMPLETED:
                     found.update(pinned.target.digest for pinned in past.plan.clusters.values())
@@ -396,13 +393,13 @@ class Rollouts:
         """Stores what has come of it: first the bundles that it may need, then those that ended by it, then itself."""
         if last is None or rollout.plan is not last.plan:
             staged = any(stage.spec is not None for stage in rollout.plan.stages)
-            digests = _digests(rollout.plan, targets=staged)
+            digests = bodies_of(rollout.plan, targets=staged)
             await self._bodies.keep(digests, known, self._hands.units(rollout.application))
         for command in commands:
             if isinstance(command, Ended):
                 await self._ledger.save(command.rollout)
         now = self._clock.monotonic()
-        at = now + _patience(rollout, last, commands)
+        at = now + patience(rollout, last, commands)
         at = min(at, self._unwritten.get(rollout.application, at))
         if now < at:
             self._unwritten[rollout.application] = at
@@ -465,41 +462,6 @@ class Rollouts:
         if len(known) > HISTORY and not rollout.active:
             self._history[name], old = known[:HISTORY], known[HISTORY:]
             await self._forget(old)
-
-
-def _patience(rollout: Rollout, last: Rollout | None, commands: Collection[Command]) -> float:
-    """For how many seconds what has come of a step may stay unwritten: 0 where another hub could not find out itself.
-
-    An application's first rollout, to everybody at once, decides nothing: all that a hub could lose with it is that it
-    has been. Thousands of them begin together.
-    """
-    if last is None:
-        return SELDOM if rollout.active and rollout.plan.strategy == AT_ONCE else 0.0
-    if last.id != rollout.id or commands or msgspec.structs.replace(last, slots=rollout.slots) != rollout:
-        return 0.0
-    moved = any(slot.state is not last.slots[name].state for name, slot in rollout.slots.items())
-    return LAZY if moved else SELDOM
-
-
-def _needed(newest: Rollout) -> set[str]:
-    """What the newest rollout of an application may still give or give back."""
-    found = set()
-    for name, pinned in newest.plan.clusters.items():
-        slot = newest.slots.get(name)
-        waiting = slot is not None and slot.released is None
-        for where in (pinned.restore, pinned.previous if waiting else None, pinned.target if newest.active else None):
-            if where is not None:
-                found.add(where.digest)
-    return found
-
-
-def _digests(plan: Plan, *, targets: bool) -> set[str]:
-    found = set()
-    for pinned in plan.clusters.values():
-        for where in (pinned.previous, pinned.restore, pinned.target if targets else None):
-            if where is not None and where.digest:
-                found.add(where.digest)
-    return found
 
 
 def _identity(proposal: Proposal, now: float) -> str:
